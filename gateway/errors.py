@@ -1,0 +1,262 @@
+"""The gateway's exceptions. Must not import anything of the gateway.
+
+    FareGatewayError                code, detail, hint, retry
+    ├── ConfigError                 CONFIG_…    a setting or a secret; also a ValueError
+    ├── TariffError                 TARIFF_…    a tariff that cannot be used; all findings at once
+    ├── WireError                   WIRE_…      a frame that cannot be read
+    ├── AuthError                   AUTH_…      a peer or a file that is not who it says
+    ├── JournalError                JOURNAL_…
+    │   ├── JournalFull             no room; memory was put back, nothing was written
+    │   ├── JournalBroken           an I/O error: only recovery can say what is on the disk
+    │   ├── Fenced                  someone else writes this journal
+    │   └── Corrupt                 a file does not hold what was written into it; file and offset
+    ├── SnapshotError               SNAPSHOT_…
+    ├── RegistryError               REGISTRY_…
+    ├── CommandError                COMMAND_…   a command was refused, or was never sent
+    ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
+    ├── EnvironmentFault            ENV_…       the machine: a port in use, a missing folder
+    ├── InternalError               INTERNAL_…
+    └── InvariantError              INVARIANT_… a broken promise of the code itself: crash
+
+Every code is declared once, in CODES, with the hint that goes with it; docs/errors.md is made
+from that table.
+An error never logs itself; the boundary that handles it logs it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Retry(StrEnum):
+    """What a caller may do with the same request."""
+
+    NEVER = "never"
+    """It will fail again until something else changes."""
+    SAFE = "safe"
+    """It had no effect; sending it again is right."""
+    UNKNOWN = "unknown"
+    """It may have had its effect; find out first, or repeat it under the same operation id."""
+
+
+class FareGatewayError(Exception):
+    """Base of all coded errors: a stable `code`, what happened (`detail`), what to do (`hint`)."""
+
+    default_code = "INTERNAL_ERROR"
+    default_retry = Retry.NEVER
+
+    def __init__(
+        self, code: str = "", detail: str = "", hint: str = "", retry: Retry | None = None
+    ) -> None:
+        self.code = code or self.default_code
+        self.detail = detail
+        self.hint = hint or CODES.get(self.code, "")
+        self.retry = self.default_retry if retry is None else retry
+        super().__init__(self.code, detail)
+
+    def __str__(self) -> str:
+        said = f"{self.code}: {self.detail}" if self.detail else self.code
+        return f"{said} ({self.hint})" if self.hint else said
+
+    def as_dict(self) -> dict[str, object]:
+        """The error as it goes into JSON."""
+        return {
+            "code": self.code,
+            "detail": self.detail,
+            "hint": self.hint,
+            "retry": str(self.retry),
+        }
+
+
+class _WithFindings(FareGatewayError):
+    """Several things wrong at once, each a line of text."""
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        findings: Iterable[str] = (),
+    ) -> None:
+        self.findings = tuple(findings)
+        super().__init__(code, detail or "; ".join(self.findings), hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | {"findings": list(self.findings)}
+
+
+class ConfigError(_WithFindings, ValueError):
+    """A setting is missing, unknown or wrong; `findings` has a line for each, with its path."""
+
+    default_code = "CONFIG_INVALID"
+
+
+class TariffError(_WithFindings):
+    """A tariff cannot be used; `findings` has one line a fault."""
+
+    default_code = "TARIFF_INVALID"
+
+
+class WireError(FareGatewayError):
+    """A frame cannot be read."""
+
+    default_code = "WIRE_MALFORMED"
+
+
+class AuthError(FareGatewayError):
+    """A device, a peer or a signed file is not who it says."""
+
+    default_code = "AUTH_FAILED"
+
+
+class JournalError(FareGatewayError):
+    """Base of what a journal may raise."""
+
+    default_code = "JOURNAL_ERROR"
+
+
+class JournalFull(JournalError):
+    """No room for a group. Nothing of it is in the journal; memory has to be put back."""
+
+    default_code = "JOURNAL_FULL"
+    default_retry = Retry.SAFE
+
+
+class JournalBroken(JournalError):
+    """EIO or a failed fsync: what is on the disk is known only after recovery. The process ends."""
+
+    default_code = "JOURNAL_BROKEN"
+    default_retry = Retry.UNKNOWN
+
+
+class Fenced(JournalError):
+    """Another writer holds the journal, or is ahead of this one."""
+
+    default_code = "JOURNAL_FENCED"
+
+
+class Corrupt(JournalError):
+    """A file of the journal does not hold what was written; `path` and `offset` say where."""
+
+    default_code = "JOURNAL_CORRUPT"
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        path: str = "",
+        offset: int = -1,
+    ) -> None:
+        self.path = path
+        self.offset = offset
+        super().__init__(code, detail, hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | {"path": self.path, "offset": self.offset}
+
+
+class SnapshotError(FareGatewayError):
+    """A snapshot cannot be read or does not fit the journal."""
+
+    default_code = "SNAPSHOT_INVALID"
+
+
+class RegistryError(FareGatewayError):
+    """The registry refuses or cannot be opened."""
+
+    default_code = "REGISTRY_ERROR"
+
+
+class CommandError(FareGatewayError):
+    """A command of the control plane was refused, or never reached the data plane."""
+
+    default_code = "COMMAND_REFUSED"
+
+
+class Uncertain(FareGatewayError):
+    """A command was sent and its answer is not known. Never repeat it under another id."""
+
+    default_code = "UNCERTAIN_OUTCOME"
+    default_retry = Retry.UNKNOWN
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        operation_id: str = "",
+    ) -> None:
+        self.operation_id = operation_id
+        super().__init__(code, detail, hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | {"operation_id": self.operation_id}
+
+
+class EnvironmentFault(FareGatewayError):
+    """The machine does not offer what is needed: a port, a folder, room, a module."""
+
+    default_code = "ENV_UNUSABLE"
+
+
+class InternalError(FareGatewayError):
+    """Something failed inside that nobody outside can mend."""
+
+    default_code = "INTERNAL_ERROR"
+    default_retry = Retry.UNKNOWN
+
+
+class InvariantError(FareGatewayError):
+    """A promise of the code is broken; going on would make it worse. Used in place of `assert`."""
+
+    default_code = "INVARIANT_BROKEN"
+    default_retry = Retry.UNKNOWN
+
+
+CODES: dict[str, str] = {
+    "CONFIG_INVALID": "`faregate config check` lists every wrong setting with its path",
+    "CONFIG_NOT_FOUND": "name the file with --config, or make one with `faregate init`",
+    "CONFIG_NOT_TOML": "the line named is not valid TOML",
+    "CONFIG_SECRET": "keep each secret in a file that only its owner may read (mode 0600)",
+    "TARIFF_INVALID": "`faregate tariff check FILE` lists every fault",
+    "TARIFF_NOT_FOUND": "`faregate tariff list` shows what there is and where it is looked for",
+    "WIRE_MALFORMED": "compare the bytes with docs/protocol.md and its vectors",
+    "WIRE_TOO_LARGE": "keep frames under link.frame_max_bytes",
+    "WIRE_VERSION": "the peer speaks a version this gateway does not",
+    "AUTH_FAILED": "check the device's key and that it is not revoked: `faregate device list`",
+    "JOURNAL_ERROR": "`faregate journal verify` tells what is wrong with it",
+    "JOURNAL_FULL": "make room on the journal's disk; taps go on as soon as there is some",
+    "JOURNAL_BROKEN": "look at the disk and the kernel log, then start again to recover",
+    "JOURNAL_FENCED": "one process a journal: stop the other one first",
+    "JOURNAL_CORRUPT": "do not edit the file; see `faregate journal verify`, or restore a backup",
+    "JOURNAL_NOT_FOUND": "check journal.dir; a new journal is made by `faregate serve`",
+    "SNAPSHOT_INVALID": "remove the snapshot named: an older one, or the journal alone, is enough",
+    "REGISTRY_ERROR": "look at registry.sqlite in the data folder; a backup can be restored",
+    "REGISTRY_VERSION": "the registry was written by another version of faregate",
+    "REGISTRY_EXISTS": "the number is taken: choose another, or `faregate device rotate`",
+    "REGISTRY_NOT_FOUND": "`faregate device list` shows the devices there are",
+    "REGISTRY_REVOKED": "a revoked device stays revoked; add one under a new number",
+    "COMMAND_REFUSED": "the reason in the reply says what stands against it",
+    "COMMAND_CEILING": "the amount is above a ceiling of [control]",
+    "COMMAND_NOT_SENT": "nothing was sent: is `faregate serve` running with this configuration?",
+    "COMMAND_BAD_REPLY": "client and gateway are of different versions",
+    "UNCERTAIN_OUTCOME": "ask `faregate operation show ID`, or repeat it with --operation-id ID",
+    "USAGE_INVALID": "`--help` shows what the command takes",
+    "ENV_UNUSABLE": "the detail names what is missing",
+    "ENV_EXISTS": "nothing is overwritten: choose a new folder",
+    "ENV_PORT_IN_USE": "another process listens there; change the port or stop it",
+    "ENV_NOT_BUILT": "build the extensions with `make build`",
+    "ENV_TIMEOUT": "a process did not become ready in time; its log says why",
+    "BACKUP_INVALID": "the backup is incomplete or was changed; take another one",
+    "INTERNAL_ERROR": "the log has the details; this is a fault of faregate",
+    "INVARIANT_BROKEN": "the process stopped on purpose; start again and report it with the log",
+}
+"""Every code and its standing hint."""
