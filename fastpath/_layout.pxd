@@ -196,3 +196,172 @@ cdef extern from "layout.h" nogil:
         uint32_t crc32c
         uint8_t previous_hash[32]
         uint8_t spare3[16]
+
+# The numbers of types.py for C, prefixed by what they belong to; tests/fastpath/test_core_constants.py compares all of them.
+
+cdef enum:  # TapKind
+    KIND_CHECK_IN = 1
+    KIND_CHECK_OUT = 2
+    KIND_FLAT = 3
+    KIND_INSPECT = 4
+
+cdef enum:  # MediumKind
+    MEDIUM_KIND_CARD = 1
+    MEDIUM_KIND_PHONE = 2
+    MEDIUM_KIND_QR = 3
+    MEDIUM_KIND_EMV = 4
+    MEDIUM_KIND_WRISTBAND = 5
+    MEDIUM_KIND_BLE = 6
+
+cdef enum:  # MediumState
+    MEDIUM_ACTIVE = 1
+    MEDIUM_LOST = 2
+    MEDIUM_EXPIRED = 3
+    MEDIUM_REPLACED = 4
+    MEDIUM_DENYLISTED = 5
+
+cdef enum:  # AccountStatus
+    ACCOUNT_FROZEN_DEBIT = 1
+    ACCOUNT_FROZEN_CREDIT = 2
+    ACCOUNT_CLOSED = 4
+
+cdef enum:  # JourneyState
+    JOURNEY_NONE = 0
+    JOURNEY_OPEN = 1
+    JOURNEY_DONE = 2
+
+cdef enum:  # Verdict
+    VERDICT_DENY = 0
+    VERDICT_OPEN = 1
+    VERDICT_OPEN_WITH_DEBT = 2
+    VERDICT_RETRY = 3
+
+cdef enum:  # Reason
+    REASON_BUSY = 16
+    REASON_JOURNAL_FULL = 17
+    REASON_OP_TOO_OLD = 18
+    REASON_OP_CONFLICT = 19
+    REASON_BAD_REQUEST = 20
+    REASON_BAD_TIME = 21
+    REASON_OUT_OF_SERVICE = 22
+    REASON_TARIFF_NOT_LOADED = 23
+    REASON_UNKNOWN_STOP = 24
+    REASON_UNKNOWN_MEDIUM = 25
+    REASON_UNKNOWN_ACCOUNT = 26
+    REASON_DENYLISTED = 27
+    REASON_MEDIUM_LOST = 28
+    REASON_MEDIUM_EXPIRED = 29
+    REASON_ACCOUNT_CLOSED = 30
+    REASON_ACCOUNT_FROZEN = 31
+    REASON_CURRENCY_MISMATCH = 32
+    REASON_VERSION_CONFLICT = 33
+    REASON_PASSBACK = 34
+    REASON_ALREADY_IN = 35
+    REASON_NOT_CHECKED_IN = 36
+    REASON_NOT_PRICED = 37
+    REASON_AMOUNT_INVALID = 38
+    REASON_AMOUNT_OVERFLOW = 39
+    REASON_INSUFFICIENT_BALANCE = 40
+    REASON_ALREADY_EXISTS = 41
+    REASON_TOO_MANY_ACCOUNTS = 42
+    REASON_TOO_MANY_MEDIA = 43
+    REASON_TOO_MANY_CELLS = 44
+    REASON_NOTHING_TO_REVERSE = 45
+    REASON_OFFLINE_REFUSED = 46
+    REASON_BALANCE_NOT_ZERO = 47
+    REASON_OK_RISK = 3
+    REASON_OK_DEBT = 2
+    REASON_OK_OVERDRAFT = 1
+    REASON_OK = 0
+
+cdef enum:  # Op
+    OP_CHECK_IN = 1
+    OP_CHECK_OUT = 2
+    OP_FLAT = 3
+    OP_REVERSAL = 5
+    OP_SETTLEMENT = 6
+    OP_CONTEXT = 7
+    OP_ACCOUNT_OPEN = 16
+    OP_ACCOUNT_CLOSE = 17
+    OP_CREDIT = 18
+    OP_DEBIT = 19
+    OP_FREEZE = 20
+    OP_UNFREEZE = 21
+    OP_SET_CREDIT_LIMIT = 22
+    OP_SET_CATEGORY = 23
+    OP_MEDIUM_LINK = 24
+    OP_MEDIUM_STATE = 25
+    OP_ADJUST = 26
+
+cdef enum:  # Item
+    ITEM_ACCOUNT_LINE = 1
+    ITEM_CELL = 2
+    ITEM_MEDIUM = 3
+    ITEM_NOTE = 4
+    ITEM_ORIGINAL = 5
+
+cdef enum:  # TapFlag
+    TAP_OFFLINE = 1
+    TAP_DEVICE_OPENED = 2
+    TAP_SERVICE_DESK = 4
+    TAP_CLOCK_UNSURE = 8
+
+cdef enum:  # Rule
+    RULE_DISTANCE_BAND = 1
+    RULE_BEYOND_BANDS = 2
+    RULE_SEPARATE_LINE = 4
+    RULE_SAME_STATION = 8
+    RULE_TIME_DISCOUNT = 16
+    RULE_MONTHLY_TIER = 32
+    RULE_OVERSTAY = 64
+    RULE_MISSING_CHECK_IN = 128
+    RULE_MISSING_CHECK_OUT = 256
+    RULE_OUT_OF_STATION = 512
+    RULE_ENTRY_MINIMUM = 1024
+    RULE_EXIT_OVERDRAFT = 2048
+    RULE_FLAT_FARE = 4096
+    RULE_MEDIUM_FACTOR = 8192
+    RULE_DEVICE_AMOUNT = 16384
+    RULE_OFFLINE_ACCEPTED = 32768
+    RULE_RECEIVED_TIME = 65536
+    RULE_CREDIT_LINE = 131072
+    RULE_SUBSIDY = 262144
+    RULE_MONEY_ONLY = 524288
+
+cdef enum:  # CapOwner
+    CAP_OWNER_ACCOUNT = 0
+    CAP_OWNER_MEDIUM = 1
+
+cdef enum:  # MissingCheckIn
+    MISSING_CHECK_IN_REFUSE = 0
+    MISSING_CHECK_IN_HIGHEST_AT_DESK = 1
+    MISSING_CHECK_IN_HIGHEST = 2
+
+cdef enum:  # MonthBasis
+    MONTH_BASIS_PAID = 0
+    MONTH_BASIS_NOMINAL = 1
+
+cdef enum:  # FarePart
+    PART_NOT_PRICED = 0
+    PART_BAND = 1
+    PART_BEYOND = 2
+    PART_SEPARATE = 3
+    PART_COMBINED = 4
+
+# What only C code knows.
+# Account.entry_flags: low half = time discount of this journey (index + 1, 0 = none), high half = of the one before.
+cdef enum:
+    ENTRY_DISCOUNT_MASK = 0x0F
+    ENTRY_PREV_DISCOUNT_SHIFT = 4
+
+cdef enum:  # Account.last_flags
+    LAST_PREV_DONE = 1     # check-in: a finished journey stood in line 1 before
+    LAST_JOINED = 2        # check-in: continued that journey (out-of-station interchange)
+    LAST_NO_JOURNEY = 4    # check-out: charged without touching line 1 (missing check-in)
+    LAST_LEGS_SHIFT = 4    # check-in: leg_count before, 4 bits
+
+cdef enum:
+    LEGS_MAX = 15          # further legs begin a new journey
+
+cdef enum:  # Cell.type
+    CELL_MEDIUM_PERIOD = 1
