@@ -1,0 +1,445 @@
+"""Settings: TOML file < environment FARE__SECTION__KEY < flag, checked all at once, then frozen.
+
+The only module that imports pydantic: it checks the plain dataclasses below in place, and the rest
+of the gateway sees nothing but them. Secrets are never values here, only names of files
+(gateway/keys.py reads those).
+
+A relative `gateway.data_dir` counts from the folder of the configuration file, every other relative
+path from `gateway.data_dir`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from fastpath.types import EngineLimits
+from gateway.errors import ConfigError
+
+ENV_PREFIX = "FARE__"
+ENV_FILE = "FAREGATE_CONFIG"
+SOCKET_PATH_BYTES_MAX = 107  # sun_path of Linux, without its final zero byte
+
+_RULES = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+Text = Annotated[str, Strict(), Field(min_length=1)]
+Port = Annotated[int, Strict(), Field(ge=0, le=65535)]
+Count = Annotated[int, Strict(), Field(ge=1, le=1 << 40)]
+Minor = Annotated[int, Strict(), Field(ge=0, le=1 << 53)]
+Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400 * 366)]
+SlotNumber = Annotated[str, Field(pattern="^([0-9]|1[0-5])$")]
+OptionalPath = Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """Who this gateway is and where it keeps what it knows."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    name: Text = "faregate"
+    """Named in logs, metrics and hello."""
+    data_dir: Path = Path(".")
+    """Folder of everything the gateway writes; relative to this file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkConfig:
+    """The validator link (docs/protocol.md)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    host: Text = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 7400
+    """0 takes a free port; `faregate serve` prints it."""
+    heartbeat_s: Seconds = 30
+    """How often a validator is to send a heartbeat."""
+    half_frame_timeout_s: Seconds = 5
+    """A frame begun must be complete within this time."""
+    idle_timeout_s: Seconds = 120
+    """A session without any frame for so long is closed."""
+    batch_max: Annotated[int, Strict(), Field(ge=1, le=4096)] = 256
+    """Taps in one tap_batch."""
+    frame_max_bytes: Annotated[int, Strict(), Field(ge=1024, le=16 << 20)] = 65_536
+    """Longer frames close the session."""
+    sessions_max: Count = 20_000
+    """Open sessions; more are told to come back later."""
+    queue_taps_max: Count = 20_000
+    """Taps waiting for their commit; beyond it the answer is `busy`."""
+    mac: tuple[Literal["blake2b", "hmac-sha256"], ...] = ("blake2b", "hmac-sha256")
+    """Algorithms offered in hello, the preferred one first."""
+    tls_cert_file: OptionalPath = None
+    """Certificate chain (PEM). With tls_key_file, validators must use TLS."""
+    tls_key_file: OptionalPath = None
+    """Private key (PEM, mode 0600)."""
+    tls_client_ca_file: OptionalPath = None
+    """Validators must show a certificate of this authority (PEM)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """Commands from the control plane, over a Unix socket of the same user."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    socket: Path = Path("run/control.sock")
+    """Path of the socket; at most 107 bytes when absolute."""
+    timeout_s: Seconds = 5
+    """How long a client waits for an answer before the outcome counts as unknown."""
+    credit_max_minor: Minor = 100_000
+    """Largest credit or debit of one command, in minor units."""
+    adjust_max_minor: Minor = 100_000
+    """Largest adjustment of one command, in minor units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
+    """/metrics, /livez and /readyz."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    host: Text = "127.0.0.1"
+    """Address to listen on. There is no login here yet: keep it inside."""
+    port: Port = 7480
+    """0 takes a free port."""
+    heartbeat_max_age_s: Seconds = 5
+    """/readyz fails when the data plane's loop has not turned for so long."""
+    commit_max_s: Seconds = 2
+    """/readyz fails when one commit takes so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalConfig:
+    """The journal: the truth about money."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    kind: Literal["segments"] = "segments"
+    """Where the journal lives: files of this machine."""
+    dir: Path = Path("journal")
+    """Folder of the segment files."""
+    segment_mib: Annotated[int, Strict(), Field(ge=1, le=4096)] = 256
+    """Size of one file, taken from the disk beforehand."""
+    commit_thread: Literal["auto", "always", "never"] = "auto"
+    """Whether commits happen in a helper thread; auto goes by commit_thread_above_ms."""
+    commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 2.0
+    """With `auto`: the moving 99th percentile of a commit above which the thread takes over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotsConfig:
+    """Snapshots, written by a process of their own: they shorten the next start."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    dir: Path = Path("snapshots")
+    """Folder of the snapshot files."""
+    every_s: Seconds = 300
+    """Time between two snapshots."""
+    keep: Annotated[int, Strict(), Field(ge=1, le=100)] = 2
+    """How many are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Bounds of the engine's memory; beyond them operations are refused with too_many_*."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    accounts_max: Count = 64_000_000
+    """Accounts."""
+    media_max: Count = 128_000_000
+    """Cards, phones and other media."""
+    group_bytes_max: Annotated[int, Strict(), Field(ge=65_536, le=256 << 20)] = 4 << 20
+    """Most bytes one commit writes."""
+    group_records_max: Annotated[int, Strict(), Field(ge=1, le=1 << 20)] = 8192
+    """Most records one commit writes."""
+    op_horizon_days: Annotated[int, Strict(), Field(ge=1, le=3660)] = 30
+    """How long the same operation id gives the same answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TariffsConfig:
+    """Which tariffs are loaded. Tariffs themselves are files of their own."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    dirs: tuple[Path, ...] = ()
+    """Folders searched before the tariffs that come with faregate."""
+    slots: dict[SlotNumber, Text] = field(
+        default_factory=lambda: {"1": "beijing-subway", "2": "beijing-bus"}
+    )
+    """Tariff of each slot (0-15); a device belongs to one slot. Naming any replaces this list."""
+
+    def by_slot(self) -> dict[int, str]:
+        """Slot number → tariff id, ascending."""
+        return {int(slot): name for slot, name in sorted(self.slots.items(), key=_slot_order)}
+
+
+def _slot_order(item: tuple[str, str]) -> int:
+    return int(item[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityConfig:
+    """Files with secrets; each readable by its owner alone. `faregate init` makes them."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    master_key_file: Path = Path("secrets/master.key")
+    """32 random bytes as 64 hex digits: device keys and token keys are derived from it."""
+    signing_key_file: Path = Path("secrets/signing.key")
+    """Ed25519 seed, 64 hex digits: signs deny lists, tariffs and closed segments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogConfig:
+    """Logs, on standard error. They never hold tokens."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important level written."""
+    format: Literal["json", "text"] = "json"
+    """One JSON object a line, or text for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings of one gateway; paths are absolute once loaded."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
+    link: LinkConfig = field(default_factory=LinkConfig)
+    control: ControlConfig = field(default_factory=ControlConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    tariffs: TariffsConfig = field(default_factory=TariffsConfig)
+    security: SecurityConfig = field(default_factory=SecurityConfig)
+    log: LogConfig = field(default_factory=LogConfig)
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, page and pid files: nothing that must survive."""
+        return self.gateway.data_dir / "run"
+
+    @property
+    def page_path(self) -> Path:
+        """The data plane's shared-memory page."""
+        return self.run_dir / "page"
+
+    @property
+    def registry_path(self) -> Path:
+        """The database of record for what is not money."""
+        return self.gateway.data_dir / "registry.sqlite"
+
+    def engine_limits(self) -> EngineLimits:
+        """The bounds as the engine takes them."""
+        day_us = 86_400_000_000
+        return EngineLimits(
+            accounts_max=self.engine.accounts_max,
+            media_max=self.engine.media_max,
+            group_bytes_max=self.engine.group_bytes_max,
+            group_records_max=self.engine.group_records_max,
+            op_horizon_us=self.engine.op_horizon_days * day_us,
+        )
+
+
+_ADAPTER: TypeAdapter[Config] = TypeAdapter(Config)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """Settings with where each came from: `default`, `file`, `env NAME` or `flag`."""
+
+    config: Config
+    path: Path
+    origins: Mapping[str, str]
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> LoadedConfig:
+    """Read, merge and check all settings. Does not open the secrets.
+
+    Args: flags are dotted names with text values, as in `--set link.port=0`.
+    Raises: ConfigError with every fault found.
+    """
+    environment = os.environ if env is None else env
+    file = _find_file(path, environment)
+    merged = _Merged()
+    merged.add_tree(_read_toml(file), "file")
+    for name in sorted(environment):
+        if name.startswith(ENV_PREFIX):
+            dotted = name[len(ENV_PREFIX) :].lower().replace("__", ".")
+            merged.add(dotted, _typed(dotted, environment[name]), f"env {name}")
+    for dotted, text in (flags or {}).items():
+        merged.add(dotted, _typed(dotted, text), "flag")
+    config = _absolute(_checked(merged), file.parent)
+    if findings := list(_cross_check(config)):
+        raise ConfigError(findings=findings)
+    origins = {name: merged.origins.get(name, "default") for name, _ in flatten(config)}
+    return LoadedConfig(config, file, origins)
+
+
+def flatten(config: Config) -> Iterator[tuple[str, object]]:
+    """Every setting with its dotted name, in the order of the file."""
+    for section in fields(config):
+        part = getattr(config, section.name)
+        for setting in fields(part):
+            yield f"{section.name}.{setting.name}", getattr(part, setting.name)
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON schema of the file, for editors; kept in config/schema/."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | _ADAPTER.json_schema()
+
+
+def setting_schema(dotted: str) -> dict[str, Any] | None:
+    """The schema of one section or setting; None when there is no such one."""
+    schema = json_schema()
+    node: dict[str, Any] | None = schema
+    for part in dotted.split("."):
+        node = (node or {}).get("properties", {}).get(part) or (node or {}).get(
+            "additionalProperties"
+        )
+        if not isinstance(node, dict):
+            return None
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    return node
+
+
+class _Merged:
+    """A tree of settings, each with the origin that won."""
+
+    def __init__(self) -> None:
+        self.tree: dict[str, Any] = {}
+        self.origins: dict[str, str] = {}
+
+    def add_tree(self, tree: Mapping[str, Any], origin: str, prefix: str = "") -> None:
+        for key, value in tree.items():
+            dotted = f"{prefix}{key}"
+            if isinstance(value, dict):
+                self.origins.setdefault(dotted, origin)
+                self.add_tree(value, origin, f"{dotted}.")
+            else:
+                self.add(dotted, value, origin)
+
+    def add(self, dotted: str, value: object, origin: str) -> None:
+        *tables, key = dotted.split(".")
+        node = self.tree
+        for table in tables:
+            inner = node.setdefault(table, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(findings=[f"{dotted}: {table} is not a table (from {origin})"])
+            node = inner
+        node[key] = value
+        self.origins[dotted] = origin
+        if len(tables) > 1:
+            self.origins[".".join(tables)] = origin
+
+    def origin(self, dotted: str) -> str:
+        """Origin of a setting or of the table that holds it."""
+        while dotted:
+            if dotted in self.origins:
+                return self.origins[dotted]
+            dotted = dotted.rpartition(".")[0]
+        return "default"
+
+
+def _find_file(path: Path | None, env: Mapping[str, str]) -> Path:
+    """The file named, or that of FAREGATE_CONFIG, or ./gateway.toml."""
+    file = path or Path(env.get(ENV_FILE) or "gateway.toml")
+    if not file.is_file():
+        raise ConfigError("CONFIG_NOT_FOUND", f"there is no configuration file {file}")
+    return file.resolve()
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("CONFIG_NOT_TOML", f"{file}: {error}") from error
+    except OSError as error:
+        raise ConfigError("CONFIG_NOT_FOUND", f"{file}: {error.strerror}") from error
+
+
+def _typed(dotted: str, text: str) -> object:
+    """Text of the environment or a flag as the type of the setting; text where that fails."""
+    node = setting_schema(dotted) or {}
+    kinds = {node.get("type"), *(option.get("type") for option in node.get("anyOf", ()))}
+    if "string" in kinds or not kinds - {None}:
+        return text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _checked(merged: _Merged) -> Config:
+    try:
+        return _ADAPTER.validate_python(merged.tree)
+    except ValidationError as error:
+        findings = [_finding(dict(item), merged) for item in error.errors(include_url=False)]
+        raise ConfigError(findings=findings) from error
+
+
+def _finding(error: dict[str, Any], merged: _Merged) -> str:
+    """One line for one fault, without the value of an unknown setting: it may be a secret."""
+    dotted = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    where = f"(from {merged.origin(dotted)})"
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{dotted}: no such setting{_suggestion(dotted)} {where}"
+    message = str(error["msg"])
+    return f"{dotted}: {message[0].lower()}{message[1:]}, got {error['input']!r} {where}"
+
+
+def _suggestion(dotted: str) -> str:
+    known = [name for name, _ in flatten(Config())] + [section.name for section in fields(Config)]
+    near = get_close_matches(dotted, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _absolute(config: Config, folder: Path) -> Config:
+    """All paths made absolute."""
+    data_dir = (folder / config.gateway.data_dir).resolve()
+    sections: dict[str, Any] = {}
+    for section in fields(config):
+        part = getattr(config, section.name)
+        changed = {
+            setting.name: _rebased(getattr(part, setting.name), data_dir)
+            for setting in fields(part)
+        }
+        sections[section.name] = replace(part, **changed)
+    sections["gateway"] = replace(config.gateway, data_dir=data_dir)
+    return Config(**sections)
+
+
+def _rebased(value: object, folder: Path) -> object:
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, tuple):
+        return tuple(_rebased(item, folder) for item in value)
+    return value
+
+
+def _cross_check(config: Config) -> Iterator[str]:
+    """Rules between settings."""
+    link = config.link
+    if (link.tls_cert_file is None) != (link.tls_key_file is None):
+        yield "link.tls_cert_file: goes together with link.tls_key_file"
+    if link.tls_client_ca_file is not None and link.tls_cert_file is None:
+        yield "link.tls_client_ca_file: needs link.tls_cert_file"
+    if link.idle_timeout_s <= link.heartbeat_s:
+        yield "link.idle_timeout_s: must be longer than link.heartbeat_s"
+    if not link.mac:
+        yield "link.mac: name at least one algorithm"
+    socket = config.control.socket
+    if len(os.fsencode(socket)) > SOCKET_PATH_BYTES_MAX:
+        yield f"control.socket: {socket} is longer than {SOCKET_PATH_BYTES_MAX} bytes"
+    if config.engine.group_bytes_max > config.journal.segment_mib << 20:
+        yield "engine.group_bytes_max: a group must fit into journal.segment_mib"

@@ -1,0 +1,114 @@
+"""Secrets: read from files that only their owner may read, and what is derived from them.
+
+    device key = HMAC-SHA256(master, "faregate device" | device_id BE64 | version BE32)
+    token key  = HMAC-SHA256(master, "faregate token")
+    token      = BLAKE2b-128(key = token key, the card's text in UTF-8)
+
+Must not log, print or keep a secret anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from gateway.config import Config
+from gateway.errors import ConfigError
+
+SECRET_BYTES = 32
+TOKEN_BYTES = 16
+DISTINCT_BYTES_MIN = 16  # of 32 random bytes about 30 differ; under 16 it was typed by hand
+_DEVICE_LABEL = b"faregate device"
+_TOKEN_LABEL = b"faregate token"
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """The secrets of one gateway; their text form hides them."""
+
+    master_key: bytes = field(repr=False)
+    signing_seed: bytes = field(repr=False)
+
+
+def load_secrets(config: Config) -> Secrets:
+    """Read both secrets.
+
+    Raises: ConfigError with what is wrong with each.
+    """
+    found: list[bytes] = []
+    findings: list[str] = []
+    for name, path in _secret_files(config):
+        try:
+            found.append(read_secret(path))
+        except ConfigError as error:
+            findings.append(f"{name}: {error.detail}")
+    if findings:
+        raise ConfigError("CONFIG_SECRET", findings=findings)
+    return Secrets(*found)
+
+
+def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:
+    yield "security.master_key_file", config.security.master_key_file
+    yield "security.signing_key_file", config.security.signing_key_file
+
+
+def read_secret(path: Path) -> bytes:
+    """32 bytes from a file of 64 hex digits.
+
+    Raises: ConfigError: missing, readable by others, not 64 hex digits, or a well-known value.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(4096).strip()
+    except OSError as error:
+        raise ConfigError("CONFIG_SECRET", f"{path}: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
+    if not re.fullmatch(rb"[0-9a-fA-F]{64}", text):
+        raise ConfigError("CONFIG_SECRET", f"{path}: must hold 64 hex digits (32 random bytes)")
+    secret = bytes.fromhex(text.decode())
+    if is_guessable(secret):
+        raise ConfigError("CONFIG_SECRET", f"{path}: a well-known value; make a random one")
+    return secret
+
+
+def is_guessable(secret: bytes) -> bool:
+    """Whether 32 bytes are a repetition, a count up or down, or the hash of a word people type."""
+    steps = {(b - a) % 256 for a, b in pairwise(secret)}
+    words = (b"", b"secret", b"changeme", b"password", b"faregate", b"test", b"demo", b"default")
+    hashes = {hashlib.sha256(word).digest() for word in words}
+    return len(set(secret)) < DISTINCT_BYTES_MIN or len(steps) == 1 or secret in hashes
+
+
+def write_secret(path: Path) -> None:
+    """Make a new random secret in a new file of mode 0600. Raises: FileExistsError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(os.urandom(SECRET_BYTES).hex().encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def device_key(master_key: bytes, device_id: int, version: int) -> bytes:
+    """The 32-byte key of one version of one device. Source: docs/protocol.md, keys."""
+    label = _DEVICE_LABEL + device_id.to_bytes(8) + version.to_bytes(4)
+    return hmac.digest(master_key, label, "sha256")
+
+
+def card_token(master_key: bytes, card: str) -> bytes:
+    """Token of a card's printed or read text: a keyed hash, so that nobody can guess it back."""
+    key = hmac.digest(master_key, _TOKEN_LABEL, "sha256")
+    return hashlib.blake2b(card.encode(), digest_size=TOKEN_BYTES, key=key).digest()
+
+
+def short_token(token: bytes) -> str:
+    """Enough of a token to tell two apart on a screen, too little to use it."""
+    return f"{token[:3].hex()}…"
