@@ -1,0 +1,267 @@
+"""TOML files of a tariff -> TariffSource, with all faults told at once.
+
+Amounts, factors, dates and ranges are checked here; whether names of stations and
+lines fit together is checked in `load_network`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from fastpath.types import (
+    FACTOR_ONE_PPM,
+    CapOwner,
+    MediumKind,
+    MissingCheckIn,
+    MonthBasis,
+    MonthlyTier,
+    TariffRules,
+)
+from gateway.tariffs.calendar import US_PER_DAY, US_PER_S, Calendar, ClockChange
+from gateway.tariffs.load_calendar import find_calendar
+from gateway.tariffs.load_examples import load_examples
+from gateway.tariffs.load_network import load_network
+from gateway.tariffs.reader import Findings, Table, load_document
+from gateway.tariffs.source import DiscountWindow, Network, Note, TariffSource
+from gateway.tariffs.units import CURRENCIES, Currency
+
+FORMAT = 1
+MEDIUM_FACTORS = 16
+US_PER_MIN = 60 * US_PER_S
+_YEAR_MIN = 366 * 24 * 60
+_MISSING_CHECK_IN = {
+    "refuse": MissingCheckIn.REFUSE,
+    "highest_at_desk": MissingCheckIn.HIGHEST_AT_DESK,
+    "highest": MissingCheckIn.HIGHEST,
+}
+_EXPLAINED = (
+    ("fare",),
+    ("flat", "fare"),
+    ("network", "combine"),
+    ("amounts", "round_to"),
+    ("journey", "entry_minimum"),
+    ("journey", "exit_overdraft"),
+    ("journey", "same_station"),
+    ("journey", "max_stay_min"),
+    ("journey", "missing_check_in"),
+    ("journey", "missing_check_out_after_min"),
+    ("out_of_station",),
+    ("time_discount",),
+    ("month", "tiers"),
+    ("medium_factors",),
+    ("clock", "offline_days"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Time:
+    zone: ZoneInfo
+    day_start: time
+    clock_change: ClockChange
+    calendar: Calendar
+
+
+def load_tariff(path: Path, *, calendars: tuple[Path, ...] = ()) -> TariffSource:
+    """Read a tariff and every file it names.
+
+    Args: calendars: folders to look for calendars in, after those beside the tariff.
+    Raises: TariffError: TARIFF_INVALID with all findings; TARIFF_NOT_FOUND.
+    """
+    findings = Findings()
+    document = load_document(path, findings)
+    if not document.data:
+        findings.raise_if_any()
+    root = Table.root(document, findings)
+    folders = (path.parent / "calendars", path.parent.parent / "calendars", *calendars)
+    source = _read(root, path, folders, findings)
+    root.close()
+    findings.raise_if_any()
+    return source
+
+
+def check_format(root: Table) -> None:
+    """Refuse a file of another format than this program knows."""
+    root.whole("format", high=FORMAT, low=FORMAT)
+
+
+def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings) -> TariffSource:
+    check_format(root)
+    currency = _read_currency(root)
+    times = _read_time(root, folders, findings)
+    network = load_network(root, path, currency, findings)
+    tiers, month = _read_month(root, currency)
+    lines = {".".join(key): root.document.line_of(key) for key in _EXPLAINED}
+    return TariffSource(
+        tariff_id=root.text("id"),
+        version=root.text("version"),
+        file=path.name,
+        title=read_title(root),
+        currency=currency,
+        valid_from=root.day("valid_from"),
+        valid_years=root.whole("valid_years", low=1, high=20),
+        zone=times.zone,
+        day_start=times.day_start,
+        clock_change=times.clock_change,
+        calendar=times.calendar,
+        network=network,
+        rules=_read_rules(root, currency, month),
+        windows=tuple(
+            _read_window(row, network) for row in root.tables("time_discount", needed=False)
+        ),
+        tiers=tiers,
+        medium_factor_ppm=_read_media(root),
+        examples=load_examples(root, currency, network),
+        sources=_read_notes(root, "sources", "url", "says"),
+        assumptions=_read_notes(root, "assumptions", "key", "why"),
+        key_lines=lines,
+    )
+
+
+def read_title(table: Table) -> dict[str, str]:
+    """Names for people, by language."""
+    title = table.table("title")
+    names = {"zh": title.text("zh"), "en": title.text("en")}
+    title.close()
+    return names
+
+
+def _read_currency(root: Table) -> Currency:
+    code = root.text("currency")
+    if code not in CURRENCIES:
+        root.fault("currency", f"is {code!r}", "one of " + ", ".join(CURRENCIES))
+        return CURRENCIES["CNY"]
+    return CURRENCIES[code]
+
+
+def _read_notes(root: Table, key: str, what: str, text: str) -> tuple[Note, ...]:
+    notes = []
+    for row in root.tables(key, needed=False):
+        notes.append(Note(row.text(what), row.text(text)))
+        row.close()
+    return tuple(notes)
+
+
+def _read_time(root: Table, folders: tuple[Path, ...], findings: Findings) -> _Time:
+    table = root.table("time")
+    change = table.choice("clock_change", tuple(ClockChange), default="refuse")
+    times = _Time(
+        zone=_read_zone(table),
+        day_start=table.time_of_day("service_day_start", time(0)),
+        clock_change=ClockChange(change),
+        calendar=find_calendar(table, folders, findings),
+    )
+    table.close()
+    return times
+
+
+def _read_zone(table: Table) -> ZoneInfo:
+    name = table.text("zone")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        hint = "an IANA name such as Asia/Shanghai; without zone files, install tzdata"
+        table.fault("zone", f"{name!r} is not known on this machine", hint)
+        return ZoneInfo("UTC")
+
+
+def _read_rules(
+    root: Table, currency: Currency, month: tuple[CapOwner, MonthBasis, bool]
+) -> TariffRules:
+    journey = root.table("journey", needed=False)
+    amounts = root.table("amounts", needed=False)
+    clock = root.table("clock", needed=False)
+    flat = root.table("flat", needed=False)
+    exponent = currency.exponent
+    owner, basis, by_entry = month
+    rules = TariffRules(
+        entry_minimum_minor=journey.amount("entry_minimum", exponent, 0),
+        exit_overdraft=journey.flag("exit_overdraft", False),
+        same_stop_fare_minor=_read_same_station(journey, exponent),
+        max_stay_us=_read_minutes(journey, "max_stay_min"),
+        overstay_minor=journey.amount("overstay_fee", exponent, 0),
+        missing_check_in=_MISSING_CHECK_IN[
+            journey.choice("missing_check_in", tuple(_MISSING_CHECK_IN), "refuse")
+        ],
+        missing_check_out_after_us=_read_minutes(journey, "missing_check_out_after_min"),
+        passback_us=journey.whole("pass_back_s", 0, high=3600) * US_PER_S,
+        flat_minor=flat.amount("fare", exponent) if root.has("flat") else -1,
+        cap_owner=owner,
+        month_basis=basis,
+        month_by_entry=by_entry,
+        clock_ahead_us=clock.whole("ahead_s", 300, high=86_400) * US_PER_S,
+        clock_behind_us=clock.whole("behind_s", 86_400, high=31 * 86_400) * US_PER_S,
+        offline_horizon_us=clock.whole("offline_days", 30, high=366) * US_PER_DAY,
+        round_to_minor=_read_rounding(amounts, exponent),
+    )
+    for table in (journey, amounts, clock, flat):
+        table.close()
+    return rules
+
+
+def _read_minutes(table: Table, key: str) -> int:
+    if not table.has(key):
+        return -1
+    return table.whole(key, low=1, high=_YEAR_MIN) * US_PER_MIN
+
+
+def _read_same_station(table: Table, exponent: int) -> int:
+    if not table.has("same_station") or table.text("same_station") == "shortest":
+        return -1
+    return table.amount("same_station", exponent)
+
+
+def _read_rounding(table: Table, exponent: int) -> int:
+    minor = table.amount("round_to", exponent, 1)
+    if minor < 1:
+        table.fault("round_to", "is zero", 'the smallest coin charged, as "0.01"')
+    return max(minor, 1)
+
+
+def _read_month(
+    root: Table, currency: Currency
+) -> tuple[tuple[MonthlyTier, ...], tuple[CapOwner, MonthBasis, bool]]:
+    month = root.table("month", needed=False)
+    tiers: list[MonthlyTier] = []
+    for row in month.tables("tiers", needed=False):
+        tier = MonthlyTier(row.amount("from", currency.exponent), row.factor("factor"))
+        if tiers and tier.from_minor <= tiers[-1].from_minor:
+            row.fault("from", "does not rise", "list tiers from the smallest amount up")
+        tiers.append(tier)
+        row.close()
+    owner = CapOwner[month.choice("owner", ("account", "medium"), "account").upper()]
+    basis = MonthBasis[month.choice("basis", ("paid", "nominal"), "paid").upper()]
+    by_entry = month.choice("by", ("exit", "entry"), "exit") == "entry"
+    month.close()
+    return tuple(tiers), (owner, basis, by_entry)
+
+
+def _read_window(row: Table, network: Network) -> DiscountWindow:
+    known = {station.zh for station in network.stations}
+    stations = row.texts("check_in_at")
+    for name in sorted(set(stations) - known):
+        row.fault("check_in_at", f"{name!r} is not a station", "use the `zh` names of the stations")
+    start = row.time_of_day("from") if row.has("from") else None
+    window = DiscountWindow(
+        name=row.text("name"),
+        title=read_title(row),
+        factor_ppm=row.factor("factor"),
+        days=row.choice("days", ("all", "working", "not_working")),
+        start=start,
+        end=row.time_of_day("until"),
+        stations=stations,
+    )
+    row.close()
+    return window
+
+
+def _read_media(root: Table) -> tuple[int, ...]:
+    factors = [FACTOR_ONE_PPM] * MEDIUM_FACTORS
+    table = root.table("medium_factors", needed=False)
+    for kind in MediumKind:
+        if table.has(kind.name.lower()):
+            factors[kind] = table.factor(kind.name.lower())
+    table.close()
+    return tuple(factors)
