@@ -50,7 +50,7 @@ def encode(message: Request | Reply) -> bytes:
     """One frame, length included. Raises: WireError."""
     body = msgpack.packb(asdict(message), use_bin_type=True)
     if len(body) > FRAME_MAX_BYTES:
-        raise WireError("WIRE_TOO_LARGE", f"a control frame of {len(body)} bytes")
+        raise WireError("WIRE_FRAME_TOO_LONG", f"a control frame of {len(body)} bytes")
     return len(body).to_bytes(LENGTH_BYTES) + bytes(body)
 
 
@@ -58,7 +58,7 @@ def body_bytes(head: bytes) -> int:
     """Length of the body that follows these 4 bytes. Raises: WireError."""
     length = int.from_bytes(head)
     if not 0 < length <= FRAME_MAX_BYTES:
-        raise WireError("WIRE_TOO_LARGE", f"a control frame of {length} bytes")
+        raise WireError("WIRE_FRAME_TOO_LONG", f"a control frame of {length} bytes")
     return length
 
 
@@ -117,5 +117,5 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise WireError("WIRE_MALFORMED", "a control frame must be a map")
     if fields.get("v") != VERSION:
-        raise WireError("WIRE_VERSION", f"control frames of version {fields.get('v')!r}")
+        raise WireError("WIRE_UNSUPPORTED_VERSION", f"control frames of version {fields.get('v')!r}")
     return fields

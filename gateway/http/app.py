@@ -1,0 +1,97 @@
+"""The control plane's HTTP face: /metrics, /livez, /readyz. Reads the shared page, asks nobody.
+
+Must not import the engine or the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from gateway.clock import now_us
+from gateway.config import Config
+from gateway.errors import EnvironmentFault
+from gateway.observability.health import check_readiness
+from gateway.observability.metrics import PageCollector
+from gateway.observability.page import PageReader
+from gateway.readiness import tell_ready
+
+log = logging.getLogger(__name__)
+CONFIG = web.AppKey("config", Config)
+PAGE = web.AppKey("page", PageReader)
+METRICS = web.AppKey("metrics", CollectorRegistry)
+
+
+def build_app(config: Config, reader: PageReader) -> web.Application:
+    """The application with its three routes."""
+    registry = CollectorRegistry()
+    app = web.Application()
+    app[CONFIG] = config
+    app[PAGE] = reader
+    app[METRICS] = registry
+    registry.register(PageCollector(reader, config))
+    app.router.add_get("/livez", _live)
+    app.router.add_get("/readyz", _ready)
+    app.router.add_get("/metrics", _metrics)
+    return app
+
+
+async def _live(_request: web.Request) -> web.Response:
+    """This process answers; says nothing about the data plane."""
+    return web.json_response({"status": "ok"})
+
+
+async def _ready(request: web.Request) -> web.Response:
+    """200 when validators can be served, else 503; every check with its detail."""
+    view = await asyncio.to_thread(request.app[PAGE].read)
+    checks = check_readiness(view, request.app[CONFIG], now_us())
+    ready = all(check.ok for check in checks)
+    body = {
+        "status": "ready" if ready else "not_ready",
+        "checks": {check.name: {"ok": check.ok, "detail": check.detail} for check in checks},
+    }
+    return web.json_response(body, status=200 if ready else 503)
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = await asyncio.to_thread(encode, request.app[METRICS])
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def main(config: Config, ready_fd: int) -> int:
+    """Serve until SIGTERM; the exit status."""
+    return asyncio.run(_serve(config, ready_fd))
+
+
+async def _serve(config: Config, ready_fd: int) -> int:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    runner = web.AppRunner(build_app(config, PageReader(config.page_path)), access_log=None)
+    await runner.setup()
+    try:
+        host, port = await _listen(runner, config.http.host, config.http.port)
+        log.info("http_listening", extra={"host": host, "port": port})
+        tell_ready(ready_fd, {"http": f"{host}:{port}"})
+        await stopped.wait()
+    finally:
+        await runner.cleanup()
+    log.info("http_stopped")
+    return 0
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> tuple[str, int]:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        detail = f"cannot listen on {host}:{port}: {error.strerror}"
+        raise EnvironmentFault("ENV_PORT_IN_USE", detail) from error
+    address = runner.addresses[0]
+    return str(address[0]), int(address[1])
