@@ -179,7 +179,7 @@ typedef struct {
     uint8_t  item_count;
     uint64_t seq;                /* 1, 2, 3 ... over the whole journal */
     int64_t  ts_us;              /* server instant */
-    int64_t  device_ts_us;       /* taps: device clock; commands: 0 */
+    int64_t  device_ts_us;       /* taps: device clock; commands: expiry asked for a medium */
     uint64_t account_id;         /* 0 = none */
     uint64_t id_a;               /* taps: device; commands: client */
     uint64_t id_b;               /* taps: boot epoch; commands: first half of the operation id */
@@ -191,12 +191,13 @@ typedef struct {
     int64_t  nominal_minor;
     int64_t  subsidy_minor;      /* the part of fare_minor drawn from purse 1 */
     uint64_t tariff_key;
-    uint32_t stop;
+    uint32_t stop;               /* commands: the account version asked for, low 32 bits */
     uint32_t other_stop;
-    uint32_t flags;
-    uint32_t rules;
-    uint32_t distance_m;
-    uint32_t denylist_version;
+    uint32_t flags;              /* taps: TAP_* | kind << 16 | tariff slot << 24; commands: status bits | purse << 16 |
+                                    medium state << 24 */
+    uint32_t rules;              /* RULE_* */
+    uint32_t distance_m;         /* taps; commands: currency | rider category << 16 | medium kind << 24 */
+    uint32_t denylist_version;   /* the version the device had */
     int64_t  fare_ts_us;         /* the instant the fare was computed for */
     int64_t  period_paid_minor;  /* cap progress after the tap */
 } RecordHead;
@@ -224,7 +225,7 @@ typedef struct {
     int64_t  amount_total_minor; /* sum of amount_minor */
     uint32_t engine_version;
     uint32_t struct_version;
-    uint64_t spare;
+    uint64_t denylist_version;   /* changes of medium states so far */
     uint32_t spare2;
     uint32_t crc32c;             /* of the head with this field 0 and previous_hash in place, then the body */
     uint8_t  previous_hash[32];  /* SHA-256 of the group before: its head and body */

@@ -155,6 +155,8 @@ class Item(IntEnum):
     MEDIUM = 3
     NOTE = 4
     """64 bytes of UTF-8, zero padded: who gave the command (line 0), its outside reference (1), why (2)."""
+    ORIGINAL = 5
+    """In a reversal: the tap it undoes, as boot epoch (u64) and sequence (u32) of the same device."""
 
 
 class TapFlag(IntFlag):
@@ -340,5 +342,5 @@ class EngineLimits:
     cells_per_account_max: int = 16
     group_bytes_max: int = 4 << 20
     group_records_max: int = 8192
-    boots_per_device_max: int = 8
+    boots_per_device_max: int = 64
     op_horizon_us: int = 2_592_000_000_000

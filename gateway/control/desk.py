@@ -1,0 +1,226 @@
+"""The desk of the data plane: answers the control socket's requests with engine operations and reads.
+
+Money operations are records under the caller's operation id; a reply leaves after its record is durable. What the
+desk reads may come from the open group, so reads wait for the commit too: nobody is shown what could still be undone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from fastpath.types import MediumState, Op, Reason
+from gateway import clock
+from gateway.control.frames import Reply, Request
+from gateway.control import operations
+from gateway.control.operations import Arguments, Ceilings, Head
+from gateway.errors import CommandError, Retry
+from gateway.link.codes import DeviceMode
+from gateway.link.devices import DeviceBook, DeviceEntry
+from gateway.observability import page as slots
+
+if TYPE_CHECKING:
+    from fastpath.api import Engine
+    from gateway.engine.commit import GroupCommit
+    from gateway.link.server import LinkServer
+    from gateway.link.service import LinkState
+
+Read = Callable[[Arguments], Awaitable[dict[str, Any]]]
+
+TRANSIENT = frozenset({Reason.BUSY, Reason.JOURNAL_FULL})
+MODES = {mode.name.lower(): int(mode) for mode in DeviceMode}
+DISK_REFUSES = slots.DiskState.NO_COMMANDS
+
+
+def client_number(name: str) -> int:
+    """A client's name as the 64-bit number that scopes its operation ids."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+class Desk:
+    """Carries out control requests. Thread: the loop's."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        commit: GroupCommit,
+        link: LinkServer,
+        devices: DeviceBook,
+        ceilings: Ceilings,
+        *,
+        load_tariff: Callable[[int, str], dict[str, Any]],
+        drain: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._commit = commit
+        self._link = link
+        self._state: LinkState = link.state
+        self._devices = devices
+        self._ceilings = ceilings
+        self._load_tariff = load_tariff
+        self._drain = drain
+        self._reads: dict[str, Read] = {
+            "account_show": self._account_show,
+            "medium_show": self._medium_show,
+            "operation_show": self._operation_show,
+            "device_put": self._device_put,
+            "tariff_load": self._tariff_load,
+            "tariff_list": self._tariff_list,
+            "status": self._status,
+            "mode_set": self._mode_set,
+            "drain": self._drain_now,
+        }
+
+    async def handle(self, request: Request, principal: str) -> Reply:
+        """Raises: FareGatewayError for what was refused before it reached the engine."""
+        if request.op in operations.OPERATIONS:
+            return await self._operate(request, principal)
+        read = self._reads.get(request.op)
+        if read is None:
+            known = ", ".join(sorted([*operations.OPERATIONS, *self._reads]))
+            raise operations.bad_argument(f"unknown operation {request.op}; known: {known}")
+        args = Arguments(request.args)
+        self._client = request.client
+        result = await read(args)
+        args.end()
+        return Reply(request.id, True, result=result)
+
+    async def _operate(self, request: Request, principal: str) -> Reply:
+        if self._link.page[slots.DISK_STATE] >= DISK_REFUSES:
+            raise CommandError("COMMAND_DISK", "the journal's disk is nearly full", retry=Retry.SAFE)
+        order = operations.read_order(request.op, request.args, self._ceilings, principal)
+        data, position, repeated = self._command(request, order)
+        await self._commit.committed()
+        head = operations.read_head(data)
+        reason = Reason(head.reason)
+        if reason.accepted and not repeated:
+            await self._tell(head)
+        result = operations.result_of(head, position, repeated=repeated)
+        return Reply(
+            request.id,
+            reason.accepted,
+            code=reason.name.lower(),
+            reason=int(reason),
+            detail="" if reason.accepted else f"{request.op}: {reason.name.lower().replace('_', ' ')}",
+            retry=str(Retry.SAFE if reason in TRANSIENT else Retry.NEVER),
+            result=result,
+        )
+
+    def _command(self, request: Request, order: operations.Order) -> tuple[bytes, int, bool]:
+        def run() -> tuple[bytes, int, bool]:
+            return self._engine.command(
+                int(order.op),
+                client=client_number(request.client),
+                id_high=int.from_bytes(request.id[:8]),
+                id_low=int.from_bytes(request.id[8:]),
+                now_us=clock.now_us(),
+                notes=order.notes,
+                **order.arguments,
+            )
+
+        try:
+            return run()
+        except BufferError:
+            if not self._commit.flush():
+                raise CommandError("COMMAND_BUSY", "the open group is full", retry=Retry.SAFE) from None
+            return run()
+
+    async def _tell(self, head: Head) -> None:
+        """Carry a durable change of a medium to the validators."""
+        if head.op not in (Op.MEDIUM_STATE, Op.MEDIUM_LINK):
+            return
+        before = self._state.denylist.version
+        denied = self._is_denied(head.token)
+        if head.op == Op.MEDIUM_LINK and not denied:
+            return
+        self._state.denylist.note(self._engine.denylist_version, head.token, denied=denied)
+        self._link.page[slots.DENYLIST_VERSION] = self._state.denylist.version
+        await self._link.push_denylist(before)
+
+    def _is_denied(self, token: bytes) -> bool:
+        medium = self._engine.memory.medium(token)
+        return medium is not None and medium[21] != MediumState.ACTIVE
+
+    # --- reads and settings -----------------------------------------------------------------------------------
+
+    async def _account_show(self, args: Arguments) -> dict[str, Any]:
+        account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
+        data = self._engine.memory.account(account_id)
+        await self._commit.committed()
+        if data is None:
+            raise CommandError("unknown_account", f"there is no account {account_id}")
+        return operations.account_as_dict(data)
+
+    async def _medium_show(self, args: Arguments) -> dict[str, Any]:
+        data = self._engine.memory.medium(args.token())
+        await self._commit.committed()
+        if data is None:
+            raise CommandError("unknown_medium", "no medium has this token")
+        shown = operations.medium_as_dict(data)
+        shown["account_id"] = self._engine.memory.account_id_at(shown.pop("account_slot"))
+        return shown
+
+    async def _operation_show(self, args: Arguments) -> dict[str, Any]:
+        text = args.text("id")
+        owner = args.text("client", self._client)
+        try:
+            op_id = clock.parse_operation_id(text)
+        except ValueError as error:
+            raise operations.bad_argument("id must be 32 hex digits") from error
+        data, position = self._engine.operation(
+            client_number(owner), int.from_bytes(op_id[:8]), int.from_bytes(op_id[8:])
+        )
+        await self._commit.committed()
+        if data is None:
+            raise CommandError("unknown_operation", f"no operation {text} is known: it had no effect")
+        return operations.result_of(operations.read_head(data), position, repeated=True)
+
+    async def _device_put(self, args: Arguments) -> dict[str, Any]:
+        versions = args.integers("key_versions", 1, 2**32 - 1)
+        entry = DeviceEntry(
+            device_id=args.integer("device_id", 1, 2**64 - 1),
+            tariff_slot=args.integer("tariff_slot", 0, 15, 1),
+            stop_id=args.integer("stop_id", 0, 2**32 - 1, 0),
+            key_versions=versions,
+            active=bool(args.choice("state", {"revoked": 0, "active": 1}, "active")),
+        )
+        known = self._devices.find(entry.device_id)
+        self._devices.put(entry)
+        self._link.page[slots.DEVICES] = len(self._devices)
+        if known is not None and known != entry:
+            self._link.revoke(entry.device_id)
+        return {"device_id": entry.device_id, "active": entry.active}
+
+    async def _tariff_load(self, args: Arguments) -> dict[str, Any]:
+        return self._load_tariff(args.integer("slot", 0, 15), args.text("digest"))
+
+    async def _tariff_list(self, _: Arguments) -> dict[str, Any]:
+        rows = [{"slot": t.slot, "key": f"{t.key:016x}", "digest": t.digest.hex()} for t in self._state.tariffs.values()]
+        return {"tariffs": rows}
+
+    async def _status(self, _: Arguments) -> dict[str, Any]:
+        memory = self._engine.memory
+        return {
+            "accounts": memory.account_count,
+            "media": memory.medium_count,
+            "sessions": self._link.sessions,
+            "devices": len(self._devices),
+            "denylist_version": self._state.denylist.version,
+            "mode": self._state.mode.name.lower(),
+            "position": self._link.page[slots.JOURNAL_POSITION],
+            "durable_seq": self._link.page[slots.DURABLE_SEQ],
+            "draining": self._link.draining,
+        }
+
+    async def _mode_set(self, args: Arguments) -> dict[str, Any]:
+        mode = DeviceMode(args.choice("mode", MODES))
+        device_id = args.integer("device_id", 0, 2**64 - 1, 0)
+        if not device_id:
+            self._state.mode = mode
+            self._link.page[slots.SERVICE_MODE] = 0 if mode == DeviceMode.NORMAL else int(mode)
+        return {"told": self._link.push_mode(mode, device_id or None)}
+
+    async def _drain_now(self, _: Arguments) -> dict[str, Any]:
+        self._drain()
+        return {"draining": True}

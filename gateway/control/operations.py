@@ -1,0 +1,285 @@
+"""Commands of the control socket: names and arguments to engine operations, records to results.
+
+Each money operation becomes one journal record under the caller's operation id; its reply leaves after the record is
+durable. Reads answer from memory, after what they could have seen is durable. No sockets here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason
+from gateway.errors import CommandError
+
+RECORD_HEAD = struct.Struct("<IBBBB Qqq QQQQ 16s qqqqq Q IIIIII qq")
+"""RecordHead of fastpath/layout.h."""
+
+ACCOUNT = struct.Struct("<QQqqqqQ HHBBBB qQQQ II q I BBBB q IIqIIqIIq II q QQ II qqq BBBB IIi")
+"""Account of fastpath/layout.h."""
+
+ACCOUNT_FIELDS = (
+    "account_id version balance_minor subsidy_minor credit_limit_minor held_minor position status currency"
+    " rider_category tier cell_count spare0 entry_ts_us entry_device entry_boot entry_tariff entry_seq entry_stop"
+    " exit_ts_us exit_stop journey_state entry_medium_kind leg_count entry_flags journey_paid_minor month month_trips"
+    " month_paid_minor prev_month prev_month_trips prev_month_paid_minor day day_trips day_paid_minor origin_stop"
+    " first_cell last_flat_ts_us last_device last_boot last_seq last_stop last_ts_us last_fare_minor"
+    " last_subsidy_minor last_kind last_medium_kind last_flags spare3 last_month prev_origin_stop prev_paid_minor"
+).split()
+
+SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(("spare", "first_cell"))]
+
+AMOUNT_MAX = 1 << 53
+"""Amounts stay exact in JSON readers that know only doubles."""
+
+
+class Head(NamedTuple):
+    """A record head as Python numbers."""
+
+    length_bytes: int
+    op: int
+    reason: int
+    verdict: int
+    item_count: int
+    seq: int
+    ts_us: int
+    device_ts_us: int
+    account_id: int
+    id_a: int
+    id_b: int
+    id_c: int
+    token: bytes
+    fare_minor: int
+    amount_minor: int
+    balance_minor: int
+    nominal_minor: int
+    subsidy_minor: int
+    tariff_key: int
+    stop: int
+    other_stop: int
+    flags: int
+    rules: int
+    distance_m: int
+    denylist_version: int
+    fare_ts_us: int
+    period_paid_minor: int
+
+
+def read_head(data: bytes) -> Head:
+    """Unpack the first bytes of a record."""
+    return Head(*RECORD_HEAD.unpack_from(data))
+
+
+def account_as_dict(data: bytes) -> dict[str, Any]:
+    """An account record as JSON-able numbers, with what can be spent and the status in words."""
+    values = dict(zip(ACCOUNT_FIELDS, ACCOUNT.unpack(data), strict=True))
+    shown = {name: values[name] for name in SHOWN_FIELDS}
+    shown["spendable_minor"] = (
+        values["balance_minor"] + values["subsidy_minor"] - values["held_minor"]
+    )
+    shown["status_names"] = [
+        flag.name.lower() for flag in AccountStatus if values["status"] & flag and flag.name
+    ]
+    return shown
+
+
+def medium_as_dict(data: bytes) -> dict[str, Any]:
+    """A medium without its token: the caller knows it, nobody else has to."""
+    _, slot, kind, state, version, expires_us = struct.unpack("<16sIBBHq", data)
+    return {
+        "account_slot": slot,
+        "kind": MediumKind(kind).name.lower(),
+        "state": MediumState(state).name.lower(),
+        "version": version,
+        "expires_us": expires_us,
+    }
+
+
+class Arguments:
+    """Reads a command's arguments with their types and bounds. Raises: CommandError COMMAND_BAD_ARGUMENT."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
+        value = self._values.pop(name, default)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise bad_argument(f"{name} must be a whole number from {low} to {high}")
+        return value
+
+    def token(self, name: str = "token") -> bytes:
+        value = self._values.pop(name, None)
+        if not isinstance(value, bytes) or len(value) != 16 or not any(value):
+            raise bad_argument(f"{name} must be 16 bytes, not all zero")
+        return value
+
+    def integers(self, name: str, low: int, high: int) -> tuple[int, ...]:
+        values = self._values.pop(name, None)
+        if not isinstance(values, list) or not all(type(v) is int and low <= v <= high for v in values):
+            raise bad_argument(f"{name} must be a list of whole numbers from {low} to {high}")
+        return tuple(values)
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._values.pop(name, default)
+        if not isinstance(value, str):
+            raise bad_argument(f"{name} must be text")
+        return value
+
+    def choice(self, name: str, choices: Mapping[str, int], default: str | None = None) -> int:
+        value = self._values.pop(name, default)
+        if not isinstance(value, str) or value not in choices:
+            raise bad_argument(f"{name} must be one of {', '.join(choices)}")
+        return choices[value]
+
+    def end(self) -> None:
+        """Nothing else may be there."""
+        if self._values:
+            raise bad_argument(f"unknown arguments: {', '.join(sorted(self._values))}")
+
+
+def bad_argument(detail: str) -> CommandError:
+    """The caller's mistake; nothing was done."""
+    return CommandError("COMMAND_BAD_ARGUMENT", detail)
+
+
+PURSES = {"stored": 0, "subsidy": 1}
+KINDS = {kind.name.lower(): int(kind) for kind in MediumKind}
+STATES = {state.name.lower(): int(state) for state in MediumState}
+BLOCKS = {
+    "debit": int(AccountStatus.FROZEN_DEBIT),
+    "credit": int(AccountStatus.FROZEN_CREDIT),
+    "both": int(AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One money operation: its record type and how its arguments are read."""
+
+    op: Op
+    read: Callable[[Arguments], dict[str, Any]]
+    amount_ceiling: str = ""
+    """Which ceiling of [control] bounds the amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Most that one command may move, minor units."""
+
+    credit_max_minor: int
+    adjust_max_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A checked command, ready for Engine.command(op, **arguments)."""
+
+    op: Op
+    arguments: dict[str, Any]
+    notes: tuple[bytes, ...] = field(default=())
+
+
+def _account(args: Arguments) -> dict[str, Any]:
+    return {"account_id": args.integer("account_id", 1, AMOUNT_MAX)}
+
+
+def _open(args: Arguments) -> dict[str, Any]:
+    return {
+        "account_id": args.integer("account_id", 0, AMOUNT_MAX, 0),
+        "currency": args.integer("currency", 1, 999, 156),
+        "rider_category": args.integer("rider_category", 0, 255, 0),
+    }
+
+
+def _amount(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {
+        "amount_minor": args.integer("amount_minor", 1, AMOUNT_MAX),
+        "purse": args.choice("purse", PURSES, "stored"),
+    }
+
+
+def _adjust(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {
+        "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
+        "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
+        "purse": args.choice("purse", PURSES, "stored"),
+    }
+
+
+def _block(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {"status_bits": args.choice("what", BLOCKS, "debit")}
+
+
+def _limit(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {"amount_minor": args.integer("amount_minor", 0, AMOUNT_MAX)}
+
+
+def _category(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
+
+
+def _link(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {
+        "token": args.token(),
+        "medium_kind": args.choice("kind", KINDS, "card"),
+        "expires_us": args.integer("expires_us", 0, AMOUNT_MAX, 0),
+    }
+
+
+def _state(args: Arguments) -> dict[str, Any]:
+    return {"token": args.token(), "medium_state": args.choice("state", STATES)}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "account_open": Operation(Op.ACCOUNT_OPEN, _open),
+    "close": Operation(Op.ACCOUNT_CLOSE, _account),
+    "credit": Operation(Op.CREDIT, _amount, "credit_max_minor"),
+    "debit": Operation(Op.DEBIT, _amount, "credit_max_minor"),
+    "adjust": Operation(Op.ADJUST, _adjust, "adjust_max_minor"),
+    "freeze": Operation(Op.FREEZE, _block),
+    "unfreeze": Operation(Op.UNFREEZE, _block),
+    "set_credit_limit": Operation(Op.SET_CREDIT_LIMIT, _limit, "credit_max_minor"),
+    "set_category": Operation(Op.SET_CATEGORY, _category),
+    "medium_link": Operation(Op.MEDIUM_LINK, _link),
+    "medium_state": Operation(Op.MEDIUM_STATE, _state),
+}
+"""Every operation that leaves a record, by its name on the control socket."""
+
+
+def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, principal: str) -> Order:
+    """Check a command's arguments. Raises: CommandError."""
+    operation = OPERATIONS[name]
+    args = Arguments(values)
+    arguments = operation.read(args)
+    notes = (principal, args.text("reference"), args.text("note"))
+    args.end()
+    if operation.amount_ceiling:
+        ceiling = getattr(ceilings, operation.amount_ceiling)
+        if abs(arguments["amount_minor"]) > ceiling:
+            raise CommandError(
+                "COMMAND_CEILING",
+                f"{abs(arguments['amount_minor'])} is above control.{operation.amount_ceiling} = {ceiling}",
+            )
+    return Order(operation.op, arguments, tuple(clip(note) for note in notes))
+
+
+def clip(text: str) -> bytes:
+    """A note as at most 64 bytes of whole UTF-8 characters."""
+    return text.encode()[:64].decode(errors="ignore").encode()
+
+
+def result_of(head: Head, position: int, *, repeated: bool) -> dict[str, Any]:
+    """What a command's reply says."""
+    return {
+        "op": Op(head.op).name.lower(),
+        "account_id": head.account_id,
+        "amount_minor": head.amount_minor,
+        "balance_minor": head.balance_minor,
+        "position": position,
+        "seq": head.seq,
+        "ts_us": head.ts_us,
+        "repeated": repeated,
+        "reason": Reason(head.reason).name.lower(),
+    }

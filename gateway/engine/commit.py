@@ -1,0 +1,219 @@
+"""Group commit: one write and one sync for everything one turn of the loop decided.
+
+A turn ends with `_turn`: the open group is sealed, made durable, and only then do its answers leave. The write happens
+in the loop while its moving p99 is short, else in a helper thread; then the loop goes on reading into the next group.
+Knows the engine and a journal; nothing about sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from gateway.errors import JournalError, JournalFull
+from gateway.observability import page as slots
+from gateway.observability.page import CommitState, bucket_of
+
+if TYPE_CHECKING:
+    from fastpath.api import Engine, Session
+    from gateway.journal.port import Head, Journal
+
+log = logging.getLogger(__name__)
+
+SAMPLES = 256
+"""Commits whose durations make the moving p99."""
+CHECK_EVERY = 32
+
+
+class CommitPace:
+    """Chooses where commits happen: in the loop, or in the thread once their p99 is too long.
+
+    Args: above_us: p99 from which the thread takes over; it goes back at half of that. mode: auto, always, never.
+    """
+
+    def __init__(self, above_us: float, mode: str) -> None:
+        self.above_us = above_us
+        self.mode = mode
+        self.in_thread = mode == "always"
+        self._durations: deque[int] = deque(maxlen=SAMPLES)
+        self._seen = 0
+
+    def note(self, duration_us: int) -> None:
+        """Take one commit's duration into account."""
+        self._durations.append(duration_us)
+        self._seen += 1
+        if self.mode == "auto" and self._seen % CHECK_EVERY == 0 and self._seen >= CHECK_EVERY:
+            self._choose()
+
+    def _choose(self) -> None:
+        p99 = sorted(self._durations)[len(self._durations) * 99 // 100]
+        if not self.in_thread and p99 > self.above_us:
+            self.in_thread = True
+            log.warning("commit_thread_on", extra={"p99_us": p99})
+        elif self.in_thread and p99 < self.above_us / 2:
+            self.in_thread = False
+            log.info("commit_thread_off", extra={"p99_us": p99})
+
+
+class GroupCommit:
+    """Makes groups durable and hands out what may be told.
+
+    Args: on_output: called with sessions that have bytes to send. on_left: called with (session, counter) pairs that
+        get no answer because the journal had no room. on_broken: called when only recovery can help; must not return.
+    Failure: JournalFull puts memory back and is told to everybody who waited; anything else ends the process.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        page: memoryview,
+        pace: CommitPace,
+        *,
+        on_output: Callable[[list[Session]], None],
+        on_left: Callable[[list[tuple[Session, int]]], None],
+        on_broken: Callable[[BaseException], None],
+    ) -> None:
+        self.engine = engine
+        self.journal = journal
+        self.page = page
+        self.pace = pace
+        self.head: Head = journal.head()
+        self._on_output = on_output
+        self._on_left = on_left
+        self._on_broken = on_broken
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="commit")
+        self._scheduled = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._sealed_waiters: list[asyncio.Future[None]] = []
+        self._position = journal.place(self.head.position)
+        self._next_position = self._position
+        self._chain = self.head.chain_hash
+        engine.begin_next(self._position)
+
+    def wake(self) -> None:
+        """Something waits for a commit: have one at the end of this turn."""
+        if not self._scheduled and not self.engine.is_writing:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    async def committed(self) -> None:
+        """Wait until everything decided so far is durable. Raises: JournalFull: it was undone."""
+        if not self.engine.waiting and not self.engine.is_writing:
+            return
+        waiter = self._loop.create_future()
+        # Without anything in the open group the one being written is what counts; its end wakes both lists.
+        (self._waiters if self.engine.waiting else self._sealed_waiters).append(waiter)
+        self.wake()
+        await waiter
+
+    def flush(self) -> bool:
+        """Commit at once, in the loop, to make room; False = a group is being written, wait for it."""
+        if self.engine.is_writing:
+            return False
+        self._commit(in_thread=False)
+        return True
+
+    def close(self) -> None:
+        """After the last commit: end the thread."""
+        self._thread.shutdown(wait=True)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self.engine.waiting and not self.engine.is_writing:
+            self._commit(in_thread=self.pace.in_thread)
+
+    def _commit(self, *, in_thread: bool) -> None:
+        end = self.engine.open_end
+        records = self.engine.record_count
+        group = self.engine.seal(time.time_ns() // 1000, self._chain)
+        self._sealed_waiters += self._waiters
+        self._waiters = []
+        if group is None:
+            self.engine.begin_next(self._position)
+            self._told()
+            return
+        self._next_position = self.journal.place(end)
+        self.engine.begin_next(self._next_position)
+        self.page[slots.COMMIT_STATE] = CommitState.WRITING
+        self.page[slots.COMMIT_SINCE_US] = time.time_ns() // 1000
+        if in_thread:
+            future = self._thread.submit(self._write, group)
+            future.add_done_callback(
+                lambda done: self._loop.call_soon_threadsafe(self._written_by_thread, done, len(group), records)
+            )
+            return
+        try:
+            chain, duration_us = self._write(group)
+        except JournalError as error:
+            self._failed(error)
+        else:
+            self._written(chain, duration_us, len(group), records)
+
+    def _write(self, group: memoryview) -> tuple[bytes, int]:
+        """The only code that runs in the thread. Returns the chain hash after the group and the time it took."""
+        began = time.monotonic_ns()
+        self.journal.append(self._position, group)
+        return hashlib.sha256(group).digest(), (time.monotonic_ns() - began) // 1000
+
+    def _written_by_thread(
+        self, done: ThreadFuture[tuple[bytes, int]], size: int, records: int
+    ) -> None:
+        error = done.exception()
+        if isinstance(error, JournalError):
+            self._failed(error)
+        elif error is not None:
+            self._on_broken(error)
+        else:
+            self._written(*done.result(), size, records)
+        if self.engine.waiting:
+            self.wake()
+
+    def _written(self, chain: bytes, duration_us: int, size: int, records: int) -> None:
+        self._chain = chain
+        self._position = self._next_position
+        self.pace.note(duration_us)
+        page = self.page
+        page[slots.JOURNAL_POSITION] = self._position
+        page[slots.DURABLE_SEQ] += records
+        page[slots.COMMITS] += 1
+        page[slots.COMMIT_BYTES] += size
+        page[slots.COMMIT_RECORDS] += records
+        page[slots.COMMIT + bucket_of(duration_us)] += 1
+        page[slots.COMMIT_SUM_US] += duration_us
+        page[slots.COMMIT_THREAD] = self.pace.in_thread
+        self._told()
+
+    def _told(self) -> None:
+        """What was sealed may be told now."""
+        self.page[slots.COMMIT_STATE] = CommitState.IDLE
+        sessions = self.engine.commit(time.monotonic_ns() // 1000)
+        waiters, self._sealed_waiters = self._sealed_waiters, []
+        self._on_output(sessions)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _failed(self, error: JournalError) -> None:
+        self.page[slots.COMMIT_STATE] = CommitState.IDLE
+        if not isinstance(error, JournalFull):
+            self._on_broken(error)
+            return
+        log.error("journal_full", extra={"code": error.code, "detail": error.detail})
+        self.page[slots.ROLLBACKS] += 1
+        left = self.engine.abort()
+        self._next_position = self._position
+        waiters = self._sealed_waiters + self._waiters
+        self._sealed_waiters, self._waiters = [], []
+        self._on_left(left)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)

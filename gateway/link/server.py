@@ -1,0 +1,424 @@
+"""The validator link's server: sockets in front of the engine.
+
+One tap: `Connection.data_received` -> `Engine.feed` (frame, tag, decision, record) -> the turn's group commit ->
+`LinkServer.send`. Cold frames go to `LinkService`. Nothing here decides about money.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastpath.api import FED, Session
+from gateway.errors import WireError
+from gateway.link import frames
+from gateway.link.codes import (
+    HELLO_MAX_BYTES,
+    WIRE_RULES,
+    Algorithm,
+    DeviceMode,
+    WireCode,
+    wire_code,
+    wire_error,
+)
+from gateway.link.devices import DeviceBook, DeviceEntry
+from gateway.link.handshake import FrameSplitter, ServerHandshake, frame_bytes
+from gateway.link.service import (
+    LinkService,
+    LinkState,
+    Place,
+    denylist_frames,
+    denylist_parts,
+)
+from gateway.observability import page as slots
+
+if TYPE_CHECKING:
+    from fastpath.api import Engine
+    from gateway.engine.commit import GroupCommit
+
+log = logging.getLogger(__name__)
+
+WAITING = FED["waiting"]
+EVENTS = FED["events"]
+FATAL = FED["fatal"]
+FULL = FED["full"]
+READY = FED["ready"]
+SPECIAL = EVENTS | FATAL | FULL | READY
+
+SWEEP_SLICES = 10
+"""Time-outs are looked for in a tenth of the connections at a time, ten times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """What the server needs of the configuration."""
+
+    host: str
+    port: int
+    heartbeat_s: int
+    half_frame_timeout_s: float
+    idle_timeout_s: float
+    batch_max: int
+    frame_max_bytes: int
+    sessions_max: int
+    mac: tuple[Algorithm, ...]
+    tls: ssl.SSLContext | None = None
+
+
+class Connection(asyncio.Protocol):
+    """One TCP connection: a handshake first, then a session."""
+
+    __slots__ = (
+        "closing", "device", "half_since", "handshake", "last_us", "server", "service", "session", "slice",
+        "splitter", "stalled", "transport",
+    )  # fmt: skip
+
+    def __init__(self, server: LinkServer) -> None:
+        self.server = server
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self.service: LinkService | None = None
+        self.device: DeviceEntry | None = None
+        self.splitter: FrameSplitter | None = FrameSplitter(HELLO_MAX_BYTES)
+        self.handshake: ServerHandshake | None = None
+        self.last_us = time.monotonic_ns() // 1000
+        self.half_since = 0
+        self.slice = 0
+        self.stalled = False
+        self.closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+        self.server.connected(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.session is not None:
+            self.session.closed = True
+            self.session.owner = None
+        self.closing = True
+        self.server.disconnected(self)
+
+    def pause_writing(self) -> None:
+        # A peer that does not read its answers may not make us keep more of them.
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self.transport is not None and not self.stalled:
+            self.transport.resume_reading()
+
+    def data_received(self, data: bytes) -> None:
+        now_ns = time.time_ns()
+        mono_us = time.monotonic_ns() // 1000
+        self.last_us = mono_us
+        session = self.session
+        if session is None:
+            self._greet(data, now_ns // 1000)
+            return
+        server = self.server
+        fed = server.engine.feed(session, data, now_ns // 1000, mono_us)
+        if fed & WAITING:
+            server.commit.wake()
+        if fed & SPECIAL:
+            self._special(session, fed)
+        self.half_since = mono_us if session.half_frame else 0
+
+    def refuse(self, code: WireCode, *, request_counter: int = 0, detail: str = "") -> None:
+        """Send the error frame of a code; close if its rule says so."""
+        self.server.page[slots.FRAME_ERRORS + code] += 1
+        session = self.session
+        counter = session.next_counter() if session is not None else 0
+        payload = frames.error_frame(
+            code, counter=counter, request_counter=request_counter, detail=detail
+        ).encode()
+        if session is not None:
+            session.push(payload)
+            self.flush()
+        else:
+            self._write(frame_bytes(payload))
+        if WIRE_RULES[code].closes:
+            self.close()
+
+    def reply(self, answers: Sequence[frames.Frame]) -> None:
+        """Send cold frames of the session."""
+        if self.session is None:
+            return
+        for answer in answers:
+            self.session.push(answer.encode())
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the session has ready."""
+        if self.session is not None and self.session.output_bytes:
+            self._write(self.session.take())
+
+    def close(self) -> None:
+        """End the connection after what was written."""
+        self.closing = True
+        if self.session is not None:
+            self.session.closed = True
+        if self.transport is not None:
+            self.transport.close()
+
+    def _write(self, data: bytes) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.server.page[slots.BYTES_OUT] += len(data)
+            self.transport.write(data)
+
+    def _special(self, session: Session, fed: int) -> None:
+        if fed & FULL:
+            self._make_room(session)
+        if fed & EVENTS:
+            for event in session.take_events():
+                self._event(event)
+        if fed & READY:
+            self.server.send(self.server.engine.take_ready())
+        if fed & FATAL and not self.closing:
+            self.close()
+
+    def _make_room(self, session: Session) -> None:
+        """The group is full: commit and go on with what was not taken, now or when the running commit ends."""
+        if self.server.commit.flush():
+            self.data_received(b"")
+        elif self.transport is not None:
+            self.stalled = True
+            self.transport.pause_reading()
+            self.server.stalled.append(self)
+
+    def go_on(self) -> None:
+        """There is room again."""
+        self.stalled = False
+        if self.transport is not None and not self.closing:
+            self.transport.resume_reading()
+            self.data_received(b"")
+
+    def _event(self, event: tuple[Any, ...]) -> None:
+        if event[0] == "error":
+            self.refuse(WireCode(event[1]), request_counter=event[2])
+            return
+        if self.service is None:
+            return
+        try:
+            self.reply(self.service.answer(event[3]))
+        except WireError as error:
+            self.refuse(wire_code(error), request_counter=event[2], detail=error.detail)
+
+    # --- before the session ---------------------------------------------------------------------------------
+
+    def _greet(self, data: bytes, now_us: int) -> None:
+        splitter = self.splitter
+        if splitter is None or self.closing:
+            return
+        try:
+            splitter.feed(data)
+            while self.session is None and (body := splitter.next_body()) is not None:
+                self._greeting(body, now_us)
+            self.half_since = self.last_us if splitter.half_frame else 0
+        except WireError as error:
+            self.server.page[slots.SESSIONS_REFUSED] += 1
+            self.refuse(wire_code(error))
+            self.close()
+            return
+        if self.session is not None:
+            self.splitter = None
+            rest = splitter.rest()
+            if rest:
+                self.data_received(rest)
+
+    def _greeting(self, body: bytes, now_us: int) -> None:
+        server = self.server
+        if self.handshake is None:
+            if server.draining or server.sessions >= server.settings.sessions_max:
+                raise wire_error(WireCode.SHUTTING_DOWN if server.draining else WireCode.BUSY)
+            self.handshake = ServerHandshake(server.devices.find_key, preference=server.settings.mac)
+            self._write(self.handshake.on_hello(body, now_us))
+            return
+        link = self.handshake.on_auth(body)
+        hello, keys = self.handshake.hello, self.handshake.keys
+        device = server.devices.find(hello.device_id) if hello is not None else None
+        if hello is None or keys is None or device is None:
+            raise wire_error(WireCode.AUTH_FAILED)
+        self.device = device
+        self.session = Session(
+            keys.from_device,
+            keys.from_server,
+            algorithm=int(keys.algorithm),
+            device_id=device.device_id,
+            tariff_slot=device.tariff_slot,
+            stop=device.stop_id,
+            frame_max_bytes=server.settings.frame_max_bytes,
+        )
+        self.session.owner = self
+        self.session.accept_counter(link.received)
+        self.service = LinkService(server.state, self.session, Place(hello.boot_epoch))
+        self.handshake = None
+        self.reply([server.welcome(self.session, hello.boot_epoch)])
+        server.opened(self)
+
+
+class LinkServer:
+    """Accepts validators and moves bytes between them and the engine."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        engine: Engine,
+        devices: DeviceBook,
+        state: LinkState,
+        page: memoryview,
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.devices = devices
+        self.state = state
+        self.page = page
+        self.commit: GroupCommit
+        self.draining = False
+        self.sessions = 0
+        self.stalled: list[Connection] = []
+        self._slices: list[set[Connection]] = [set() for _ in range(SWEEP_SLICES)]
+        self._by_device: dict[int, set[Connection]] = {}
+        self._accepted = 0
+        self._slice = 0
+        self._server: asyncio.Server | None = None
+        self._session_ids = 0
+
+    async def start(self) -> int:
+        """Listen; returns the port in use."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self),
+            self.settings.host,
+            self.settings.port,
+            ssl=self.settings.tls,
+            backlog=4096,
+        )
+        port: int = self._server.sockets[0].getsockname()[1]
+        self.page[slots.LINK_PORT] = port
+        return port
+
+    def stop_listening(self) -> None:
+        """No new connections; those that are there stay."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+
+    def say_goodbye(self) -> None:
+        """End every connection with a bye; call when nothing waits for a commit any more."""
+        for connection in self._all():
+            if connection.session is not None:
+                connection.reply([frames.Bye(connection.session.next_counter(), 1000)])
+            connection.close()
+
+    def send(self, sessions: list[Session]) -> None:
+        """Write what sessions have ready; then let those go on that found the group full."""
+        for session in sessions:
+            connection = session.owner
+            if connection is not None:
+                connection._write(session.take())
+        if self.stalled:
+            waiting, self.stalled = self.stalled, []
+            for connection in waiting:
+                connection.go_on()
+
+    def leave(self, left: list[tuple[Session, int]]) -> None:
+        """Tell those whose requests were undone because the journal has no room."""
+        for session, counter in left:
+            if session.owner is not None:
+                session.owner.refuse(WireCode.JOURNAL_FULL, request_counter=counter)
+        self.send([])
+
+    def welcome(self, session: Session, boot_epoch: int) -> frames.Welcome:
+        """The first frame of a session."""
+        self._session_ids += 1
+        acked = self.state.acked_seq(session.device_id, boot_epoch)
+        return frames.Welcome(
+            counter=session.next_counter(),
+            server_time_us=self.state.clock(),
+            session_id=self._session_ids,
+            heartbeat_s=self.settings.heartbeat_s,
+            acked_seq=acked,
+            next_seq_expected=self.engine.memory.next_seq(session.device_id, boot_epoch),
+            tariffs=self.state.tariff_rows(),
+            denylist_version=self.state.denylist.version,
+            mode=self.state.mode,
+            batch_max=self.settings.batch_max,
+            frame_max=self.settings.frame_max_bytes,
+            config_version=self.state.config_version,
+        )
+
+    async def push_denylist(self, have_version: int) -> None:
+        """Send the newest changes to everybody who listens, a slice at a time so that taps go in between."""
+        parts = denylist_parts(self.state, have_version)
+        for part in list(self._slices):
+            for connection in list(part):
+                if connection.session is not None and not connection.closing:
+                    connection.reply(denylist_frames(parts, connection.session))
+            await asyncio.sleep(0.001)
+
+    def push_mode(self, mode: DeviceMode, device_id: int | None = None) -> int:
+        """Order a mode of one device or all; returns how many were told."""
+        told = 0
+        for connection in self._targets(device_id):
+            session = connection.session
+            if session is not None:
+                now = self.state.clock()
+                order = frames.ModeChange(session.next_counter(), mode, now, "operator")
+                connection.reply([order])
+                told += 1
+        return told
+
+    def revoke(self, device_id: int) -> None:
+        """End the sessions of a device that may not come in any more."""
+        for connection in self._targets(device_id):
+            connection.refuse(WireCode.AUTH_FAILED)
+
+    def _targets(self, device_id: int | None) -> list[Connection]:
+        if device_id is None:
+            return self._all()
+        return list(self._by_device.get(device_id, ()))
+
+    # --- life of connections ---------------------------------------------------------------------------------
+
+    def _all(self) -> list[Connection]:
+        return [connection for part in self._slices for connection in part]
+
+    def connected(self, connection: Connection) -> None:
+        self._accepted += 1
+        connection.slice = self._accepted % SWEEP_SLICES
+        self._slices[connection.slice].add(connection)
+
+    def opened(self, connection: Connection) -> None:
+        self.sessions += 1
+        self.page[slots.SESSIONS] = self.sessions
+        self.page[slots.SESSIONS_TOTAL] += 1
+        if connection.device is not None:
+            self._by_device.setdefault(connection.device.device_id, set()).add(connection)
+
+    def disconnected(self, connection: Connection) -> None:
+        self._slices[connection.slice].discard(connection)
+        if connection.session is not None:
+            self.sessions -= 1
+            self.page[slots.SESSIONS] = self.sessions
+        if connection.device is not None:
+            there = self._by_device.get(connection.device.device_id, set())
+            there.discard(connection)
+            if not there:
+                self._by_device.pop(connection.device.device_id, None)
+
+    def sweep(self, mono_us: int) -> None:
+        """Look for time-outs in one slice of the connections; call SWEEP_SLICES times a second."""
+        self._slice = (self._slice + 1) % SWEEP_SLICES
+        idle_us = int(self.settings.idle_timeout_s * 1e6)
+        half_us = int(self.settings.half_frame_timeout_s * 1e6)
+        for connection in list(self._slices[self._slice]):
+            if connection.half_since and mono_us - connection.half_since > half_us:
+                connection.refuse(WireCode.FRAME_TRUNCATED)
+                connection.close()
+            elif mono_us - connection.last_us > (half_us if connection.session is None else idle_us):
+                connection.close()

@@ -1,0 +1,222 @@
+"""The cold frames of a session: heartbeats, lists, tariffs, modes, places. The hot ones never come here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.link import frames
+from gateway.link.codes import TARIFF_PART_MAX_BYTES, DeviceMode, WireCode, wire_error
+from gateway.link.denylist import Denylist
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from fastpath.api import Session
+
+TOKENS_PER_PART = 3000
+CLOSED_MODES = frozenset(
+    {
+        DeviceMode.SERVICE,
+        DeviceMode.CLOSED,
+        DeviceMode.OUT_OF_SERVICE,
+        DeviceMode.FAULT,
+        DeviceMode.MAINTENANCE,
+    }
+)
+"""Modes in which a device's taps are refused as out_of_service."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTariff:
+    """A tariff that devices may fetch. signature: over slot, key and digest."""
+
+    slot: int
+    key: int
+    digest: bytes
+    blob: bytes
+    signature: bytes
+
+
+@dataclass(slots=True)
+class LinkState:
+    """What all sessions share."""
+
+    denylist: Denylist
+    clock: Callable[[], int]
+    sign: Callable[[bytes], bytes]
+    acked_seq: Callable[[int, int], int]
+    """(device, boot) -> every sequence number up to here has been seen."""
+    tariffs: dict[int, LoadedTariff] = field(default_factory=dict)
+    mode: DeviceMode = DeviceMode.NORMAL
+    config_version: int = 1
+
+    def tariff_rows(self) -> tuple[tuple[int, int, bytes], ...]:
+        """[slot, key, hash] of every tariff that may be fetched."""
+        return tuple(
+            (t.slot, t.key, t.digest)
+            for t in sorted(self.tariffs.values(), key=lambda t: (t.slot, t.key))
+        )
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a device is and what it does, as it last said."""
+
+    boot: int
+    mode: int = DeviceMode.NORMAL
+    context_seq: int = 0
+    vehicle: str = ""
+    line: int = 0
+    queue_depth: int = 0
+    released_seq: int = 0
+
+
+def signer(key: Ed25519PrivateKey | None) -> Callable[[bytes], bytes]:
+    """Ed25519 over what is given; without a key signatures are empty."""
+    return key.sign if key is not None else lambda _: b""
+
+
+def denylist_message(to_version: int, digest: bytes) -> bytes:
+    """What the signature of a deny list covers."""
+    return b"faregate denylist" + to_version.to_bytes(8) + digest
+
+
+def tariff_message(slot: int, key: int, digest: bytes) -> bytes:
+    """What the signature of a tariff covers."""
+    return b"faregate tariff" + bytes([slot]) + key.to_bytes(8) + digest
+
+
+class LinkService:
+    """Answers cold frames of one session; returns the frames to send back, in order."""
+
+    def __init__(self, state: LinkState, session: Session, place: Place) -> None:
+        self._state = state
+        self._session = session
+        self.place = place
+
+    def answer(self, payload: bytes) -> list[frames.Frame]:
+        """Raises: WireError: not a frame a device sends inside a session."""
+        frame = frames.decode(payload)
+        match frame:
+            case frames.Heartbeat():
+                return [self._heartbeat(frame)]
+            case frames.DenylistRequest():
+                return self._denylist(frame)
+            case frames.TariffRequest():
+                return [self._tariff(frame)]
+            case frames.ModeChange():
+                return [self._mode(frame)]
+            case frames.ContextChange():
+                return [self._context(frame)]
+            case frames.Ack():
+                self.place.released_seq = max(self.place.released_seq, frame.upto_seq)
+                return []
+            case frames.ModeAnswer() | frames.Error():
+                return []
+        raise wire_error(WireCode.UNKNOWN_FRAME, f"{type(frame).__name__} is not for a server")
+
+    def _heartbeat(self, beat: frames.Heartbeat) -> frames.Frame:
+        state = self._state
+        self.place.queue_depth = beat.queue_depth
+        return frames.HeartbeatAnswer(
+            counter=self._session.next_counter(),
+            server_time_us=state.clock(),
+            device_time_us=beat.device_time_us,
+            acked_seq=state.acked_seq(self._session.device_id, self.place.boot),
+            tariffs=tuple((t.slot, t.key) for t in state.tariffs.values()),
+            denylist_version=state.denylist.version,
+            config_version=state.config_version,
+        )
+
+    def _denylist(self, request: frames.DenylistRequest) -> list[frames.Frame]:
+        return denylist_frames(
+            denylist_parts(self._state, request.have_version), self._session
+        )
+
+    def _tariff(self, request: frames.TariffRequest) -> frames.Frame:
+        tariff = self._state.tariffs.get(request.key)
+        if tariff is None or tariff.slot != request.slot or request.offset > len(tariff.blob):
+            raise wire_error(WireCode.OUT_OF_RANGE, "no such tariff, or an offset behind its end")
+        return frames.TariffPart(
+            counter=self._session.next_counter(),
+            slot=tariff.slot,
+            key=tariff.key,
+            total_bytes=len(tariff.blob),
+            offset=request.offset,
+            data=tariff.blob[request.offset : request.offset + TARIFF_PART_MAX_BYTES],
+            signature=tariff.signature,
+        )
+
+    def _mode(self, change: frames.ModeChange) -> frames.Frame:
+        self.place.mode = change.mode
+        self._session.in_service = change.mode not in CLOSED_MODES
+        return frames.ModeAnswer(
+            counter=self._session.next_counter(), request_counter=change.counter, mode=change.mode
+        )
+
+    def _context(self, change: frames.ContextChange) -> frames.Frame:
+        place = self.place
+        applied = change.seq > place.context_seq
+        if applied:
+            place.context_seq, place.vehicle, place.line = change.seq, change.vehicle, change.line
+            self._session.stop = change.stop
+        return frames.ContextAnswer(
+            counter=self._session.next_counter(), boot=change.boot, seq=change.seq, applied=applied
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DenylistPart:
+    """One frame's worth of a delta; only the counter differs between sessions."""
+
+    from_version: int
+    to_version: int
+    full: bool
+    added: tuple[bytes, ...]
+    removed: tuple[bytes, ...]
+    more: bool
+    hash: bytes
+    signature: bytes
+
+
+def denylist_parts(state: LinkState, have_version: int) -> list[DenylistPart]:
+    """A delta cut into parts that fit a frame; the last one carries hash and signature."""
+    delta = state.denylist.delta(have_version)
+    changes = [(token, True) for token in delta.added] + [(token, False) for token in delta.removed]
+    cuts = [changes[at : at + TOKENS_PER_PART] for at in range(0, len(changes), TOKENS_PER_PART)]
+    cuts = cuts or [[]]
+    signature = state.sign(denylist_message(delta.to_version, delta.hash))
+    last = len(cuts) - 1
+    return [
+        DenylistPart(
+            delta.from_version,
+            delta.to_version,
+            delta.full and index == 0,
+            tuple(token for token, denied in cut if denied),
+            tuple(token for token, denied in cut if not denied),
+            index < last,
+            delta.hash if index == last else b"",
+            signature if index == last else b"",
+        )
+        for index, cut in enumerate(cuts)
+    ]
+
+
+def denylist_frames(parts: list[DenylistPart], session: Session) -> list[frames.Frame]:
+    """The parts as frames of one session."""
+    return [
+        frames.DenylistDelta(
+            counter=session.next_counter(),
+            from_version=part.from_version,
+            to_version=part.to_version,
+            full=part.full,
+            added=part.added,
+            removed=part.removed,
+            more=part.more,
+            hash=part.hash,
+            signature=part.signature,
+        )
+        for part in parts
+    ]
