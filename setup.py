@@ -15,6 +15,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 HERE = Path(__file__).parent
+FOLDERS = ["fastpath", *(["gateway/bench"] if sys.platform == "linux" else [])]  # the load generator needs epoll
 DEBUG = os.environ.get("FAREGATE_DEBUG") == "1"
 SANITIZE = os.environ.get("FAREGATE_SANITIZE") == "1"
 ONLY = set(filter(None, os.environ.get("FAREGATE_ONLY", "").split(",")))
@@ -51,19 +52,19 @@ def extensions() -> list[Extension]:
     compile_args, link_args = compiler_flags()
     macros = [("CYTHON_TRACE", "1")] if DEBUG else []
     headers = [str(p.relative_to(HERE)) for p in sorted((HERE / "fastpath").glob("*.h"))]
-    names = [p.stem for p in sorted((HERE / "fastpath").glob("*.pyx"))]
+    sources = [p.relative_to(HERE) for folder in FOLDERS for p in sorted((HERE / folder).glob("*.pyx"))]
     return [
         Extension(
-            f"fastpath.{name}",
-            [f"fastpath/{name}.pyx"],
+            ".".join(source.with_suffix("").parts),
+            [str(source)],
             include_dirs=["fastpath"],
             depends=headers,
             define_macros=macros,
             extra_compile_args=compile_args,
             extra_link_args=link_args,
         )
-        for name in names
-        if not ONLY or name in ONLY
+        for source in sources
+        if not ONLY or source.stem in ONLY
     ]
 
 
