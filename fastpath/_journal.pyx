@@ -86,6 +86,8 @@ cdef int64_t check_group_at(const uint8_t* data, size_t available, bint any_posi
     memcpy(&head, data, sizeof(GroupHead))
     if head.magic != GROUP_MAGIC or head.format != JOURNAL_GROUP_FORMAT or head.head_bytes != sizeof(GroupHead):
         return GROUP_BAD_HEAD
+    if head.body_bytes % 8 != 0:
+        return GROUP_BAD_HEAD
     if not any_position and head.position != position:
         return GROUP_BAD_POSITION
     size = sizeof(GroupHead) + <size_t> head.body_bytes

@@ -1,0 +1,132 @@
+"""What the journal asks of a file system, and the real one.
+
+Everything the segments do to a disk goes through `FileOps`, so that the tests can put a disk
+behind it that drops unsynced writes, tears and fails. Must not import anything of the gateway.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Protocol
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""errno values that mean: nothing is broken, there is just no room."""
+
+
+class FileOps(Protocol):
+    """File operations by number; each raises OSError as the system call would."""
+
+    def make_dir(self, path: Path) -> None:
+        """Make a folder and its parents, durably; fine if it is there."""
+
+    def list_dir(self, path: Path) -> list[str]: ...
+
+    def open(self, path: Path, *, write: bool = False, create: bool = False) -> int: ...
+
+    def close(self, fd: int) -> None: ...
+
+    def size(self, fd: int) -> int: ...
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        """Fewer bytes than asked only at the end of the file."""
+
+    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """Bytes written: fewer than given when the room ends."""
+
+    def allocate(self, fd: int, size: int) -> None:
+        """Make the file `size` long with its blocks reserved."""
+
+    def fdatasync(self, fd: int) -> None: ...
+
+    def fsync_dir(self, path: Path) -> None: ...
+
+    def rename(self, source: Path, target: Path) -> None: ...
+
+    def unlink(self, path: Path) -> None: ...
+
+    def set_read_only(self, path: Path) -> None: ...
+
+    def used_percent(self, path: Path) -> int:
+        """How full the file system is, as df counts it."""
+
+    def lock(self, path: Path) -> int:
+        """Make the file and lock it for this process. Raises BlockingIOError: another has it."""
+
+    def lock_owner(self, path: Path) -> str:
+        """What the lock's owner wrote into it: its process id."""
+
+
+class RealFiles:
+    """The machine's own file system."""
+
+    def make_dir(self, path: Path) -> None:
+        missing = [p for p in (path, *path.parents) if not p.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            self.fsync_dir(made.parent)
+
+    def list_dir(self, path: Path) -> list[str]:
+        return os.listdir(path)
+
+    def open(self, path: Path, *, write: bool = False, create: bool = False) -> int:
+        flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
+        return os.open(path, flags | (os.O_CREAT | os.O_TRUNC if create else 0), 0o640)
+
+    def close(self, fd: int) -> None:
+        os.close(fd)
+
+    def size(self, fd: int) -> int:
+        return os.fstat(fd).st_size
+
+    def pread(self, fd: int, size: int, offset: int) -> bytes:
+        data = os.pread(fd, size, offset)
+        while len(data) < size and (more := os.pread(fd, size - len(data), offset + len(data))):
+            data += more
+        return data
+
+    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        return os.pwrite(fd, data, offset)
+
+    def allocate(self, fd: int, size: int) -> None:
+        os.posix_fallocate(fd, 0, size)
+
+    def fdatasync(self, fd: int) -> None:
+        os.fdatasync(fd)
+
+    def fsync_dir(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def rename(self, source: Path, target: Path) -> None:
+        os.rename(source, target)
+
+    def unlink(self, path: Path) -> None:
+        os.unlink(path)
+
+    def set_read_only(self, path: Path) -> None:
+        os.chmod(path, 0o444)
+
+    def used_percent(self, path: Path) -> int:
+        found = os.statvfs(path)
+        used = found.f_blocks - found.f_bfree
+        return -(-100 * used // max(1, used + found.f_bavail))
+
+    def lock(self, path: Path) -> int:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return fd
+
+    def lock_owner(self, path: Path) -> str:
+        return path.read_text("ascii").strip()

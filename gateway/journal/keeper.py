@@ -1,0 +1,268 @@
+"""Housekeeping beside the appends: the next segment made ready, closed ones sealed with a root.
+
+Files are filled with zeros ahead, not just allocated: an append into written blocks changes no
+metadata (16 KiB and fdatasync: 0.23 ms against 0.39 ms). The filling is paced and synced piece by
+piece: at full speed it drove the 99th percentile of the appends beside it from 0.4 ms to 10 ms;
+256 KiB every 5 ms left it at 0.7 ms.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gateway.journal.files import FileOps
+from gateway.journal.roots import Root
+from gateway.journal.segment import root_name, segment_name
+
+log = logging.getLogger(__name__)
+
+FILL_BYTES = 256 << 10
+FILL_PAUSE_S = 0.005
+RETRY_S = 1.0
+
+
+def write_whole(files: FileOps, fd: int, data: bytes, offset: int) -> None:
+    """pwrite until all is written; a short write without an error counts as no room."""
+    if files.pwrite(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, "short write")
+
+
+def zero_fill(
+    files: FileOps, fd: int, span: tuple[int, int], pause: Callable[[], None] | None = None
+) -> None:
+    """Write zeros from span[0] to span[1], synced; with `pause` piece by piece."""
+    offset, end = span
+    zeros = bytes(min(FILL_BYTES, max(0, end - offset)))
+    while offset < end:
+        size = min(FILL_BYTES, end - offset)
+        write_whole(files, fd, zeros[:size], offset)
+        offset += size
+        if pause is not None:
+            files.fdatasync(fd)
+            pause()
+    files.fdatasync(fd)
+
+
+def write_file(files: FileOps, path: Path, data: bytes) -> None:
+    """A small file, there whole or not at all."""
+    spare = path.with_name(path.name + ".tmp")
+    fd = files.open(spare, write=True, create=True)
+    try:
+        write_whole(files, fd, data, 0)
+        files.fdatasync(fd)
+    finally:
+        files.close(fd)
+    files.rename(spare, path)
+    files.fsync_dir(path.parent)
+
+
+def file_sha256(files: FileOps, path: Path) -> str:
+    """SHA-256 of a whole file, in hex."""
+    digest = hashlib.sha256()
+    fd = files.open(path)
+    try:
+        offset = 0
+        while data := files.pread(fd, FILL_BYTES, offset):
+            digest.update(data)
+            offset += len(data)
+    finally:
+        files.close(fd)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A segment that will not be written any more; `root` still without hash and signature."""
+
+    path: Path
+    root: Root
+
+
+class _EndingError(Exception):
+    """The keeper was closed while it prepared a segment."""
+
+
+class Keeper:
+    """Keeps one prepared segment in reserve and seals closed ones.
+
+    With `background` in a thread of its own; without, in the calls themselves, so that a simulated
+    run is the same each time. Errors in the background are logged; those that matter for an
+    append come up in `take`.
+    """
+
+    def __init__(
+        self,
+        files: FileOps,
+        directory: Path,
+        segment_bytes: int,
+        *,
+        signing_key: Ed25519PrivateKey | None = None,
+        background: bool = True,
+    ) -> None:
+        self._files = files
+        self._directory = directory
+        self._segment_bytes = segment_bytes
+        self._key = signing_key
+        self._changed = threading.Condition()
+        self._wanted: int | None = None
+        self._ready: int | None = None
+        self._fault: OSError | None = None
+        self._closed: list[Closed] = []
+        self._hurry = False
+        self._ending = False
+        self._busy = False
+        self._thread: threading.Thread | None = None
+        if background:
+            self._thread = threading.Thread(target=self._run, name="journal-keeper", daemon=True)
+            self._thread.start()
+
+    @property
+    def has_reserve(self) -> bool:
+        """Whether a prepared segment lies ready, or nothing yet speaks against one."""
+        return self._fault is None
+
+    def want(self, base: int, *, ready: bool = False) -> None:
+        """Have the segment of `base` made ready; `ready`: it already is."""
+        with self._changed:
+            self._wanted = None if ready else base
+            self._ready = base if ready else None
+            self._fault = None
+            self._changed.notify_all()
+        if self._thread is None:
+            self._work()
+
+    def seal(self, closed: Closed) -> None:
+        """Give a closed segment its root and take away the right to write it."""
+        with self._changed:
+            self._closed.append(closed)
+            self._changed.notify_all()
+        if self._thread is None:
+            self._work()
+
+    def take(self, base: int) -> Path:
+        """The prepared segment of `base`, waiting for it if need be.
+
+        Raises OSError: ENOSPC and its like when there is no room for one.
+        """
+        path = self._directory / segment_name(base)
+        with self._changed:
+            self._hurry = True
+            self._fault = None
+            self._changed.notify_all()
+            while self._thread is not None and self._wanted == base and self._fault is None:
+                self._changed.wait()
+            self._hurry = False
+        if self._ready != base and self._thread is None:
+            self._work()
+        if self._ready != base:
+            raise self._fault or OSError(errno.EIO, "no segment was prepared")
+        return path
+
+    def settle(self) -> None:
+        """Wait until nothing is left to do (or cannot be done)."""
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            while self._thread is not None and (self._busy or not self._is_idle()):
+                self._changed.wait()
+            self._hurry = False
+
+    def close(self) -> None:
+        """End the thread; what was not prepared or sealed yet is done at the next start."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while self._await_work():
+            self._work()
+
+    def _await_work(self) -> bool:
+        """Sleep until there is something to do, or to try again; False = the end."""
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+            while not self._ending and self._is_idle():
+                retry = RETRY_S if self._wanted is not None else None
+                if not self._changed.wait(retry):
+                    break
+            self._busy = True
+            return not self._ending
+
+    def _is_idle(self) -> bool:
+        return not self._closed and (self._wanted is None or self._fault is not None)
+
+    def _work(self) -> None:
+        """Everything that waits, once. The reserve first: an append may be waiting for it."""
+        if self._wanted is not None:
+            self._prepare(self._wanted)
+        if self._closed:
+            self._seal_now(self._closed[0])
+            with self._changed:
+                self._closed.pop(0)
+
+    def _prepare(self, base: int) -> None:
+        try:
+            self._make(base)
+        except _EndingError:
+            return
+        except OSError as error:
+            log.warning("journal_reserve_missing", extra={"base": base, "error": str(error)})
+            with self._changed:
+                self._fault = error
+                self._changed.notify_all()
+            return
+        with self._changed:
+            self._wanted, self._ready, self._fault = None, base, None
+            self._changed.notify_all()
+
+    def _make(self, base: int) -> None:
+        path = self._directory / segment_name(base)
+        spare = path.with_name(path.name + ".tmp")
+        fd = self._files.open(spare, write=True, create=True)
+        try:
+            self._files.allocate(fd, self._segment_bytes)
+            zero_fill(self._files, fd, (0, self._segment_bytes), self._pause)
+        except (OSError, _EndingError):
+            self._files.unlink(spare)
+            raise
+        finally:
+            self._files.close(fd)
+        self._files.rename(spare, path)
+        self._files.fsync_dir(self._directory)
+
+    def _pause(self) -> None:
+        if self._ending:
+            raise _EndingError
+        if self._thread is not None and not self._hurry:
+            with self._changed:
+                self._changed.wait(FILL_PAUSE_S)
+
+    def _seal_now(self, closed: Closed) -> None:
+        try:
+            self._files.set_read_only(closed.path)
+            root = seal_root(self._files, closed, self._key)
+            log.info("journal_segment_closed", extra={"base": root.base})
+        except OSError as error:
+            log.warning(
+                "journal_root_missing", extra={"base": closed.root.base, "error": str(error)}
+            )
+
+
+def seal_root(files: FileOps, closed: Closed, key: Ed25519PrivateKey | None) -> Root:
+    """Write the root of a closed segment next to it."""
+    fields = {name: getattr(closed.root, name) for name in Root.__slots__}
+    root = Root(**fields | {"file_sha256": file_sha256(files, closed.path)}).signed(key)
+    write_file(files, closed.path.with_name(root_name(root.base)), root.dump())
+    return root

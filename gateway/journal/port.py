@@ -1,0 +1,63 @@
+"""The port every journal implements: segments (embedded), later Valkey and JetStream.
+
+A position is a byte address in the whole journal. Must not import any implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the journal ends."""
+
+    position: int
+    """Where its last group ends, a multiple of 8; 0 = there is none."""
+    next_seq: int
+    chain_hash: bytes
+    """SHA-256 of the last group (head and body); 32 zero bytes when there is none."""
+
+
+class Journal(Protocol):
+    """An append-only log of groups with one writer.
+
+    Thread: `append` by one thread at a time; the rest any thread.
+    """
+
+    def head(self) -> Head:
+        """Where it ends: for a writer what is durable, for a reader what it has found so far."""
+
+    def place(self, after: int) -> int:
+        """Where the next group goes after one that ends at `after`: arithmetic, no I/O."""
+
+    def append(self, position: int, group: bytes | bytearray | memoryview) -> None:
+        """Make a sealed group durable. Blocks for one write and one sync.
+
+        Args: position: `place(head().position)`; the group's head names it too.
+        Raises: JournalFull: no room, nothing of the group is there, the caller may go on.
+            JournalBroken: the process must stop, only recovery knows what is there.
+            Fenced: position, sequence or chain say that this writer is not at the head.
+        """
+
+    def read(
+        self, from_position: int, *, previous_hash: bytes | None = None
+    ) -> Iterator[memoryview]:
+        """The durable groups from there on, checked: checksum, position, chain, sequence.
+
+        Args: from_position: 0, where a group begins, or where one ends.
+            previous_hash: hash of the group before, when the caller knows it.
+        Ends at the head; read again from the last end to follow a journal that is written.
+        Raises: Corrupt.
+        """
+
+    def read_record(self, position: int) -> bytes:
+        """Head and items of the record at a position that a group or the engine has named.
+
+        Raises: Corrupt: there is no record. JournalError: it is past retention.
+        """
+
+    def close(self) -> None:
+        """Give the journal back; what was appended stays durable without it."""
