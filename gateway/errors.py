@@ -253,6 +253,7 @@ CODES: dict[str, str] = {
     "USAGE_INVALID": "`--help` shows what the command takes",
     "ENV_UNUSABLE": "the detail names what is missing",
     "ENV_EXISTS": "nothing is overwritten: choose a new folder",
+    "ENV_RUNNING": "one `faregate serve` a data folder: stop the other one first",
     "ENV_PORT_IN_USE": "another process listens there; change the port or stop it",
     "ENV_NOT_BUILT": "build the extensions with `make build`",
     "ENV_TIMEOUT": "a process did not become ready in time; its log says why",

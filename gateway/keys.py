@@ -1,10 +1,9 @@
-"""Secrets: read from files that only their owner may read, and what is derived from them.
+"""Secrets: read from files that only their owner may read; and tokens of cards, derived from one.
 
-    device key = HMAC-SHA256(master, "faregate device" | device_id BE64 | version BE32)
-    token key  = HMAC-SHA256(master, "faregate token")
-    token      = BLAKE2b-128(key = token key, the card's text in UTF-8)
+    token key = HMAC-SHA256(master key, "faregate token")
+    token     = BLAKE2b-128(key = token key, the card's text in UTF-8)
 
-Must not log, print or keep a secret anywhere else.
+Device keys are derived in gateway/link/handshake.py. Must not log, print or keep a secret.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from gateway.errors import ConfigError
 SECRET_BYTES = 32
 TOKEN_BYTES = 16
 DISTINCT_BYTES_MIN = 16  # of 32 random bytes about 30 differ; under 16 it was typed by hand
-_DEVICE_LABEL = b"faregate device"
 _TOKEN_LABEL = b"faregate token"
 
 
@@ -95,12 +93,6 @@ def write_secret(path: Path) -> None:
         file.write(os.urandom(SECRET_BYTES).hex().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def device_key(master_key: bytes, device_id: int, version: int) -> bytes:
-    """The 32-byte key of one version of one device. Source: docs/protocol.md, keys."""
-    label = _DEVICE_LABEL + device_id.to_bytes(8) + version.to_bytes(4)
-    return hmac.digest(master_key, label, "sha256")
 
 
 def card_token(master_key: bytes, card: str) -> bytes:

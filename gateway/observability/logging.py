@@ -86,7 +86,9 @@ def clean(name: str, value: object) -> object:
     if isinstance(value, bool | int | float | None):
         return value
     text = str(value)
-    return text if _PUBLIC.search(name) else _CARD_NUMBER.sub(_masked, _LONG_HEX.sub(MASK, text))
+    if _PUBLIC.search(name):
+        return text
+    return _CARD_NUMBER.sub(_masked, _LONG_HEX.sub(MASK, text))
 
 
 def _masked(found: re.Match[str]) -> str:

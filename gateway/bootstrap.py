@@ -1,0 +1,62 @@
+"""The one place that names concrete classes: puts the parts of each process together.
+
+Imports are inside the functions, so that each process and each command loads only what it uses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.config import Config
+
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
+    from gateway.registry.devices import DeviceRegistry
+    from gateway.registry.store import RegistryStore
+
+
+def run_data(config: Config, ready_fd: int) -> int:
+    """The data plane, until it has drained; the exit status."""
+    from gateway.engine.dataplane import main
+    from gateway.observability.page import Page
+
+    return main(config, Page.create(config.page_path), ready_fd)
+
+
+def run_http(config: Config, ready_fd: int) -> int:
+    """The control plane's HTTP face, until SIGTERM."""
+    from gateway.http.app import main
+
+    return main(config, ready_fd)
+
+
+def run_snapshotter(config: Config, ready_fd: int) -> int:
+    """The snapshotter, until SIGTERM."""
+    from gateway.engine.snapshotter import main
+
+    return main(config, ready_fd)
+
+
+PROCESSES = {"data": run_data, "http": run_http, "snapshotter": run_snapshotter}
+"""Processes of `faregate serve`, by name."""
+
+
+def build_registry_store(config: Config) -> RegistryStore:
+    """The registry of this data folder, made when it is not there."""
+    from gateway.registry.store import RegistryStore
+
+    return RegistryStore.open(config.registry_path, create=True)
+
+
+def build_devices(config: Config) -> DeviceRegistry:
+    """The services on validators."""
+    from gateway.registry.devices import DeviceRegistry
+
+    return DeviceRegistry(build_registry_store(config))
+
+
+def build_control_client(config: Config) -> ControlClient:
+    """The way to the running data plane."""
+    from gateway.control.client import ControlClient
+
+    return ControlClient(config.control.socket, timeout_s=config.control.timeout_s)

@@ -1,0 +1,126 @@
+"""Writes settings: the commented gateway.toml, its reference page, and a new data folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from gateway.config import Config, flatten, json_schema, setting_schema
+from gateway.errors import EnvironmentFault
+from gateway.keys import write_secret
+
+HEAD = """\
+# faregate: all settings with their defaults. Anything left out keeps its default.
+# Environment variables win over this file (FARE__LINK__PORT=7401),
+# flags over both (--set link.port=7401).
+# A relative data_dir counts from this file, every other relative path from data_dir.
+"""
+
+
+def render_toml() -> str:
+    """gateway.toml with every setting at its default, described."""
+    parts = [HEAD]
+    defaults = Config()
+    for section in fields(Config):
+        schema = setting_schema(section.name) or {}
+        parts.append(f"\n[{section.name}]  # {schema['description']}\n")
+        parts += _settings(defaults, section.name)
+    return "".join(parts)
+
+
+def _settings(defaults: Config, section: str) -> Iterator[str]:
+    tables: list[tuple[str, dict[str, str]]] = []
+    for dotted, value in flatten(defaults):
+        if not dotted.startswith(f"{section}."):
+            continue
+        comment = f"# {(setting_schema(dotted) or {})['description']}\n"
+        name = dotted.partition(".")[2]
+        if isinstance(value, dict):
+            tables.append((f"\n[{dotted}]  {comment}", value))
+        elif value is None:
+            yield f'{comment}# {name} = "..."\n'
+        else:
+            yield f"{comment}{name} = {toml_value(value)}\n"
+    for head, table in tables:
+        yield head
+        yield from (f"{toml_value(key)} = {toml_value(item)}\n" for key, item in table.items())
+
+
+def toml_value(value: object) -> str:
+    """A value as TOML; JSON's text form is also TOML's for what settings hold."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    if isinstance(value, Path):
+        return json.dumps(str(value))
+    return json.dumps(value, ensure_ascii=False)
+
+
+def render_reference() -> str:
+    """docs/configuration.md."""
+    lines = [CONFIGURATION_HEAD]
+    for section in fields(Config):
+        schema = setting_schema(section.name) or {}
+        lines += [f"## [{section.name}]", "", schema["description"], ""]
+        lines += ["| setting | default | what it does |", "|---|---|---|"]
+        for dotted, value in flatten(Config()):
+            if dotted.startswith(f"{section.name}."):
+                lines.append(_row(dotted, value))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(dotted: str, value: object) -> str:
+    says = (setting_schema(dotted) or {})["description"]
+    shown = "none" if value is None else f"`{toml_value(value)}`"
+    return f"| `{dotted}` | {shown} | {says} |"
+
+
+def render_schema() -> str:
+    """config/schema/gateway.schema.json."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def make_data_dir(folder: Path) -> Path:
+    """A new data folder: gateway.toml, two random secrets. Returns the file.
+
+    Raises: EnvironmentFault: something of that is there already; nothing is changed then.
+    """
+    file, secrets = folder / "gateway.toml", folder / "secrets"
+    for path in (file, secrets):
+        if path.exists():
+            raise EnvironmentFault("ENV_EXISTS", f"{path} is there already")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secrets.mkdir(mode=0o700)
+        for name in ("master.key", "signing.key"):
+            write_secret(secrets / name)
+        _write_new(file, render_toml())
+    except OSError as error:
+        raise EnvironmentFault(detail=f"cannot write to {folder}: {error.strerror}") from error
+    return file
+
+
+def _write_new(path: Path, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+CONFIGURATION_HEAD = textwrap.dedent("""\
+    # Settings
+
+    Made from `gateway/config.py` by `make docs`; do not edit.
+
+    Settings come from a TOML file (`--config FILE`, else `$FAREGATE_CONFIG`, else `./gateway.toml`).
+    An environment variable `FARE__SECTION__KEY` wins over the file, `--set section.key=value` over
+    both. `faregate init` writes a file with all of them, `faregate config check` tells everything
+    that is wrong at once, `faregate config show` tells where each value came from.
+
+    A relative `gateway.data_dir` counts from the folder of the file; every other relative path from
+    `gateway.data_dir`. Secrets are never settings, only names of files that nobody but their owner
+    may read; a missing, readable, short or well-known secret stops the start.
+    """)

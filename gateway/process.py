@@ -1,0 +1,104 @@
+"""One process of the gateway, as the supervisor starts it: `python -m gateway.process NAME ...`.
+
+Exit status: 0 stopped when asked to, 3 refused to start (nothing will change by trying again),
+70 the journal is broken and only recovery can help, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from gateway.bootstrap import PROCESSES
+from gateway.config import load_config
+from gateway.errors import (
+    AuthError,
+    ConfigError,
+    Corrupt,
+    EnvironmentFault,
+    FareGatewayError,
+    Fenced,
+    JournalBroken,
+    RegistryError,
+    SnapshotError,
+    TariffError,
+)
+from gateway.observability.logging import setup_logging
+from gateway.readiness import NO_PIPE, tell_failure
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 3
+EXIT_JOURNAL_BROKEN = 70
+KILL_AFTER_S = 30.0
+
+_REFUSALS = (
+    AuthError,
+    ConfigError,
+    Corrupt,
+    EnvironmentFault,
+    Fenced,
+    RegistryError,
+    SnapshotError,
+    TariffError,
+)
+
+log = logging.getLogger(__name__)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one process to its end."""
+    options = _parse(argv)
+    if options.life_fd != NO_PIPE:
+        follow_parent(options.life_fd)
+    try:
+        flags = dict(pair.split("=", 1) for pair in options.set)
+        config = load_config(options.config, flags=flags).config
+        setup_logging(config.log, options.name)
+        return PROCESSES[options.name](config, options.ready_fd)
+    except FareGatewayError as error:
+        log.critical("process_failed", extra=error.as_dict(), exc_info=_unexpected(error))
+        tell_failure(options.ready_fd, error)
+        return exit_status(error)
+
+
+def exit_status(error: FareGatewayError) -> int:
+    """What the supervisor is told by the exit status."""
+    if isinstance(error, JournalBroken):
+        return EXIT_JOURNAL_BROKEN
+    return EXIT_REFUSED if isinstance(error, _REFUSALS) else EXIT_FAILED
+
+
+def follow_parent(life_fd: int) -> None:
+    """End with the supervisor: drain when its end of the pipe closes; too slow is killed."""
+
+    def watch() -> None:
+        while os.read(life_fd, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(KILL_AFTER_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="life", daemon=True).start()
+
+
+def _unexpected(error: FareGatewayError) -> bool:
+    return not isinstance(error, _REFUSALS)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="gateway.process", description=__doc__)
+    parser.add_argument("name", choices=sorted(PROCESSES))
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--ready-fd", type=int, default=NO_PIPE)
+    parser.add_argument("--life-fd", type=int, default=NO_PIPE)
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Where the data that comes with faregate lies: beside the sources, or inside a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.config import TariffsConfig
+from gateway.errors import EnvironmentFault, TariffError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped_dir() -> Path:
+    """The folder `config/` of the sources, as it was installed. Raises: EnvironmentFault."""
+    for folder in (_PACKAGE / "shipped", _PACKAGE.parent / "config"):
+        if (folder / "tariffs").is_dir():
+            return folder
+    raise EnvironmentFault(
+        detail=f"the tariffs that come with faregate are missing beside {_PACKAGE}"
+    )
+
+
+def tariff_dirs(config: TariffsConfig | None = None) -> tuple[Path, ...]:
+    """Folders to look for tariffs in, the configured ones first."""
+    return (*(config.dirs if config else ()), shipped_dir() / "tariffs")
+
+
+def calendar_dirs(config: TariffsConfig | None = None) -> tuple[Path, ...]:
+    """Folders to look for calendar files in."""
+    return (*(config.dirs if config else ()), shipped_dir() / "calendars")
+
+
+def list_tariffs(config: TariffsConfig | None = None) -> dict[str, Path]:
+    """Tariff id → file; of two files with one name the first folder's counts."""
+    found: dict[str, Path] = {}
+    for folder in tariff_dirs(config):
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_tariff(name: str, config: TariffsConfig | None = None) -> Path:
+    """The file of a tariff id, or the file named by a path. Raises: TariffError."""
+    if name.endswith(".toml") or "/" in name:
+        path = Path(name)
+        if path.is_file():
+            return path
+        raise TariffError("TARIFF_NOT_FOUND", f"there is no file {name}")
+    known = list_tariffs(config)
+    if name not in known:
+        folders = ", ".join(str(folder) for folder in tariff_dirs(config))
+        raise TariffError("TARIFF_NOT_FOUND", f"there is no tariff {name} in {folders}")
+    return known[name]
