@@ -1,4 +1,7 @@
 # The decision functions: C structs in, C structs out. No Python object, no clock, no randomness, no allocation.
+# Preconditions: instants lie within +-2^61 us, each amount of an account within +-2^60 (decisions keep it so).
+from libc.stdint cimport uint32_t
+
 from fastpath._layout cimport Account, Command, Decision, Medium, Period, Tap
 from fastpath._tariff cimport TariffBook
 
@@ -15,8 +18,10 @@ cdef void decide_reversal(const TariffBook* book, Account* account, Period* medi
                           const Decision* charged, Decision* out) noexcept nogil
 
 # Decide one command of the control plane on an account (zeroed, with its id set, for ACCOUNT_OPEN) and, for medium
-# commands, a medium (zeroed, with its token set, for MEDIUM_LINK of an unknown token).
-cdef void decide_command(Account* account, Medium* medium, const Command* command, Decision* out) noexcept nogil
+# commands, a medium (zeroed, with its token set, for MEDIUM_LINK of an unknown token). `slot` is the account's: the core
+# compares it with medium.account_slot and never writes that, medium.version, account.version or account.position.
+cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
+                         Decision* out) noexcept nogil
 
 # Whether a tap of this slot and time needs the medium's own period.
 cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept nogil

@@ -191,7 +191,7 @@ cdef extern from "layout.h" nogil:
         int64_t amount_total_minor
         uint32_t engine_version
         uint32_t struct_version
-        uint64_t spare
+        uint64_t denylist_version
         uint32_t spare2
         uint32_t crc32c
         uint8_t previous_hash[32]
@@ -356,8 +356,7 @@ cdef enum:
 
 cdef enum:  # Account.last_flags
     LAST_PREV_DONE = 1     # check-in: a finished journey stood in line 1 before
-    LAST_JOINED = 2        # check-in: continued that journey (out-of-station interchange)
-    LAST_NO_JOURNEY = 4    # check-out: charged without touching line 1 (missing check-in)
+    LAST_NO_JOURNEY = 2    # check-out: charged without touching line 1 (missing check-in)
     LAST_LEGS_SHIFT = 4    # check-in: leg_count before, 4 bits
 
 cdef enum:

@@ -1,0 +1,1174 @@
+"""The decisions on C structs: what a validator or the control plane asks, and what comes of it.
+
+fastpath/reference.py is the specification of the rules; tests compare the two on random histories. Here every function
+is `noexcept nogil` and makes no Python object (tests/fastpath/test_annotated.py). Reasons are looked for in their order of
+precedence, so the first one found is the one that is told.
+"""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from fastpath._layout cimport *
+from fastpath._tariff cimport (
+    DISCOUNTS_MAX, FACTOR_ONE, NO_STOP, OdFare, Interchange, TariffBook, TariffC, book_at, book_by_key, day_index, stop_index,
+)
+
+cdef extern from * nogil:
+    """
+    #define MONEY_MAX ((int64_t)1 << 60)
+    #define FARE_MAX 100000000
+
+    /* amount * medium * tier (parts per million), half up to a multiple of unit; amount is scaled by a million already. */
+    static inline int64_t scale_half_up(int64_t amount_ppm, int64_t medium_ppm, int64_t tier_ppm, int64_t unit_minor) {
+        __int128 value = (__int128)amount_ppm * medium_ppm * tier_ppm;
+        __int128 unit = (__int128)1000000000000000000 * unit_minor;
+        return (int64_t)((2 * value + unit) / (2 * unit)) * unit_minor;
+    }
+
+    /* False = the sum does not fit into what an account may hold. */
+    static inline int add_money(int64_t a, int64_t b, int64_t *sum) {
+        return !__builtin_add_overflow(a, b, sum) && *sum <= MONEY_MAX && *sum >= -MONEY_MAX;
+    }
+    """
+    const int64_t MONEY_MAX
+    const int64_t FARE_MAX
+    int64_t scale_half_up(int64_t amount_ppm, int64_t medium_ppm, int64_t tier_ppm, int64_t unit_minor)
+    bint add_money(int64_t a, int64_t b, int64_t* sum)
+    void __builtin_prefetch(const void* at)
+
+# When no tariff is in force to say it.
+cdef extern from * nogil:
+    """
+    #define CLOCK_AHEAD_US 300000000LL
+    #define CLOCK_BEHIND_US 86400000000LL
+    #define OFFLINE_HORIZON_US 2592000000000LL
+    """
+    const int64_t CLOCK_AHEAD_US
+    const int64_t CLOCK_BEHIND_US
+    const int64_t OFFLINE_HORIZON_US
+
+# One tap on its way through the rules.
+cdef struct Case:
+    const TariffBook* book
+    const Medium* medium
+    Account* account
+    Period* period            # whose totals count; NULL = nobody's
+    const Tap* tap
+    Decision* out
+    const TariffC* tariff     # prices this tap
+    int64_t ts_us             # fare time
+    uint32_t stop             # index of the tap's stop
+    uint32_t month            # of the monthly totals; 0 = the tariff has none, or no calendar for this instant
+    uint32_t day
+    bint is_ride              # a check-out that ends the open journey
+    bint is_late              # an offline tap from before the journey line's newest instant
+    bint is_offline
+    bint is_opened            # the device let the rider through: no state refuses this tap
+
+# What a tap costs.
+cdef struct Charge:
+    int64_t ride_minor        # counts towards journey and month
+    int64_t surcharge_minor   # overstay, incomplete journeys: counts nowhere
+    int64_t nominal_minor
+    bint is_counted
+    bint is_new_trip
+
+
+# --- answers -------------------------------------------------------------------------------------------------------
+
+cdef inline int64_t spendable(const Account* account) noexcept nogil:
+    return account.balance_minor + account.subsidy_minor - account.held_minor
+
+
+cdef inline void finish(Case* case, int reason, int verdict) noexcept nogil:
+    case.out.reason = <uint8_t> reason
+    case.out.verdict = <uint8_t> verdict
+    if case.account != NULL:
+        case.out.balance_minor = spendable(case.account)
+
+
+cdef void refuse(Case* case, int reason) noexcept nogil:
+    finish(case, reason, VERDICT_DENY)
+
+
+# The ride was made and no account can bear it: somebody else does, nothing here changes.
+cdef void post_risk(Case* case, int64_t fare_minor) noexcept nogil:
+    case.out.rules |= RULE_OFFLINE_ACCEPTED
+    case.out.fare_minor = fare_minor
+    case.out.nominal_minor = fare_minor
+    finish(case, REASON_OK_RISK, VERDICT_OPEN_WITH_DEBT)
+
+
+# --- time, tariff, place -------------------------------------------------------------------------------------------
+
+cdef int find_fare_time(Case* case) noexcept nogil:
+    cdef const Tap* tap = case.tap
+    cdef const TariffC* tariff = book_at(case.book, tap.tariff_slot, tap.now_us)
+    cdef int64_t ahead_us = CLOCK_AHEAD_US if tariff == NULL else tariff.rules.clock_ahead_us
+    cdef int64_t behind_us = CLOCK_BEHIND_US if tariff == NULL else tariff.rules.clock_behind_us
+    cdef int64_t horizon_us = OFFLINE_HORIZON_US if tariff == NULL else tariff.rules.offline_horizon_us
+    case.ts_us = tap.device_ts_us
+    if tap.flags & TAP_CLOCK_UNSURE:
+        case.ts_us = tap.now_us
+        case.out.rules |= RULE_RECEIVED_TIME
+    case.out.ts_us = case.ts_us
+    if case.is_offline and case.ts_us < tap.now_us - horizon_us:
+        return REASON_OP_TOO_OLD
+    if case.ts_us > tap.now_us + ahead_us:
+        return REASON_BAD_TIME
+    if not case.is_offline and case.ts_us < tap.now_us - behind_us:
+        return REASON_BAD_TIME
+    return REASON_OK
+
+
+# An open journey keeps the version of its entry; if that one is gone, the one in force at the entry takes its place.
+cdef const TariffC* entry_tariff(const Case* case) noexcept nogil:
+    cdef const TariffC* tariff = book_at(case.book, case.tap.tariff_slot, case.account.entry_ts_us)
+    cdef const TariffC* kept
+    if tariff != NULL and tariff.key == case.account.entry_tariff:
+        return tariff
+    kept = book_by_key(case.book, case.account.entry_tariff)
+    return kept if kept != NULL else tariff
+
+
+cdef void find_month(Case* case, int64_t instant_us) noexcept nogil:
+    cdef const TariffC* tariff = case.tariff
+    cdef int64_t day
+    if tariff.tier_count == 0:
+        return
+    day = day_index(tariff, instant_us)
+    if day < 0:
+        tariff = book_at(case.book, case.tap.tariff_slot, instant_us)
+        day = day_index(tariff, instant_us) if tariff != NULL else -1
+    if day >= 0:
+        case.month = tariff.day_month[day]
+        case.day = <uint32_t> (tariff.rules.first_day + day)
+
+
+cdef inline bint is_journey_open(const Case* case) noexcept nogil:
+    return case.account != NULL and case.account.journey_state == JOURNEY_OPEN
+
+
+cdef bint find_is_late(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    if account == NULL or not case.is_offline:
+        return False
+    if case.tap.kind == KIND_FLAT:
+        return case.ts_us < account.last_ts_us
+    if account.journey_state == JOURNEY_OPEN:
+        return case.ts_us < account.entry_ts_us
+    return account.journey_state == JOURNEY_DONE and case.ts_us < account.exit_ts_us
+
+
+# What is wrong with the tap itself, whoever made it.
+cdef int find_message_fault(Case* case) noexcept nogil:
+    cdef int fault = find_fare_time(case)
+    cdef bint has_place = case.tap.kind == KIND_CHECK_IN or case.tap.kind == KIND_CHECK_OUT
+    if fault != REASON_OK:
+        return fault
+    case.is_late = find_is_late(case)
+    case.is_ride = case.tap.kind == KIND_CHECK_OUT and is_journey_open(case) and not case.is_late
+    case.tariff = entry_tariff(case) if case.is_ride else book_at(case.book, case.tap.tariff_slot, case.ts_us)
+    if case.tariff == NULL:
+        return REASON_TARIFF_NOT_LOADED
+    case.out.tariff_key = case.tariff.key
+    case.stop = stop_index(case.tariff, case.tap.stop) if has_place else NO_STOP
+    if has_place and case.stop == NO_STOP:
+        return REASON_UNKNOWN_STOP
+    return REASON_OK
+
+
+# --- who -----------------------------------------------------------------------------------------------------------
+
+cdef int find_standing(const Case* case) noexcept nogil:
+    cdef uint8_t state = case.medium.state
+    if state == MEDIUM_DENYLISTED:
+        return REASON_DENYLISTED
+    if state == MEDIUM_LOST or state == MEDIUM_REPLACED:
+        return REASON_MEDIUM_LOST
+    if state == MEDIUM_EXPIRED or (case.medium.expires_us != 0 and case.ts_us >= case.medium.expires_us):
+        return REASON_MEDIUM_EXPIRED
+    if case.account.status & ACCOUNT_CLOSED:
+        return REASON_ACCOUNT_CLOSED
+    if case.account.status & ACCOUNT_FROZEN_DEBIT:
+        return REASON_ACCOUNT_FROZEN
+    return REASON_OK
+
+
+# Whether the tap cannot be put on an account of ours; the reason, or OK.
+cdef int find_stranger(const Case* case, int standing) noexcept nogil:
+    if case.account.currency == case.tariff.rules.currency:
+        return REASON_OK
+    return standing if standing != REASON_OK else REASON_CURRENCY_MISMATCH
+
+
+# --- money ---------------------------------------------------------------------------------------------------------
+
+cdef inline bint can_bear(const Account* account, int64_t fare_minor) noexcept nogil:
+    cdef int64_t left
+    return add_money(account.balance_minor, -fare_minor, &left)
+
+
+# Whether the account can pay `fare` and have `least` left. A check-out may once go below the limit.
+cdef int find_funds(Case* case, int64_t fare_minor, int64_t least_minor) noexcept nogil:
+    cdef int64_t limit_minor = spendable(case.account) + case.account.credit_limit_minor
+    if not can_bear(case.account, fare_minor):
+        return REASON_AMOUNT_OVERFLOW
+    if limit_minor >= fare_minor + least_minor:
+        return REASON_OK
+    if case.tap.kind == KIND_CHECK_IN:
+        case.out.rules |= RULE_ENTRY_MINIMUM
+        return REASON_INSUFFICIENT_BALANCE
+    if fare_minor == 0:
+        return REASON_OK
+    if case.tap.kind == KIND_CHECK_OUT and case.tariff.rules.exit_overdraft and limit_minor >= 0:
+        case.out.rules |= RULE_EXIT_OVERDRAFT
+        return REASON_OK
+    return REASON_INSUFFICIENT_BALANCE
+
+
+# Turn the first reason against the tap into a verdict. True = the tap takes effect; `finish` follows when it has.
+cdef bint admit(Case* case, int refusal, bint is_debt, int64_t fare_minor) noexcept nogil:
+    if refusal != REASON_OK and not case.is_opened:
+        refuse(case, refusal)
+        return False
+    if case.is_offline and not case.is_opened:
+        refuse(case, REASON_OFFLINE_REFUSED)
+        return False
+    if not can_bear(case.account, fare_minor):
+        if case.is_opened:
+            post_risk(case, fare_minor)
+        else:
+            refuse(case, REASON_AMOUNT_OVERFLOW)
+        return False
+    if refusal != REASON_OK:
+        case.out.rules |= RULE_OFFLINE_ACCEPTED
+    if refusal != REASON_OK or is_debt:
+        case.out.reason = REASON_OK_DEBT
+        case.out.verdict = VERDICT_OPEN_WITH_DEBT
+        return True
+    case.out.reason = REASON_OK_OVERDRAFT if case.out.rules & RULE_EXIT_OVERDRAFT else REASON_OK
+    case.out.verdict = VERDICT_OPEN
+    return True
+
+
+# Take a fare: the subsidy first.
+cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
+    cdef Account* account = case.account
+    cdef int64_t subsidy_minor = min(fare_minor, account.subsidy_minor)
+    account.subsidy_minor -= subsidy_minor
+    account.balance_minor -= fare_minor - subsidy_minor
+    case.out.fare_minor = fare_minor
+    case.out.subsidy_minor = subsidy_minor
+    if subsidy_minor > 0:
+        case.out.rules |= RULE_SUBSIDY
+    if case.out.reason == REASON_OK and fare_minor > subsidy_minor and account.balance_minor < 0:
+        case.out.rules |= RULE_CREDIT_LINE
+
+
+# --- monthly totals ------------------------------------------------------------------------------------------------
+
+cdef inline int64_t month_total(const Period* period, uint32_t month) noexcept nogil:
+    if month == period.month:
+        return period.month_paid_minor
+    return period.prev_month_paid_minor if month == period.prev_month else 0
+
+
+# Only the two newest months are kept; what comes later than that is not counted (and has no tier).
+cdef inline bint is_countable(const Case* case) noexcept nogil:
+    return case.month != 0 and case.month >= case.period.prev_month
+
+
+cdef void open_month(Period* period, uint32_t month) noexcept nogil:
+    if month > period.month:
+        period.prev_month = period.month
+        period.prev_month_trips = period.month_trips
+        period.prev_month_paid_minor = period.month_paid_minor
+        period.month = month
+        period.month_trips = 0
+        period.month_paid_minor = 0
+    elif period.prev_month < month < period.month:
+        period.prev_month = month
+        period.prev_month_trips = 0
+        period.prev_month_paid_minor = 0
+
+
+# Add to (or, with negative numbers, take from) the totals of a month and of the newest day; never below 0.
+cdef void add_to_period(Period* period, uint32_t month, uint32_t day, int64_t paid_minor, int32_t trips) noexcept nogil:
+    if month == period.month:
+        period.month_paid_minor = max(0, period.month_paid_minor + paid_minor)
+        period.month_trips = <uint32_t> max(0, <int64_t> period.month_trips + trips)
+    elif month == period.prev_month:
+        period.prev_month_paid_minor = max(0, period.prev_month_paid_minor + paid_minor)
+        period.prev_month_trips = <uint32_t> max(0, <int64_t> period.prev_month_trips + trips)
+    if day != 0 and day == period.day:
+        period.day_paid_minor = max(0, period.day_paid_minor + paid_minor)
+        period.day_trips = <uint32_t> max(0, <int64_t> period.day_trips + trips)
+
+
+# Count a trip; returns the month it was counted in, 0 = not counted.
+cdef uint32_t count_trip(Case* case, const Charge* charge) noexcept nogil:
+    cdef Period* period = case.period
+    cdef int64_t counted_minor = charge.ride_minor
+    if not charge.is_counted or not is_countable(case):
+        return 0
+    if case.tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
+        counted_minor = charge.nominal_minor
+    open_month(period, case.month)
+    if case.day > period.day:
+        period.day = case.day
+        period.day_trips = 0
+        period.day_paid_minor = 0
+    add_to_period(period, case.month, case.day, counted_minor, 1 if charge.is_new_trip else 0)
+    return case.month
+
+
+# --- prices --------------------------------------------------------------------------------------------------------
+
+# Index + 1 of the first time discount that a journey from this stop at this instant has, 0 = none.
+cdef uint8_t find_discount(const TariffC* tariff, uint32_t stop, int64_t ts_us) noexcept nogil:
+    cdef uint32_t i
+    cdef uint64_t at
+    cdef int64_t day = day_index(tariff, ts_us) if tariff.discount_count > 0 else -1
+    if day < 0:
+        return 0
+    for i in range(tariff.discount_count):
+        at = <uint64_t> i * tariff.day_count + <uint64_t> day
+        if (tariff.discount_stops[<uint64_t> i * tariff.stop_count + stop]
+                and tariff.discount_start_us[at] <= ts_us < tariff.discount_end_us[at]):
+            return <uint8_t> (i + 1)
+    return 0
+
+
+cdef bint find_pair(const TariffC* tariff, uint32_t origin, uint32_t destination, OdFare* out) noexcept nogil:
+    if origin == NO_STOP or destination == NO_STOP:
+        return False
+    out[0] = tariff.fares[<uint64_t> origin * tariff.stop_count + destination]
+    if origin == destination and tariff.rules.same_stop_fare_minor >= 0:
+        memset(out, 0, sizeof(OdFare))
+        out.fare_minor = <int> tariff.rules.same_stop_fare_minor
+    return out.fare_minor >= 0
+
+
+cdef uint32_t rules_of_pair(const TariffC* tariff, bint is_same_stop, const OdFare* pair) noexcept nogil:
+    if is_same_stop and tariff.rules.same_stop_fare_minor >= 0:
+        return RULE_SAME_STATION
+    if pair.part == PART_BAND:
+        return RULE_DISTANCE_BAND
+    if pair.part == PART_BEYOND:
+        return RULE_BEYOND_BANDS
+    if pair.part == PART_SEPARATE:
+        return RULE_SEPARATE_LINE
+    return RULE_SEPARATE_LINE | RULE_DISTANCE_BAND if pair.part == PART_COMBINED else 0
+
+
+# Factor of the monthly tier that a total lies in.
+cdef int64_t find_tier(const Case* case, int64_t total_minor) noexcept nogil:
+    cdef int64_t factor_ppm = FACTOR_ONE
+    cdef uint32_t i
+    if not is_countable(case):
+        return FACTOR_ONE
+    for i in range(case.tariff.tier_count):
+        if total_minor < case.tariff.tiers[i].from_minor:
+            break
+        factor_ppm = case.tariff.tiers[i].factor_ppm
+    return factor_ppm
+
+
+# Apply time, medium and tier factors in one rounding; a fare that nothing touches is not rounded.
+cdef int64_t discounted(Case* case, int64_t fare_minor, int64_t part_minor, int64_t time_ppm,
+                        int64_t tier_ppm) noexcept nogil:
+    cdef int64_t medium_ppm = case.tariff.rules.medium_factor_ppm[case.tap.medium_kind & 15]
+    if part_minor == 0:
+        time_ppm = FACTOR_ONE
+    if time_ppm == FACTOR_ONE and medium_ppm == FACTOR_ONE and tier_ppm == FACTOR_ONE:
+        return fare_minor
+    if time_ppm != FACTOR_ONE:
+        case.out.rules |= RULE_TIME_DISCOUNT
+    if medium_ppm != FACTOR_ONE:
+        case.out.rules |= RULE_MEDIUM_FACTOR
+    if tier_ppm != FACTOR_ONE:
+        case.out.rules |= RULE_MONTHLY_TIER
+    return scale_half_up((fare_minor - part_minor) * FACTOR_ONE + part_minor * time_ppm, medium_ppm, tier_ppm,
+                         case.tariff.rules.round_to_minor)
+
+
+# Nominal price of the legs already made: what an out-of-station interchange continues.
+cdef int64_t nominal_so_far(const Case* case, uint32_t origin) noexcept nogil:
+    cdef OdFare pair
+    if case.account.leg_count <= 1:
+        return 0
+    if find_pair(case.tariff, origin, stop_index(case.tariff, case.account.exit_stop), &pair):
+        return pair.fare_minor
+    return 0
+
+
+# Total of the month before the journey began: its own earlier legs do not push it into a tier.
+cdef int64_t total_before(const Case* case, int64_t earlier_nominal_minor) noexcept nogil:
+    cdef int64_t total_minor = month_total(case.period, case.month)
+    if case.account.leg_count > 1 and case.tap.kind == KIND_CHECK_OUT:
+        if case.tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
+            total_minor -= earlier_nominal_minor
+        else:
+            total_minor -= case.account.journey_paid_minor
+    return max(0, total_minor)
+
+
+# Price the journey that this check-out ends.
+cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
+    cdef const Account* account = case.account
+    cdef const TariffC* tariff = case.tariff
+    cdef uint32_t origin = stop_index(tariff, account.origin_stop)
+    cdef uint32_t discount = account.entry_flags & ENTRY_DISCOUNT_MASK
+    cdef int64_t time_ppm = FACTOR_ONE
+    cdef int64_t earlier_minor
+    cdef int64_t price_minor
+    cdef OdFare pair
+    case.out.other_stop = account.origin_stop
+    if not find_pair(tariff, origin, case.stop, &pair):
+        return REASON_NOT_PRICED
+    if 0 < discount <= tariff.discount_count:
+        time_ppm = tariff.discount_ppm[discount - 1]
+    earlier_minor = nominal_so_far(case, origin)
+    case.out.distance_m = pair.distance_m
+    case.out.rules |= rules_of_pair(tariff, origin == case.stop, &pair)
+    price_minor = discounted(case, pair.fare_minor, pair.discountable_minor, time_ppm,
+                             find_tier(case, total_before(case, earlier_minor)))
+    charge.nominal_minor = max(0, pair.fare_minor - earlier_minor)
+    charge.ride_minor = max(0, price_minor - account.journey_paid_minor)
+    charge.is_counted = True
+    charge.is_new_trip = account.leg_count <= 1
+    if account.leg_count > 1:
+        case.out.rules |= RULE_OUT_OF_STATION
+    if tariff.rules.max_stay_us >= 0 and case.ts_us - account.entry_ts_us > tariff.rules.max_stay_us:
+        case.out.rules |= RULE_OVERSTAY
+        charge.surcharge_minor = tariff.rules.overstay_minor
+    return REASON_OK
+
+
+cdef void price_missing_check_in(Case* case, Charge* charge) noexcept nogil:
+    memset(charge, 0, sizeof(Charge))
+    case.out.rules |= RULE_MISSING_CHECK_IN
+    charge.surcharge_minor = case.tariff.highest_minor[case.stop]
+    charge.nominal_minor = charge.surcharge_minor
+
+
+# The highest fare from where the open journey began, less what its earlier legs cost.
+cdef int64_t price_missing_check_out(Case* case) noexcept nogil:
+    cdef const TariffC* tariff = entry_tariff(case)
+    cdef uint32_t origin
+    if tariff == NULL:
+        tariff = case.tariff
+    origin = stop_index(tariff, case.account.origin_stop)
+    if origin == NO_STOP:
+        return 0
+    return max(0, tariff.highest_minor[origin] - case.account.journey_paid_minor)
+
+
+cdef int price_flat(Case* case, Charge* charge) noexcept nogil:
+    cdef const Tap* tap = case.tap
+    cdef int64_t fare_minor = case.tariff.rules.flat_minor
+    charge.is_counted = True
+    charge.is_new_trip = True
+    if tap.amount_minor != -1:
+        if not 0 <= tap.amount_minor <= FARE_MAX:
+            return REASON_AMOUNT_INVALID
+        case.out.rules |= RULE_DEVICE_AMOUNT
+        charge.ride_minor = tap.amount_minor
+        charge.nominal_minor = tap.amount_minor
+        return REASON_OK
+    if fare_minor < 0:
+        return REASON_NOT_PRICED
+    case.out.rules |= RULE_FLAT_FARE
+    charge.nominal_minor = fare_minor
+    if case.period == NULL:
+        charge.ride_minor = fare_minor
+    else:
+        charge.ride_minor = discounted(case, fare_minor, 0, FACTOR_ONE, find_tier(case, total_before(case, 0)))
+    return REASON_OK
+
+
+# --- what is kept --------------------------------------------------------------------------------------------------
+
+# Fill line 3. A late tap leaves it alone: only what changed the account last can be undone as a whole.
+cdef void remember(Case* case, int64_t fare_minor, uint32_t month, uint8_t flags) noexcept nogil:
+    cdef Account* account = case.account
+    cdef const Tap* tap = case.tap
+    account.last_device = tap.device
+    account.last_boot = tap.boot
+    account.last_seq = tap.seq
+    account.last_stop = tap.stop
+    account.last_ts_us = case.ts_us
+    account.last_fare_minor = fare_minor
+    account.last_subsidy_minor = case.out.subsidy_minor if fare_minor != 0 else 0
+    account.last_kind = tap.kind
+    account.last_medium_kind = tap.medium_kind
+    account.last_flags = flags
+    account.last_month = month
+
+
+cdef bint repeats_last(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    return (account.last_device != 0 and account.last_kind == case.tap.kind and account.last_stop == case.tap.stop
+            and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us)
+
+
+# --- check-in ------------------------------------------------------------------------------------------------------
+
+cdef int find_entry_conflict(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    cdef int64_t age_us = case.ts_us - account.entry_ts_us
+    cdef int64_t after_us = case.tariff.rules.missing_check_out_after_us
+    if account.journey_state != JOURNEY_OPEN:
+        return REASON_OK
+    if account.entry_stop == case.tap.stop and age_us < case.tariff.rules.passback_us:
+        return REASON_PASSBACK
+    if after_us >= 0 and (age_us >= after_us or case.tap.flags & TAP_SERVICE_DESK):
+        return REASON_OK
+    return REASON_ALREADY_IN
+
+
+# Whether this check-in continues the finished journey: an out-of-station interchange in time.
+cdef bint find_join(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    cdef const TariffC* tariff = case.tariff
+    cdef const Interchange* one
+    cdef uint32_t exit
+    cdef uint32_t i
+    if account.journey_state != JOURNEY_DONE or account.leg_count >= LEGS_MAX:
+        return False
+    exit = stop_index(tariff, account.exit_stop)
+    if exit == NO_STOP or stop_index(tariff, account.origin_stop) == NO_STOP:
+        return False
+    for i in range(tariff.interchange_rows[exit], tariff.interchange_rows[exit + 1]):
+        one = &tariff.interchanges[i]
+        if one.to_idx == case.stop and case.ts_us - account.exit_ts_us <= one.window_us:
+            return True
+    return False
+
+
+cdef uint8_t entry_discount(const Case* case, bint is_joined) noexcept nogil:
+    if not is_joined:
+        return find_discount(case.tariff, case.stop, case.ts_us)
+    if case.account.entry_tariff == case.tariff.key:
+        return case.account.entry_flags & ENTRY_DISCOUNT_MASK
+    return find_discount(case.tariff, stop_index(case.tariff, case.account.origin_stop), case.ts_us)
+
+
+cdef void open_journey(Case* case, bint is_joined) noexcept nogil:
+    cdef Account* account = case.account
+    cdef uint8_t discount = entry_discount(case, is_joined)
+    cdef uint8_t flags = LAST_PREV_DONE if account.journey_state == JOURNEY_DONE else 0
+    account.prev_origin_stop = account.origin_stop
+    account.prev_paid_minor = <int> account.journey_paid_minor
+    remember(case, 0, 0, <uint8_t> (flags | (account.leg_count << LAST_LEGS_SHIFT)))
+    account.entry_flags = <uint8_t> (discount | ((account.entry_flags & ENTRY_DISCOUNT_MASK) << ENTRY_PREV_DISCOUNT_SHIFT))
+    if is_joined:
+        case.out.rules |= RULE_OUT_OF_STATION
+        case.out.other_stop = account.origin_stop
+        account.leg_count += 1
+    else:
+        account.leg_count = 1
+        account.origin_stop = case.tap.stop
+        account.journey_paid_minor = 0
+    account.entry_ts_us = case.ts_us
+    account.entry_device = case.tap.device
+    account.entry_boot = case.tap.boot
+    account.entry_seq = case.tap.seq
+    account.entry_stop = case.tap.stop
+    account.entry_tariff = case.tariff.key
+    account.entry_medium_kind = case.tap.medium_kind
+    account.journey_state = JOURNEY_OPEN
+
+
+cdef void check_in(Case* case, int standing) noexcept nogil:
+    cdef Account* account = case.account
+    cdef int refusal = standing
+    cdef int64_t fare_minor = 0
+    cdef bint is_closing = account.journey_state == JOURNEY_OPEN and not case.is_late
+    cdef bint is_joined
+    if refusal == REASON_OK and not case.is_late:
+        refusal = find_entry_conflict(case)
+    if is_closing:
+        fare_minor = price_missing_check_out(case)
+    if refusal == REASON_OK and not case.is_late:
+        refusal = find_funds(case, fare_minor, case.tariff.rules.entry_minimum_minor)
+    if not admit(case, refusal, False, fare_minor) or case.is_late:
+        return
+    if is_closing:
+        case.out.rules |= RULE_MISSING_CHECK_OUT
+        case.out.other_stop = account.origin_stop
+        case.out.nominal_minor = fare_minor
+        draw(case, fare_minor)
+    is_joined = find_join(case)
+    open_journey(case, is_joined)
+
+
+# --- check-out -----------------------------------------------------------------------------------------------------
+
+cdef int find_exit_conflict(const Case* case) noexcept nogil:
+    cdef int64_t setting = case.tariff.rules.missing_check_in
+    if repeats_last(case):
+        return REASON_PASSBACK
+    if setting == MISSING_CHECK_IN_HIGHEST:
+        return REASON_OK
+    if setting == MISSING_CHECK_IN_HIGHEST_AT_DESK and case.tap.flags & TAP_SERVICE_DESK:
+        return REASON_OK
+    return REASON_NOT_CHECKED_IN
+
+
+cdef void close_journey(Case* case, const Charge* charge, uint32_t month) noexcept nogil:
+    cdef Account* account = case.account
+    remember(case, charge.ride_minor + charge.surcharge_minor, month, 0)
+    account.prev_origin_stop = account.exit_stop   # what a reversal puts back
+    account.prev_paid_minor = <int> account.journey_paid_minor
+    account.exit_ts_us = case.ts_us
+    account.exit_stop = case.tap.stop
+    account.journey_paid_minor += charge.ride_minor
+    account.journey_state = JOURNEY_DONE
+
+
+cdef void check_out(Case* case, int standing) noexcept nogil:
+    cdef Charge charge
+    cdef int refusal = standing
+    cdef bint is_debt = case.is_ride and standing != REASON_OK   # authorised at entry: the ride is owed
+    cdef int64_t fare_minor
+    memset(&charge, 0, sizeof(Charge))
+    if case.is_ride:
+        refusal = price_ride(case, &charge)
+    elif refusal == REASON_OK:
+        refusal = find_exit_conflict(case)
+    if not case.is_ride or refusal == REASON_NOT_PRICED:
+        price_missing_check_in(case, &charge)
+    fare_minor = charge.ride_minor + charge.surcharge_minor
+    if refusal == REASON_OK and not is_debt:
+        refusal = find_funds(case, fare_minor, 0)
+    if not admit(case, refusal, is_debt, fare_minor):
+        return
+    case.out.nominal_minor = charge.nominal_minor
+    draw(case, fare_minor)
+    if case.is_ride:
+        close_journey(case, &charge, count_trip(case, &charge))
+    elif not case.is_late:
+        remember(case, fare_minor, 0, LAST_NO_JOURNEY)
+
+
+# --- flat, inspect -------------------------------------------------------------------------------------------------
+
+cdef void flat(Case* case, int standing) noexcept nogil:
+    cdef Charge charge
+    cdef int refusal = standing
+    cdef int fault
+    cdef uint32_t month
+    memset(&charge, 0, sizeof(Charge))
+    fault = price_flat(case, &charge)
+    if refusal == REASON_OK and repeats_last(case):
+        refusal = REASON_PASSBACK
+    if fault != REASON_OK:
+        refuse(case, refusal if refusal != REASON_OK and not case.is_opened else fault)
+        return
+    if refusal == REASON_OK:
+        refusal = find_funds(case, charge.ride_minor, 0)
+    if not admit(case, refusal, False, charge.ride_minor):
+        return
+    case.out.nominal_minor = charge.nominal_minor
+    draw(case, charge.ride_minor)
+    month = count_trip(case, &charge)
+    if not case.is_late:
+        remember(case, charge.ride_minor, month, 0)
+        case.account.last_flat_ts_us = case.ts_us
+
+
+cdef void inspect(Case* case, int standing) noexcept nogil:
+    if standing != REASON_OK:
+        refuse(case, standing)
+    elif case.account.journey_state != JOURNEY_OPEN:
+        refuse(case, REASON_NOT_CHECKED_IN)
+    else:
+        case.out.other_stop = case.account.entry_stop
+        finish(case, REASON_OK, VERDICT_OPEN)
+
+
+# --- taps ----------------------------------------------------------------------------------------------------------
+
+# A tap of nobody we know: refused, or, when the ride was made, priced at what it would have cost.
+cdef void decide_stranger(Case* case, int reason) noexcept nogil:
+    cdef Charge charge
+    cdef int fault = REASON_OK
+    memset(&charge, 0, sizeof(Charge))
+    if not case.is_opened:
+        refuse(case, reason)
+        return
+    if case.tap.kind == KIND_CHECK_OUT:
+        price_missing_check_in(case, &charge)
+    elif case.tap.kind == KIND_FLAT:
+        case.period = NULL
+        fault = price_flat(case, &charge)
+    if fault != REASON_OK:
+        refuse(case, fault)
+    else:
+        post_risk(case, charge.ride_minor + charge.surcharge_minor)
+
+
+cdef void decide_known(Case* case, Period* medium_period) noexcept nogil:
+    cdef int standing = find_standing(case)
+    cdef int stranger = find_stranger(case, standing)
+    case.period = &case.account.period
+    if medium_period != NULL and case.tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
+        case.period = medium_period
+    find_month(case, case.account.entry_ts_us if case.is_ride and case.tariff.rules.month_by_entry else case.ts_us)
+    if stranger != REASON_OK:
+        decide_stranger(case, stranger)
+        return
+    if case.tap.kind == KIND_CHECK_IN:
+        check_in(case, standing)
+    elif case.tap.kind == KIND_CHECK_OUT:
+        check_out(case, standing)
+    elif case.tap.kind == KIND_FLAT:
+        flat(case, standing)
+    else:
+        inspect(case, standing)
+    if case.out.reason < REASON_BUSY and case.out.reason != REASON_OK_RISK:
+        case.out.balance_minor = spendable(case.account)
+        case.out.period_paid_minor = month_total(case.period, case.month)
+
+
+cdef void prefetch_account(const Account* account) noexcept nogil:
+    cdef const char* at = <const char*> account
+    __builtin_prefetch(at + LINE_BYTES)
+    __builtin_prefetch(at + 2 * LINE_BYTES)
+    __builtin_prefetch(at + 3 * LINE_BYTES)
+
+
+cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* account, Period* medium_period,
+                     const Tap* tap, Decision* out) noexcept nogil:
+    cdef Case case
+    cdef int fault
+    memset(&case, 0, sizeof(Case))
+    memset(out, 0, sizeof(Decision))
+    case.book = book
+    case.medium = medium
+    case.account = account if medium != NULL else NULL
+    case.tap = tap
+    case.out = out
+    case.is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
+    case.is_opened = case.is_offline and tap.flags & TAP_DEVICE_OPENED != 0
+    if account != NULL:
+        prefetch_account(account)
+    if not KIND_CHECK_IN <= tap.kind <= KIND_INSPECT:
+        refuse(&case, REASON_BAD_REQUEST)
+        return
+    fault = find_message_fault(&case)
+    if fault != REASON_OK:
+        refuse(&case, fault)
+    elif medium == NULL or medium.state == 0:
+        decide_stranger(&case, REASON_UNKNOWN_MEDIUM)
+    elif account == NULL:
+        decide_stranger(&case, REASON_UNKNOWN_ACCOUNT)
+    else:
+        decide_known(&case, medium_period)
+
+
+cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept nogil:
+    cdef int64_t ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
+    cdef const TariffC* tariff = book_at(book, tap.tariff_slot, ts_us)
+    return tariff != NULL and tariff.tier_count > 0 and tariff.rules.cap_owner == CAP_OWNER_MEDIUM
+
+
+# --- reversal ------------------------------------------------------------------------------------------------------
+
+# What a reversal gives back.
+cdef struct Undo:
+    int64_t fare_minor
+    int64_t subsidy_minor
+    int64_t counted_minor
+    uint32_t month            # 0 = was not counted
+    uint32_t day
+    int32_t trips
+
+
+cdef bint is_last(const Account* account, const Tap* original) noexcept nogil:
+    return (account.last_device != 0 and account.last_device == original.device and account.last_boot == original.boot
+            and account.last_seq == original.seq and account.last_kind == original.kind)
+
+
+cdef int64_t counted_instant(const TariffC* tariff, const Account* account, const Tap* original, const Decision* charged,
+                             bint is_whole) noexcept nogil:
+    if is_whole and original.kind == KIND_CHECK_OUT and tariff.rules.month_by_entry:
+        return account.entry_ts_us
+    return charged.ts_us
+
+
+# All that the account's last tap did.
+cdef void undo_whole(const Account* account, const Tap* original, Undo* undo) noexcept nogil:
+    undo.fare_minor = account.last_fare_minor
+    undo.subsidy_minor = account.last_subsidy_minor
+    undo.month = account.last_month
+    undo.counted_minor = account.last_fare_minor
+    undo.trips = 1
+    if original.kind == KIND_CHECK_OUT:
+        undo.counted_minor = account.journey_paid_minor - account.prev_paid_minor
+        undo.trips = 1 if account.leg_count <= 1 else 0
+
+
+# The money of a tap that others have followed; the month is that of its fare time.
+cdef void undo_money(const TariffC* tariff, const Tap* original, const Decision* charged, Undo* undo) noexcept nogil:
+    cdef int64_t day
+    if original.kind == KIND_CHECK_IN:
+        return                # what it may have charged was for the journey before
+    undo.fare_minor = charged.fare_minor
+    undo.subsidy_minor = charged.subsidy_minor
+    if tariff == NULL or tariff.tier_count == 0 or charged.rules & RULE_MISSING_CHECK_IN:
+        return
+    day = day_index(tariff, charged.ts_us)
+    undo.month = tariff.day_month[day] if day >= 0 else 0
+    undo.counted_minor = charged.fare_minor
+    if charged.rules & RULE_OVERSTAY:
+        undo.counted_minor = max(0, charged.fare_minor - tariff.rules.overstay_minor)
+    undo.trips = 0 if charged.rules & RULE_OUT_OF_STATION else 1
+
+
+cdef void undo_period(const TariffC* tariff, const Account* account, Period* period, const Tap* original,
+                      const Decision* charged, bint is_whole, Undo* undo) noexcept nogil:
+    cdef int64_t day = -1
+    if undo.month == 0:
+        return
+    if tariff != NULL:
+        if tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
+            undo.counted_minor = charged.nominal_minor
+        day = day_index(tariff, counted_instant(tariff, account, original, charged, is_whole))
+    if day >= 0:
+        undo.day = <uint32_t> (tariff.rules.first_day + day)
+    add_to_period(period, undo.month, undo.day, -undo.counted_minor, -undo.trips)
+
+
+# Line 1 as it was before the account's last tap, and line 3 emptied.
+cdef void undo_journey(Account* account) noexcept nogil:
+    cdef uint8_t flags = account.last_flags
+    if account.last_kind == KIND_CHECK_IN:
+        account.journey_state = JOURNEY_DONE if flags & LAST_PREV_DONE else JOURNEY_NONE
+        account.leg_count = flags >> LAST_LEGS_SHIFT
+        account.origin_stop = account.prev_origin_stop
+        account.journey_paid_minor = account.prev_paid_minor
+        account.entry_flags = account.entry_flags >> ENTRY_PREV_DISCOUNT_SHIFT
+    elif account.last_kind == KIND_CHECK_OUT and not flags & LAST_NO_JOURNEY:
+        account.journey_state = JOURNEY_OPEN
+        account.exit_stop = account.prev_origin_stop
+        account.journey_paid_minor = account.prev_paid_minor
+    elif account.last_kind == KIND_FLAT:
+        account.last_flat_ts_us = 0
+    forget_last(account)
+
+
+cdef void forget_last(Account* account) noexcept nogil:
+    account.last_device = 0
+    account.last_boot = 0
+    account.last_seq = 0
+    account.last_stop = 0
+    account.last_ts_us = 0
+    account.last_fare_minor = 0
+    account.last_subsidy_minor = 0
+    account.last_kind = 0
+    account.last_medium_kind = 0
+    account.last_flags = 0
+    account.last_month = 0
+    account.prev_origin_stop = 0
+    account.prev_paid_minor = 0
+
+
+cdef int give_back(Account* account, const Undo* undo) noexcept nogil:
+    cdef int64_t balance_minor
+    cdef int64_t subsidy_minor
+    if not add_money(account.balance_minor, undo.fare_minor - undo.subsidy_minor, &balance_minor):
+        return REASON_AMOUNT_OVERFLOW
+    if not add_money(account.subsidy_minor, undo.subsidy_minor, &subsidy_minor):
+        return REASON_AMOUNT_OVERFLOW
+    account.balance_minor = balance_minor
+    account.subsidy_minor = subsidy_minor
+    return REASON_OK
+
+
+cdef void fill_reversal(const Decision* charged, const Undo* undo, bint is_whole, Decision* out) noexcept nogil:
+    out.fare_minor = -undo.fare_minor
+    out.subsidy_minor = -undo.subsidy_minor
+    out.nominal_minor = -charged.nominal_minor if undo.fare_minor != 0 else 0
+    out.distance_m = charged.distance_m
+    out.other_stop = charged.other_stop
+    out.verdict = VERDICT_OPEN
+    if not is_whole:
+        out.rules |= RULE_MONEY_ONLY
+    if undo.subsidy_minor != 0:
+        out.rules |= RULE_SUBSIDY
+
+
+# Give the money of a ride back that no account of ours bore.
+cdef void reverse_risk(const Decision* charged, Decision* out) noexcept nogil:
+    cdef Undo undo
+    memset(&undo, 0, sizeof(Undo))
+    undo.fare_minor = charged.fare_minor
+    out.reason = REASON_OK if charged.fare_minor != 0 else REASON_NOTHING_TO_REVERSE
+    if charged.fare_minor != 0:
+        fill_reversal(charged, &undo, False, out)
+
+
+cdef int reverse(const TariffBook* book, Account* account, Period* medium_period, const Tap* original,
+                 const Decision* charged, Decision* out) noexcept nogil:
+    cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
+    cdef bint is_whole = is_last(account, original)
+    cdef Period* period = &account.period
+    cdef Undo undo
+    cdef int fault
+    memset(&undo, 0, sizeof(Undo))
+    if medium_period != NULL and (tariff == NULL or tariff.rules.cap_owner == CAP_OWNER_MEDIUM):
+        period = medium_period
+    if is_whole:
+        undo_whole(account, original, &undo)
+    else:
+        undo_money(tariff, original, charged, &undo)
+        if undo.fare_minor == 0:
+            return REASON_NOTHING_TO_REVERSE
+    fault = give_back(account, &undo)
+    if fault != REASON_OK:
+        return fault
+    fill_reversal(charged, &undo, is_whole, out)
+    undo_period(tariff, account, period, original, charged, is_whole, &undo)
+    if is_whole:
+        undo_journey(account)
+    out.period_paid_minor = month_total(period, undo.month)
+    return REASON_OK
+
+
+cdef void decide_reversal(const TariffBook* book, Account* account, Period* medium_period, const Tap* original,
+                          const Decision* charged, Decision* out) noexcept nogil:
+    memset(out, 0, sizeof(Decision))
+    out.ts_us = charged.ts_us
+    out.tariff_key = charged.tariff_key
+    if charged.reason >= REASON_BUSY or original.kind == KIND_INSPECT:
+        out.reason = REASON_NOTHING_TO_REVERSE
+    elif charged.reason == REASON_OK_RISK:
+        reverse_risk(charged, out)
+    elif account == NULL:
+        out.reason = REASON_UNKNOWN_ACCOUNT
+    else:
+        out.reason = <uint8_t> reverse(book, account, medium_period, original, charged, out)
+    if account != NULL:
+        out.balance_minor = spendable(account)
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+cdef bint is_version_other(const Account* account, const Command* command) noexcept nogil:
+    return command.expected_version != 0 and command.expected_version != account.version
+
+
+# What stands against moving money, in order of precedence.
+cdef int find_money_fault(const Account* account, const Command* command, uint16_t closed, uint16_t frozen) noexcept nogil:
+    if command.purse > 1:
+        return REASON_BAD_REQUEST
+    if account == NULL:
+        return REASON_UNKNOWN_ACCOUNT
+    if account.status & closed:
+        return REASON_ACCOUNT_CLOSED
+    if account.status & frozen:
+        return REASON_ACCOUNT_FROZEN
+    if command.currency != 0 and command.currency != account.currency:
+        return REASON_CURRENCY_MISMATCH
+    return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
+
+
+# What stands against changing an open account.
+cdef int find_change_fault(const Account* account, const Command* command) noexcept nogil:
+    if account == NULL:
+        return REASON_UNKNOWN_ACCOUNT
+    if account.status & ACCOUNT_CLOSED:
+        return REASON_ACCOUNT_CLOSED
+    return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
+
+
+cdef int64_t* purse_of(Account* account, uint8_t purse) noexcept nogil:
+    return &account.balance_minor if purse == 0 else &account.subsidy_minor
+
+
+cdef int open_account(Account* account, const Command* command) noexcept nogil:
+    if not 1 <= command.currency <= 999:
+        return REASON_BAD_REQUEST
+    if account == NULL:
+        return REASON_UNKNOWN_ACCOUNT
+    if is_version_other(account, command):
+        return REASON_VERSION_CONFLICT
+    if account.currency != 0:
+        return REASON_ALREADY_EXISTS
+    account.currency = command.currency
+    account.rider_category = command.rider_category
+    return REASON_OK
+
+
+cdef int close_account(Account* account, const Command* command) noexcept nogil:
+    cdef int fault = find_change_fault(account, command)
+    if fault != REASON_OK:
+        return fault
+    if (account.balance_minor != 0 or account.subsidy_minor != 0 or account.held_minor != 0
+            or account.journey_state == JOURNEY_OPEN):
+        return REASON_BALANCE_NOT_ZERO
+    account.status |= ACCOUNT_CLOSED
+    return REASON_OK
+
+
+cdef int credit(Account* account, const Command* command) noexcept nogil:
+    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_CREDIT)
+    cdef int64_t sum_minor
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor <= 0:
+        return REASON_AMOUNT_INVALID
+    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
+        return REASON_AMOUNT_OVERFLOW
+    purse_of(account, command.purse)[0] = sum_minor
+    return REASON_OK
+
+
+cdef int debit(Account* account, const Command* command, Decision* out) noexcept nogil:
+    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_DEBIT)
+    cdef int64_t sum_minor
+    cdef int64_t floor_minor = 0
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor <= 0:
+        return REASON_AMOUNT_INVALID
+    if not add_money(purse_of(account, command.purse)[0], -command.amount_minor, &sum_minor):
+        return REASON_AMOUNT_OVERFLOW
+    if command.purse == 0:
+        floor_minor = account.held_minor - account.credit_limit_minor
+    if sum_minor < floor_minor:
+        return REASON_INSUFFICIENT_BALANCE
+    purse_of(account, command.purse)[0] = sum_minor
+    if sum_minor < 0:
+        out.rules |= RULE_CREDIT_LINE
+    return REASON_OK
+
+
+# A correction goes through whatever the account's standing; only the subsidy cannot go below 0.
+cdef int adjust(Account* account, const Command* command) noexcept nogil:
+    cdef int fault = find_money_fault(account, command, 0, 0)
+    cdef int64_t sum_minor
+    if command.expected_version == 0:
+        return REASON_BAD_REQUEST
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor == 0:
+        return REASON_AMOUNT_INVALID
+    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
+        return REASON_AMOUNT_OVERFLOW
+    if command.purse == 1 and sum_minor < 0:
+        return REASON_INSUFFICIENT_BALANCE
+    purse_of(account, command.purse)[0] = sum_minor
+    return REASON_OK
+
+
+cdef int set_frozen(Account* account, const Command* command) noexcept nogil:
+    cdef uint16_t freezable = ACCOUNT_FROZEN_DEBIT | ACCOUNT_FROZEN_CREDIT
+    cdef int fault = find_change_fault(account, command)
+    if command.status_bits == 0 or command.status_bits & ~freezable:
+        return REASON_BAD_REQUEST
+    if fault != REASON_OK:
+        return fault
+    if command.op == OP_FREEZE:
+        account.status |= command.status_bits
+    else:
+        account.status &= <uint16_t> ~command.status_bits
+    return REASON_OK
+
+
+cdef int set_credit_limit(Account* account, const Command* command) noexcept nogil:
+    cdef int fault = find_change_fault(account, command)
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor < 0:
+        return REASON_AMOUNT_INVALID
+    if command.amount_minor > MONEY_MAX:
+        return REASON_AMOUNT_OVERFLOW
+    account.credit_limit_minor = command.amount_minor
+    return REASON_OK
+
+
+cdef int set_category(Account* account, const Command* command) noexcept nogil:
+    cdef int fault = find_change_fault(account, command)
+    if fault == REASON_OK:
+        account.rider_category = command.rider_category
+    return fault
+
+
+# A replaced medium stays replaced. One that another account holds is not taken over, unless it has expired.
+cdef int link_medium(Account* account, uint32_t slot, Medium* medium, const Command* command) noexcept nogil:
+    cdef int fault
+    cdef bint is_other = medium != NULL and medium.state != 0 and medium.account_slot != slot
+    if medium != NULL and medium.state == MEDIUM_REPLACED:
+        return REASON_OP_CONFLICT
+    if not MEDIUM_KIND_CARD <= command.medium_kind <= MEDIUM_KIND_BLE or command.expires_us < 0:
+        return REASON_BAD_REQUEST
+    if medium == NULL:
+        return REASON_UNKNOWN_MEDIUM
+    fault = find_change_fault(account, command)
+    if fault != REASON_OK:
+        return fault
+    if is_other and medium.state != MEDIUM_EXPIRED:
+        return REASON_ALREADY_EXISTS
+    if is_other or medium.state == 0:
+        medium.state = MEDIUM_ACTIVE
+    medium.kind = command.medium_kind
+    medium.expires_us = command.expires_us
+    return REASON_OK
+
+
+cdef int set_medium_state(const Account* account, uint32_t slot, Medium* medium, const Command* command) noexcept nogil:
+    if medium != NULL and medium.state == MEDIUM_REPLACED and command.medium_state != MEDIUM_REPLACED:
+        return REASON_OP_CONFLICT
+    if not MEDIUM_ACTIVE <= command.medium_state <= MEDIUM_DENYLISTED or command.expires_us < 0:
+        return REASON_BAD_REQUEST
+    if medium == NULL or medium.state == 0 or (account != NULL and medium.account_slot != slot):
+        return REASON_UNKNOWN_MEDIUM
+    if account != NULL and is_version_other(account, command):
+        return REASON_VERSION_CONFLICT
+    medium.state = command.medium_state
+    if command.expires_us != 0:
+        medium.expires_us = command.expires_us
+    return REASON_OK
+
+
+cdef int decide_money_command(Account* account, const Command* command, Decision* out) noexcept nogil:
+    if command.op == OP_CREDIT:
+        return credit(account, command)
+    if command.op == OP_DEBIT:
+        return debit(account, command, out)
+    return adjust(account, command)
+
+
+cdef int decide_account_command(Account* account, const Command* command) noexcept nogil:
+    if command.op == OP_ACCOUNT_OPEN:
+        return open_account(account, command)
+    if command.op == OP_ACCOUNT_CLOSE:
+        return close_account(account, command)
+    if command.op == OP_FREEZE or command.op == OP_UNFREEZE:
+        return set_frozen(account, command)
+    if command.op == OP_SET_CREDIT_LIMIT:
+        return set_credit_limit(account, command)
+    return set_category(account, command) if command.op == OP_SET_CATEGORY else REASON_BAD_REQUEST
+
+
+cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
+                         Decision* out) noexcept nogil:
+    cdef int reason
+    memset(out, 0, sizeof(Decision))
+    if command.op == OP_CREDIT or command.op == OP_DEBIT or command.op == OP_ADJUST:
+        reason = decide_money_command(account, command, out)
+    elif command.op == OP_MEDIUM_LINK:
+        reason = link_medium(account, slot, medium, command)
+    elif command.op == OP_MEDIUM_STATE:
+        reason = set_medium_state(account, slot, medium, command)
+    else:
+        reason = decide_account_command(account, command)
+    out.reason = <uint8_t> reason
+    out.verdict = VERDICT_OPEN if reason == REASON_OK else VERDICT_DENY
+    out.ts_us = command.now_us
+    if account != NULL:
+        out.balance_minor = spendable(account)
