@@ -237,6 +237,15 @@ def test_a_stream_cut_anywhere_gives_the_same_bodies(payloads: list[bytes], step
     assert not splitter.half_frame
 
 
+def test_what_is_left_can_be_handed_on() -> None:
+    splitter = FrameSplitter()
+    splitter.feed(frame_bytes(b"one") + b"\0\0")
+    assert splitter.next_body() == b"one" + ZERO_TAG
+    assert splitter.half_frame
+    assert splitter.rest() == b"\0\0"
+    assert not splitter.half_frame
+
+
 @pytest.mark.parametrize(
     ("length", "code"),
     [
