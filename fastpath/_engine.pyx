@@ -926,7 +926,7 @@ cdef class Engine:
         memset(&target, 0, sizeof(Target))
         self.find_target(command, &target, decision)
         if decision.reason == OK:
-            decide_command(target.account, target.medium, command, decision)
+            decide_command(target.account, target.slot, target.medium, command, decision)
         if decision.reason == OK:
             self.place_target(command, &target, decision)
         fill_decision(head, decision)
@@ -935,7 +935,8 @@ cdef class Engine:
             self.record_target(command, &target, head, position)
         for line in range(len(notes)):
             note = notes[line]
-            record_item(group, head, ITEM_NOTE, line, 0, PyBytes_AS_STRING(note), min(PyBytes_GET_SIZE(note), 64))
+            if note:
+                record_item(group, head, ITEM_NOTE, line, 0, PyBytes_AS_STRING(note), min(PyBytes_GET_SIZE(note), 64))
         if new_operation(self.store, command.client, command.id_high, command.id_low, position) != 0:
             raise MemoryError
         self.count_command(head.reason)
@@ -1010,6 +1011,7 @@ cdef class Engine:
             record_item(self.open_group(), head, ITEM_MEDIUM, 0, 0, target.medium, sizeof(Medium))
             if command.op == OP_MEDIUM_STATE:
                 self.denylist_version += 1
+                head.denylist_version = <uint32_t> self.denylist_version
         return 0
 
     cdef uint64_t free_account_id(self) noexcept:

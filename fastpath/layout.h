@@ -197,7 +197,7 @@ typedef struct {
                                     medium state << 24 */
     uint32_t rules;              /* RULE_* */
     uint32_t distance_m;         /* taps; commands: currency | rider category << 16 | medium kind << 24 */
-    uint32_t denylist_version;   /* the version the device had */
+    uint32_t denylist_version;   /* taps: the version the device had; MEDIUM_STATE: the version this change makes */
     int64_t  fare_ts_us;         /* the instant the fare was computed for */
     int64_t  period_paid_minor;  /* cap progress after the tap */
 } RecordHead;

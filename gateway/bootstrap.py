@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.config import Config
 
 if TYPE_CHECKING:
+    from fastpath.api import CompiledTariff
     from gateway.control.client import ControlClient
     from gateway.registry.devices import DeviceRegistry
     from gateway.registry.store import RegistryStore
@@ -17,10 +18,40 @@ if TYPE_CHECKING:
 
 def run_data(config: Config, ready_fd: int) -> int:
     """The data plane, until it has drained; the exit status."""
-    from gateway.engine.dataplane import main
+    from gateway.dataplane import serve
+    from gateway.link.devices import DeviceEntry
     from gateway.observability.page import Page
 
-    return main(config, Page.create(config.page_path), ready_fd)
+    page = Page.create(config.page_path)
+    entries = [
+        DeviceEntry(
+            device.device_id,
+            device.tariff_slot,
+            device.stop_id,
+            device.key_versions,
+            device.state == "active",
+        )
+        for device in build_devices(config).list()
+    ]
+    return serve(config, page, ready_fd, tariffs=compile_tariffs(config), devices=entries)
+
+
+def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
+    """The configured tariffs with their slots, compiled. Cost: about a second for a metro network."""
+    from fastpath.api import CompiledTariff
+    from gateway.resources import calendar_dirs, find_tariff
+    from gateway.tariffs.compile import compile_tariff
+
+    calendars = calendar_dirs(config.tariffs)
+    return [
+        (
+            int(slot),
+            CompiledTariff.build(
+                compile_tariff(find_tariff(name, config.tariffs), calendars=calendars)
+            ),
+        )
+        for slot, name in sorted(config.tariffs.slots.items())
+    ]
 
 
 def run_http(config: Config, ready_fd: int) -> int:

@@ -95,7 +95,7 @@ class Desk:
         head = operations.read_head(data)
         reason = Reason(head.reason)
         if reason.accepted and not repeated:
-            await self._tell(head)
+            self._tell(head)
         result = operations.result_of(head, position, repeated=repeated)
         return Reply(
             request.id,
@@ -126,17 +126,14 @@ class Desk:
                 raise CommandError("COMMAND_BUSY", "the open group is full", retry=Retry.SAFE) from None
             return run()
 
-    async def _tell(self, head: Head) -> None:
-        """Carry a durable change of a medium to the validators."""
-        if head.op not in (Op.MEDIUM_STATE, Op.MEDIUM_LINK):
-            return
-        before = self._state.denylist.version
-        denied = self._is_denied(head.token)
-        if head.op == Op.MEDIUM_LINK and not denied:
-            return
-        self._state.denylist.note(self._engine.denylist_version, head.token, denied=denied)
-        self._link.page[slots.DENYLIST_VERSION] = self._state.denylist.version
-        await self._link.push_denylist(before)
+    def _tell(self, head: Head) -> None:
+        """Carry a durable change of a medium's state to the validators."""
+        if head.op == Op.MEDIUM_STATE:
+            self._state.denylist.note(
+                head.denylist_version, head.token, denied=self._is_denied(head.token)
+            )
+            self._link.page[slots.DENYLIST_VERSION] = self._state.denylist.version
+            self._link.denylist_changed(head.denylist_version - 1)
 
     def _is_denied(self, token: bytes) -> bool:
         medium = self._engine.memory.medium(token)
@@ -158,7 +155,8 @@ class Desk:
         if data is None:
             raise CommandError("unknown_medium", "no medium has this token")
         shown = operations.medium_as_dict(data)
-        shown["account_id"] = self._engine.memory.account_id_at(shown.pop("account_slot"))
+        account = self._engine.memory.account_at(shown.pop("account_slot"))
+        shown["account_id"] = int.from_bytes(account[:8], "little") if account is not None else 0
         return shown
 
     async def _operation_show(self, args: Arguments) -> dict[str, Any]:

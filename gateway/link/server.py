@@ -50,6 +50,9 @@ FULL = FED["full"]
 READY = FED["ready"]
 SPECIAL = EVENTS | FATAL | FULL | READY
 
+PUSH_DELAY_S = 0.02
+"""Changes of the deny list wait this long for others to go with them."""
+
 SWEEP_SLICES = 10
 """Time-outs are looked for in a tenth of the connections at a time, ten times a second."""
 
@@ -287,6 +290,8 @@ class LinkServer:
         self._slice = 0
         self._server: asyncio.Server | None = None
         self._session_ids = 0
+        self._push_from: int | None = None
+        self._pushing: asyncio.Future[None] | None = None
 
     async def start(self) -> int:
         """Listen; returns the port in use."""
@@ -343,7 +348,7 @@ class LinkServer:
             session_id=self._session_ids,
             heartbeat_s=self.settings.heartbeat_s,
             acked_seq=acked,
-            next_seq_expected=self.engine.memory.next_seq(session.device_id, boot_epoch),
+            next_seq_expected=self.state.next_seq(session.device_id, boot_epoch),
             tariffs=self.state.tariff_rows(),
             denylist_version=self.state.denylist.version,
             mode=self.state.mode,
@@ -352,8 +357,20 @@ class LinkServer:
             config_version=self.state.config_version,
         )
 
-    async def push_denylist(self, have_version: int) -> None:
-        """Send the newest changes to everybody who listens, a slice at a time so that taps go in between."""
+    def denylist_changed(self, before_version: int) -> None:
+        """Have the changes after a version sent to everybody soon; changes close together go out as one delta."""
+        if self._push_from is None:
+            self._push_from = before_version
+            loop = asyncio.get_running_loop()
+            loop.call_later(PUSH_DELAY_S, self._push_soon)
+
+    def _push_soon(self) -> None:
+        have_version, self._push_from = self._push_from, None
+        if have_version is not None:
+            self._pushing = asyncio.ensure_future(self._push_denylist(have_version))
+
+    async def _push_denylist(self, have_version: int) -> None:
+        """A slice of the connections at a time, so that taps go in between."""
         parts = denylist_parts(self.state, have_version)
         for part in list(self._slices):
             for connection in list(part):

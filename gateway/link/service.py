@@ -48,6 +48,8 @@ class LinkState:
     sign: Callable[[bytes], bytes]
     acked_seq: Callable[[int, int], int]
     """(device, boot) -> every sequence number up to here has been seen."""
+    next_seq: Callable[[int, int], int]
+    """(device, boot) -> the number after the highest one seen."""
     tariffs: dict[int, LoadedTariff] = field(default_factory=dict)
     mode: DeviceMode = DeviceMode.NORMAL
     config_version: int = 1

@@ -1,0 +1,318 @@
+"""The data plane's process: one thread, one loop; engine, journal, validator link and control socket put together.
+
+Start: recover, load tariffs and devices, listen, freeze the garbage collector. Stop (SIGTERM): refuse new
+connections, let what is decided become durable and be told, then end. It loads no HTTP and asks no database while it
+serves; the registry is read once, at the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import ssl
+import struct
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import uvloop
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fastpath.api import Book, CompiledTariff, Engine, StoreHandle
+from fastpath.types import ENGINE_VERSION, STRUCT_VERSION, MediumState
+from gateway import clock
+from gateway.config import Config
+from gateway.control.desk import Desk
+from gateway.control.operations import Ceilings
+from gateway.control.server import ControlServer
+from gateway.engine.commit import CommitPace, GroupCommit
+from gateway.engine.recovery import Recovery, recover
+from gateway.errors import TariffError
+from gateway.journal.layout import SegmentOptions
+from gateway.journal.scan import Witness
+from gateway.journal.segments import SegmentJournal
+from gateway.keys import Secrets, load_secrets
+from gateway.link.codes import Algorithm
+from gateway.link.denylist import Denylist
+from gateway.link.devices import DeviceBook, DeviceEntry
+from gateway.link.server import SWEEP_SLICES, LinkServer, LinkSettings
+from gateway.link.service import LinkState, LoadedTariff, signer, tariff_message
+from gateway.observability import page as slots
+from gateway.observability.page import DiskState, Page, PlaneState
+from gateway.readiness import tell_ready
+from gateway.tariffs.store import TariffStore
+
+if TYPE_CHECKING:
+    from gateway.journal.port import Journal
+
+log = logging.getLogger(__name__)
+
+EXIT_JOURNAL_BROKEN = 70
+TICK_S = 1 / SWEEP_SLICES
+DRAIN_GRACE_S = 0.2
+WINDOW_HEAD = struct.Struct("<QQII")
+"""The first fields of a BootWindow (fastpath/layout.h): device, boot, top_seq, acked_seq."""
+
+MAC_NAMES = {"hmac-sha256": Algorithm.HMAC_SHA256, "blake2b": Algorithm.BLAKE2B}
+PAGE_SLOTS = (slots.TAPS, slots.COMMANDS, slots.LATENCY, slots.LATENCY_SUM_US, slots.DUPLICATES)
+DISK_STATES = {"ok": DiskState.OK, "warn": DiskState.WARN, "refuse_commands": DiskState.NO_COMMANDS}
+
+
+class DataPlane:
+    """Everything of one data plane. Made by `build`, run by `run`."""
+
+    def __init__(self, config: Config, secrets: Secrets, page: Page) -> None:
+        self.config = config
+        self.page = page.slots
+        self.signing_key = Ed25519PrivateKey.from_private_bytes(secrets.signing_seed)
+        self.book = Book()
+        limits = config.engine_limits()
+        self.memory = StoreHandle(
+            accounts_max=limits.accounts_max,
+            media_max=limits.media_max,
+            boots_max=limits.boots_per_device_max,
+            op_horizon_us=limits.op_horizon_us,
+        )
+        self.devices = DeviceBook(secrets.master_key)
+        self.store = TariffStore(config.gateway.data_dir / "tariffs")
+        self.recovery: Recovery = recover(self.memory, config.snapshots.dir, self._open_journal)
+        self.journal: Journal = self.recovery.journal
+        self.engine = Engine(
+            self.memory,
+            self.book,
+            limits,
+            read_record=self.journal.read_record,
+            page=self.page,
+            page_slots=PAGE_SLOTS,
+            waiting_max=config.link.queue_taps_max,
+        )
+        self.state = LinkState(
+            denylist=Denylist(self.memory.denylist_version, _denied_tokens(self.memory)),
+            clock=clock.now_us,
+            sign=signer(self.signing_key),
+            acked_seq=lambda device, boot: self._window(device, boot)[3],
+            next_seq=lambda device, boot: self._window(device, boot)[2] + 1,
+        )
+        self.link = LinkServer(_link_settings(config), self.engine, self.devices, self.state, self.page)
+        self.stopping = asyncio.Event()
+        self._disk_checked = 0.0
+        self._tell_page()
+
+    def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> SegmentJournal:
+        options = SegmentOptions(
+            segment_bytes=self.config.journal.segment_mib << 20,
+            group_bytes_max=self.config.engine.group_bytes_max,
+            signing_key=self.signing_key,
+        )
+        journal = SegmentJournal.open(
+            self.config.journal.dir, options, from_position=from_position, witnesses=witnesses
+        )
+        cut = journal.recovery.cut
+        if cut is not None:
+            self.page[slots.RECOVERED_CUT_BYTES] = cut.size_bytes
+            log.warning("torn_tail_cut", extra={"file": cut.path, "offset": cut.offset, "bytes": cut.size_bytes})
+        return journal
+
+    def _window(self, device_id: int, boot: int) -> tuple[int, ...]:
+        data = self.memory.window(device_id, boot)
+        return WINDOW_HEAD.unpack_from(data) if data is not None else (device_id, boot, 0, 0)
+
+    # --- tariffs and devices --------------------------------------------------------------------------------
+
+    def load_tariffs(self, compiled: list[tuple[int, CompiledTariff]]) -> None:
+        """Put every kept version and the configured ones into the book."""
+        for slot, tariff in compiled:
+            self.store.put(slot, tariff)
+        for slot, tariff in self.store.list():
+            self._put_tariff(slot, tariff)
+
+    def load_tariff(self, slot: int, digest: str) -> dict[str, Any]:
+        """Take a tariff from the store into use (control command)."""
+        tariff = self.store.get(slot, digest)
+        self._put_tariff(slot, tariff)
+        return {"slot": slot, "key": f"{tariff.key:016x}", "valid_from_us": tariff.valid_from_us}
+
+    def _put_tariff(self, slot: int, tariff: CompiledTariff) -> None:
+        try:
+            self.book.put(slot, tariff)
+        except ValueError as error:
+            raise TariffError("TARIFF_INVALID", f"slot {slot}: {error}") from error
+        signature = self.state.sign(tariff_message(slot, tariff.key, tariff.digest))
+        self.state.tariffs[tariff.key] = LoadedTariff(
+            slot, tariff.key, tariff.digest, tariff.blob, signature
+        )
+        self._tell_tariffs()
+
+    def _tell_tariffs(self) -> None:
+        for slot in range(slots.TARIFF_SLOTS):
+            current = self.book.find_at(slot, clock.now_us())
+            key = current.key if current is not None else 0
+            self.page[slots.TARIFF_KEYS + slot] = key - (1 << 64) if key >> 63 else key
+            self.page[slots.TARIFF_VERSIONS + slot] = len(self.book.list_versions(slot))
+
+    def load_devices(self, entries: list[DeviceEntry]) -> None:
+        """Fill the device book."""
+        for entry in entries:
+            self.devices.put(entry)
+        self.page[slots.DEVICES] = len(self.devices)
+
+    # --- life -----------------------------------------------------------------------------------------------
+
+    async def run(self, ready_fd: int) -> int:
+        """Serve until told to stop; the exit status."""
+        self.commit = GroupCommit(
+            self.engine,
+            self.journal,
+            self.page,
+            CommitPace(self.config.journal.commit_thread_above_ms * 1000, self.config.journal.commit_thread),
+            on_output=self.link.send,
+            on_left=self.link.leave,
+            on_broken=self._broken,
+        )
+        self.link.commit = self.commit
+        desk = Desk(
+            self.engine,
+            self.commit,
+            self.link,
+            self.devices,
+            Ceilings(self.config.control.credit_max_minor, self.config.control.adjust_max_minor),
+            load_tariff=self.load_tariff,
+            drain=self.stopping.set,
+        )
+        control = ControlServer(self.config.control.socket, desk.handle)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        await control.start()
+        port = await self.link.start()
+        self.page[slots.STATE] = PlaneState.READY
+        ticker = asyncio.create_task(self._tick())
+        _freeze()
+        tell_ready(ready_fd, {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)})
+        log.info("serving", extra={"port": port, "records": self.recovery.records})
+        await self.stopping.wait()
+        await self._drain(control)
+        ticker.cancel()
+        return 0
+
+    async def _drain(self, control: ControlServer) -> None:
+        """Every tap that was read gets its answer; then connections end with a bye."""
+        self.page[slots.STATE] = PlaneState.DRAINING
+        self.link.stop_listening()
+        await control.stop()
+        await asyncio.sleep(DRAIN_GRACE_S)
+        await self.commit.committed()
+        self.link.say_goodbye()
+        await asyncio.sleep(DRAIN_GRACE_S)
+        self.commit.close()
+        self.journal.close()
+        self.page[slots.STATE] = PlaneState.STOPPED
+        log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
+
+    def _broken(self, error: BaseException) -> NoReturn:
+        """The disk said something that only recovery can sort out: end at once, tell nobody anything."""
+        self.page[slots.STATE] = PlaneState.BROKEN
+        log.critical("journal_broken", extra={"detail": str(error)})
+        logging.shutdown()
+        os._exit(EXIT_JOURNAL_BROKEN)
+
+    async def _tick(self) -> None:
+        """Ten times a second: time-outs and what the page shows."""
+        page = self.page
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(TICK_S)
+            late_us = int((time.monotonic() - began - TICK_S) * 1e6)
+            page[slots.LOOP_US] = late_us
+            page[slots.LOOP_MAX_US] = max(page[slots.LOOP_MAX_US], late_us)
+            page[slots.HEARTBEAT_US] = clock.now_us()
+            self.link.sweep(clock.monotonic_us())
+            if began - self._disk_checked > 1:
+                self._disk_checked = began
+                self._second()
+
+    def _second(self) -> None:
+        """Once a second: what costs a system call or a walk."""
+        page, memory = self.page, self.memory
+        page[slots.DISK_STATE] = DISK_STATES[str(self.journal.disk_state())]
+        room = os.statvfs(self.config.gateway.data_dir)
+        page[slots.DISK_FREE_BYTES] = room.f_bavail * room.f_frsize
+        page[slots.DISK_TOTAL_BYTES] = room.f_blocks * room.f_frsize
+        page[slots.ACCOUNTS] = memory.account_count
+        page[slots.MEDIA] = memory.medium_count
+        page[slots.CELLS] = memory.cell_count
+        page[slots.WINDOWS] = memory.window_count
+        page[slots.OPERATIONS] = memory.operation_count
+        page[slots.MEMORY_BYTES] = memory.bytes_used
+        page[slots.DENYLIST_VERSION] = self.state.denylist.version
+        self._tell_tariffs()
+        gc.collect(0)
+
+    def _tell_page(self) -> None:
+        page, head = self.page, self.journal.head()
+        page[slots.STARTED_US] = clock.now_us()
+        page[slots.HEARTBEAT_US] = clock.now_us()
+        page[slots.ENGINE_VERSION] = ENGINE_VERSION
+        page[slots.STRUCT_VERSION] = STRUCT_VERSION
+        page[slots.JOURNAL_POSITION] = head.position
+        page[slots.DURABLE_SEQ] = head.next_seq - 1
+        page[slots.RECOVERY_US] = self.recovery.duration_us
+        page[slots.RECOVERED_RECORDS] = self.recovery.records
+        self.engine.begin(
+            self.journal.place(head.position), head.next_seq, denylist_version=self.memory.denylist_version
+        )
+
+
+def _denied_tokens(memory: StoreHandle) -> list[bytes]:
+    return [medium[:16] for medium in memory.iter_media() if medium[21] != MediumState.ACTIVE]
+
+
+def _link_settings(config: Config) -> LinkSettings:
+    link = config.link
+    return LinkSettings(
+        host=link.host,
+        port=link.port,
+        heartbeat_s=int(link.heartbeat_s),
+        half_frame_timeout_s=link.half_frame_timeout_s,
+        idle_timeout_s=link.idle_timeout_s,
+        batch_max=link.batch_max,
+        frame_max_bytes=link.frame_max_bytes,
+        sessions_max=link.sessions_max,
+        mac=tuple(MAC_NAMES[name] for name in link.mac),
+        tls=_tls_context(config),
+    )
+
+
+def _tls_context(config: Config) -> ssl.SSLContext | None:
+    link = config.link
+    if link.tls_cert_file is None or link.tls_key_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(link.tls_cert_file, link.tls_key_file)
+    if link.tls_client_ca_file is not None:
+        context.load_verify_locations(link.tls_client_ca_file)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _freeze() -> None:
+    """No collection in the middle of a tap: what is alive now stays, the young are looked at once a second."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def serve(config: Config, page: Page, ready_fd: int, *, tariffs: list[tuple[int, CompiledTariff]],
+          devices: list[DeviceEntry]) -> int:  # fmt: skip
+    """Run a data plane to its end; the exit status."""
+
+    async def run() -> int:
+        plane = DataPlane(config, load_secrets(config), page)
+        plane.load_tariffs(tariffs)
+        plane.load_devices(devices)
+        return await plane.run(ready_fd)
+
+    return uvloop.run(run())
