@@ -1,0 +1,129 @@
+"""`faregate`: nouns, then verbs. Exit status 0 ok, 1 findings, 2 usage, 3 environment.
+
+Every command takes --json: results and errors are then JSON on standard output. The commands are in
+gateway/commands/, one file a noun, and load what they need only when they run.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import click
+import typer
+
+from gateway.commands.common import (
+    EXIT_ENVIRONMENT,
+    EXIT_FINDINGS,
+    EXIT_USAGE,
+    UsageError,
+    print_json,
+    say,
+)
+from gateway.errors import (
+    CommandError,
+    ConfigError,
+    Corrupt,
+    FareGatewayError,
+    RegistryError,
+    SnapshotError,
+    TariffError,
+    Uncertain,
+)
+
+COMMANDS = (
+    "serve",
+    "init",
+    "status",
+    "simulate",
+    "bench",
+    "quote",
+    "tariff",
+    "device",
+    "account",
+    "medium",
+    "operation",
+    "journal",
+    "backup",
+    "config",
+)
+
+_FINDINGS = (
+    CommandError,
+    ConfigError,
+    Corrupt,
+    RegistryError,
+    SnapshotError,
+    TariffError,
+    Uncertain,
+)
+_ENVIRONMENT_CODES = frozenset({"COMMAND_NOT_SENT", "CONFIG_NOT_FOUND", "REGISTRY_ERROR"})
+
+
+def build_cli() -> typer.Typer:
+    """The application with all its commands."""
+    app = typer.Typer(
+        name="faregate",
+        help="A fare gateway: one wallet at the metro gate, on the bus, in the canteen.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    for name in COMMANDS:
+        module = f"gateway.commands.{name}"
+        if find_spec(module) is not None:
+            import_module(module).register(app)
+    return app
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
+    command = typer.main.get_command(build_cli())
+    try:
+        status = command.main(arguments, prog_name="faregate", standalone_mode=False)
+    except click.exceptions.Abort:
+        return EXIT_FINDINGS
+    except click.ClickException as error:
+        return _usage(error, as_json="--json" in arguments)
+    except FareGatewayError as error:
+        _print_error(error, as_json="--json" in arguments)
+        return exit_status(error)
+    except BrokenPipeError:
+        return EXIT_ENVIRONMENT
+    return status if isinstance(status, int) else 0
+
+
+def exit_status(error: FareGatewayError) -> int:
+    """The exit status that goes with an error."""
+    if isinstance(error, UsageError):
+        return EXIT_USAGE
+    if error.code in _ENVIRONMENT_CODES or not isinstance(error, _FINDINGS):
+        return EXIT_ENVIRONMENT
+    return EXIT_FINDINGS
+
+
+def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        _print_error(UsageError(detail=error.format_message()), as_json=True)
+    else:
+        error.show()
+    return EXIT_USAGE
+
+
+def _print_error(error: FareGatewayError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ok": False, "error": error.as_dict()})
+        return
+    findings = getattr(error, "findings", ())
+    say(f"{error.code}: {error.detail}" if not findings else f"{error.code}:")
+    for finding in findings:
+        say(f"  {finding}")
+    if error.hint:
+        say(f"→ {error.hint}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What all commands share: options, settings, printing. Imports little, so that --help is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.errors import FareGatewayError
+
+if TYPE_CHECKING:
+    from gateway.config import LoadedConfig
+
+EXIT_OK = 0
+EXIT_FINDINGS = 1
+EXIT_USAGE = 2
+EXIT_ENVIRONMENT = 3
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings; else $FAREGATE_CONFIG, else ./gateway.toml.",
+        rich_help_panel="Everywhere",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Replace one setting, as in --set link.port=7401.",
+        rich_help_panel="Everywhere",
+    ),
+]
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="JSON on standard output.", rich_help_panel="Everywhere"),
+]
+OperationIdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--operation-id",
+        metavar="ID",
+        help="Repeat an operation under its id: it has its effect once.",
+    ),
+]
+NoteOption = Annotated[str, typer.Option(help="Why; kept in the journal (64 bytes of UTF-8).")]
+ReferenceOption = Annotated[str, typer.Option(help="Your own reference, kept in the journal.")]
+
+
+class UsageError(FareGatewayError):
+    """The command line itself is wrong."""
+
+    default_code = "USAGE_INVALID"
+
+
+def load_settings(config: Path | None, replaced: list[str] | None) -> LoadedConfig:
+    """The settings of this command. Raises: ConfigError, UsageError."""
+    from gateway.config import load_config
+
+    return load_config(config, flags=parse_flags(replaced))
+
+
+def parse_flags(replaced: list[str] | None) -> dict[str, str]:
+    """`--set` options as dotted names and values. Raises: UsageError."""
+    flags: dict[str, str] = {}
+    for pair in replaced or []:
+        name, equals, value = pair.partition("=")
+        if not equals or "." not in name:
+            raise UsageError(detail=f"--set {pair}: write section.name=value")
+        flags[name] = value
+    return flags
+
+
+def print_json(data: object) -> None:
+    """One JSON value on one line."""
+    sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def print_fields(data: Mapping[str, Any], *, title: str = "") -> None:
+    """Names and values below each other."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, show_header=False, box=None, pad_edge=False)
+    for name, value in data.items():
+        table.add_row(Text(name, style="dim"), Text(_shown(value)))
+    Console(soft_wrap=True).print(table)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; says so when it is empty."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*(Text(_shown(value)) for value in row))
+    console = Console(soft_wrap=True)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("none")
+
+
+def print_result(data: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
+    """A result as one JSON object, or as fields."""
+    if as_json:
+        print_json(data)
+    else:
+        print_fields(data, title=title)
+
+
+def say(text: str) -> None:
+    """A remark to the person, on standard error: never mixed with results."""
+    sys.stderr.write(text + "\n")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value) or "-"
+    return "-" if value in ("", None) else str(value)
