@@ -1,6 +1,6 @@
-"""What a bare durable write costs here and now: one block, pwrite and fdatasync, into a laid-out file.
+"""What a bare durable write costs here and now: one block by pwrite and fdatasync.
 
-The floor under every durable tap: measured on the journal's own filesystem, before and after a run.
+The floor under every durable tap, measured on the journal's own filesystem around a run.
 Must not import the journal.
 """
 
@@ -9,24 +9,12 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.bench._histogram import Histogram
 
 MEMORY_FILESYSTEMS = frozenset({"tmpfs", "ramfs"})
 FILE_BYTES = 16 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class FsyncFigures:
-    """Percentiles in microseconds over `count` writes of `block_bytes`."""
-
-    block_bytes: int
-    count: int
-    p50_us: int
-    p99_us: int
-    max_us: int
 
 
 def measure_fsync(folder: Path, *, block_bytes: int = 4096, seconds: float = 1.0) -> Histogram:
@@ -56,24 +44,13 @@ def _lay_out(number: int) -> None:
     os.fsync(number)
 
 
-def read_figures(taken: Histogram, block_bytes: int) -> FsyncFigures:
-    """What a report says of a measurement."""
-    return FsyncFigures(
-        block_bytes=block_bytes,
-        count=taken.count,
-        p50_us=taken.percentile(500) // 1000,
-        p99_us=taken.percentile(990) // 1000,
-        max_us=taken.greatest // 1000,
-    )
-
-
 def find_filesystem(folder: Path) -> str:
     """The type of the filesystem a folder lies on ("ext4", "tmpfs" ...), from /proc/mounts."""
     path = str(folder.resolve())
     best, kind = "", "unknown"
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _device, mount, found, *_rest = line.split()
-        inside = mount == "/" or path == mount or path.startswith(mount + "/")
+        inside = mount in ("/", path) or path.startswith(mount + "/")
         if inside and len(mount) >= len(best):
             best, kind = mount, found
     return kind

@@ -1,0 +1,121 @@
+"""Opens many accounts with a balance and a medium each, before a gateway starts.
+
+The same engine writes the same records into the same journal as the gateway would; only the control
+socket is left out, and each group is as large as groups may be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from fastpath.api import Book, Engine, StoreHandle
+from fastpath.types import MediumKind, Op, Reason
+from gateway.clock import now_us
+from gateway.config import Config
+from gateway.errors import InvariantError
+from gateway.journal.segments import SegmentJournal, SegmentOptions
+from gateway.keys import load_secrets
+
+TOKEN_BYTES = 16
+CURRENCY = 156
+BALANCE_MINOR = 100_000_000
+"""Enough for weeks of rides: the benchmark is about taps, not about refusals."""
+CLIENT = int.from_bytes(b"bench")
+TELL_EVERY = 50_000
+
+
+class Opened(NamedTuple):
+    """The riders, and where the journal stood behind their accounts."""
+
+    tokens: bytes
+    position: int
+
+
+def open_accounts(config: Config, count: int, tell: Callable[[int], None]) -> Opened:
+    """Write `count` accounts into the empty journal of a gateway that does not run.
+
+    Args: tell: called with the number opened so far, now and then.
+    Returns: one token an account, 16 bytes each, in the order of account ids 1, 2, 3 ...
+    Raises: JournalError; InvariantError: the engine refused what it must accept.
+    """
+    journal = SegmentJournal.open(config.journal.dir, _segment_options(config))
+    try:
+        writer = _Writer(config, journal)
+        tokens = os.urandom(TOKEN_BYTES * count)
+        for account_id in range(1, count + 1):
+            writer.open_account(account_id, tokens[(account_id - 1) * TOKEN_BYTES :][:TOKEN_BYTES])
+            if account_id % TELL_EVERY == 0:
+                tell(account_id)
+        writer.commit()
+        tell(count)
+        return Opened(tokens, journal.head().position)
+    finally:
+        journal.close()
+
+
+def _segment_options(config: Config) -> SegmentOptions:
+    seed = load_secrets(config).signing_seed
+    return SegmentOptions(
+        config.journal.segment_mib << 20,
+        config.engine.group_bytes_max,
+        Ed25519PrivateKey.from_private_bytes(seed),
+    )
+
+
+class _Writer:
+    """An engine with no tariff, and the journal behind it."""
+
+    def __init__(self, config: Config, journal: SegmentJournal) -> None:
+        limits = config.engine_limits()
+        memory = StoreHandle(accounts_max=limits.accounts_max, media_max=limits.media_max)
+        self._engine = Engine(memory, Book(), limits)
+        self._journal = journal
+        head = journal.head()
+        self._chain = head.chain_hash
+        self._position = journal.place(head.position)
+        self._engine.begin(self._position, head.next_seq)
+        self._now_us = now_us()
+        self._numbers = self._operation_numbers()
+
+    def open_account(self, account_id: int, token: bytes) -> None:
+        self._do(Op.ACCOUNT_OPEN, account_id=account_id, currency=CURRENCY)
+        self._do(Op.CREDIT, account_id=account_id, amount_minor=BALANCE_MINOR)
+        self._do(
+            Op.MEDIUM_LINK, account_id=account_id, token=token, medium_kind=int(MediumKind.CARD)
+        )
+
+    def commit(self) -> None:
+        """Make the open group durable and go on behind it."""
+        end = self._engine.open_end
+        group = self._engine.seal(now_us(), self._chain)
+        following = self._journal.place(end)
+        self._engine.begin_next(following)
+        if group is not None:
+            self._journal.append(self._position, group)
+            self._chain = hashlib.sha256(group).digest()
+            self._position = following
+        self._engine.commit(0)
+
+    def _do(self, op: Op, **arguments: object) -> None:
+        high, low = next(self._numbers)
+        call = {"client": CLIENT, "id_high": high, "id_low": low, "now_us": self._now_us}
+        try:
+            head, _position, _repeat = self._engine.command(op, **call, **arguments)  # type: ignore[arg-type]
+        except BufferError:
+            self.commit()
+            head, _position, _repeat = self._engine.command(op, **call, **arguments)  # type: ignore[arg-type]
+        if head[5] != Reason.OK:
+            raise InvariantError(detail=f"{op.name} was refused: {Reason(head[5]).name}")
+
+    def _operation_numbers(self) -> Iterator[tuple[int, int]]:
+        """UUIDv7 values of this moment, the random part counted up."""
+        high = (self._now_us // 1000) << 16 | 0x7000
+        low = 1 << 63
+        while True:
+            yield high, low
+            low += 1
