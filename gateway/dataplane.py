@@ -96,6 +96,7 @@ class DataPlane:
             next_seq=lambda device, boot: self._window(device, boot)[2] + 1,
         )
         self.link = LinkServer(_link_settings(config), self.engine, self.devices, self.state, self.page)
+        self.ready = asyncio.Event()
         self.stopping = asyncio.Event()
         self._disk_checked = 0.0
         self._tell_page()
@@ -189,8 +190,8 @@ class DataPlane:
         port = await self.link.start()
         self.page[slots.STATE] = PlaneState.READY
         ticker = asyncio.create_task(self._tick())
-        _freeze()
         tell_ready(ready_fd, {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)})
+        self.ready.set()
         log.info("serving", extra={"port": port, "records": self.recovery.records})
         await self.stopping.wait()
         await self._drain(control)
@@ -298,7 +299,7 @@ def _tls_context(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def _freeze() -> None:
+def freeze() -> None:
     """No collection in the middle of a tap: what is alive now stays, the young are looked at once a second."""
     gc.collect()
     gc.freeze()
@@ -313,6 +314,7 @@ def serve(config: Config, page: Page, ready_fd: int, *, tariffs: list[tuple[int,
         plane = DataPlane(config, load_secrets(config), page)
         plane.load_tariffs(tariffs)
         plane.load_devices(devices)
+        freeze()
         return await plane.run(ready_fd)
 
     return uvloop.run(run())

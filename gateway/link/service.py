@@ -115,7 +115,7 @@ class LinkService:
             case frames.Ack():
                 self.place.released_seq = max(self.place.released_seq, frame.upto_seq)
                 return []
-            case frames.ModeAnswer() | frames.Error():
+            case frames.ModeAnswer() | frames.Error() | frames.Bye():
                 return []
         raise wire_error(WireCode.UNKNOWN_FRAME, f"{type(frame).__name__} is not for a server")
 

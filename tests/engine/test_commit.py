@@ -1,0 +1,173 @@
+"""Group commit: answers only after the disk, memory put back when it is full, the process ended when it breaks."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import threading
+from pathlib import Path
+
+import pytest
+
+from fastpath.types import Reason, TapKind
+from gateway.clock import new_operation_id
+from gateway.dataplane import DataPlane
+from gateway.errors import JournalBroken, JournalFull, WireError
+from gateway.link.codes import WireCode
+from tests.support.plane import Gate, make_folder, records_of, running
+
+
+class Broken(BaseException):
+    """Stands for the end of the process."""
+
+
+class FaultyJournal:
+    """The real journal with faults on demand: the next appends fail, or wait for a permission."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._real = plane.journal
+        self.full = 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.appends = 0
+
+    def append(self, position: int, group: memoryview) -> None:
+        self.gate.wait(20)
+        self.appends += 1
+        if self.full:
+            self.full -= 1
+            raise JournalFull(detail="no room")
+        self._real.append(position, group)
+
+    def __getattr__(self, name: str):
+        return getattr(self._real, name)
+
+
+def with_faults(plane: DataPlane) -> None:
+    plane.journal = FaultyJournal(plane)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("where", ["never", "always"])
+async def test_a_full_journal_undoes_and_says_so(tmp_path: Path, where: str) -> None:
+    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    async with running(config, before=with_faults) as hands:
+        account_id, token = await hands.rider()
+        gate = await hands.gate()
+        before = await hands.account(account_id)
+        hands.plane.journal.full = 1
+        event = gate.event(TapKind.CHECK_IN, token, 11)
+        with pytest.raises(WireError) as refused:
+            await gate.session.tap(event)
+        assert refused.value.code == f"WIRE_{WireCode.JOURNAL_FULL.name}"
+        assert await hands.account(account_id) == before
+        assert (await gate.session.tap(event)).reason == Reason.OK
+    seqs = [record.seq for record in records_of(config)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_a_command_undone_by_a_full_journal_can_be_sent_again(tmp_path: Path) -> None:
+    async with running(make_folder(tmp_path / "gateway"), before=with_faults) as hands:
+        account_id, _ = await hands.rider(0)
+        op_id = new_operation_id()
+        hands.plane.journal.full = 1
+        args = {"account_id": account_id, "amount_minor": 700, "operation_id": op_id}
+        refused = await hands.exchange("credit", **args)
+        assert (refused.ok, refused.code, refused.retry) == (False, "JOURNAL_FULL", "safe")
+        assert (await hands.exchange("credit", **args)).ok
+        repeat = await hands.exchange("credit", **args)
+        assert repeat.result["repeated"]
+        assert (await hands.account(account_id))["balance_minor"] == 700
+
+
+async def test_no_answer_before_the_commit_and_a_duplicate_waits_for_it(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway", journal__commit_thread="always")
+    async with running(config, before=with_faults) as hands:
+        _, token = await hands.rider()
+        gate, other = await hands.gate(1), await hands.gate(1)
+        hands.plane.journal.gate.clear()
+        event = gate.event(TapKind.CHECK_IN, token, 11)
+        first = asyncio.ensure_future(gate.session.tap(event))
+        while not hands.plane.engine.is_writing:
+            await asyncio.sleep(0)
+        twice = asyncio.ensure_future(other.session.tap(event))
+        beat = await other.session.heartbeat(1, queue_depth=0, mode=1)
+        assert beat.device_time_us == 1
+        assert not first.done()
+        assert not twice.done()
+        hands.plane.journal.gate.set()
+        assert await first == await twice
+
+
+async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path) -> None:
+    config = make_folder(
+        tmp_path / "gateway", journal__commit_thread="always", link__queue_taps_max="4"
+    )
+    async with running(config, before=with_faults) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        hands.plane.journal.gate.clear()
+        waiting = [asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))]
+        while not hands.plane.engine.is_writing:
+            await asyncio.sleep(0)
+        events = [gate.event(TapKind.CHECK_OUT, token, 12) for _ in range(7)]
+        waiting += [asyncio.ensure_future(gate.session.tap(event)) for event in events]
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert {each.result().reason for each in done} == {Reason.BUSY}
+        hands.plane.journal.gate.set()
+        reasons = [answer.reason for answer in await asyncio.gather(*waiting)]
+        assert reasons.count(Reason.BUSY) == 3
+        busy = [event for event, reason in zip(events, reasons[1:], strict=True) if reason == Reason.BUSY]
+        again = await gate.session.tap(busy[0])
+        assert again.reason != Reason.BUSY
+
+
+async def test_a_broken_journal_ends_the_process_without_an_answer(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway", journal__commit_thread="always")
+    ended: list[BaseException] = []
+    async with running(config, before=with_faults) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        hands.plane.commit._on_broken = ended.append
+
+        def broken(position: int, group: memoryview) -> None:
+            raise JournalBroken(detail="fdatasync") from OSError(errno.EIO, "fdatasync")
+
+        real, hands.plane.journal.append = hands.plane.journal.append, broken
+        tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
+        while not ended:
+            await asyncio.sleep(0.001)
+        assert isinstance(ended[0], JournalBroken)
+        assert not tap.done()
+        hands.plane.journal.append = real
+        hands.plane.engine.abort()
+        tap.cancel()
+
+
+async def test_a_group_that_is_full_is_committed_in_between(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway", engine__group_records_max="1200")
+    async with running(config) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        batches = [
+            [gate.event(TapKind.CHECK_OUT, token, 12) for _ in range(256)] for _ in range(12)
+        ]
+        answers = await asyncio.gather(*(gate.session.tap_batch(batch) for batch in batches))
+        seqs = [answer.seq for batch in answers for answer in batch]
+        assert seqs == [event.seq for batch in batches for event in batch]
+    taps = [record for record in records_of(config) if record.op == TapKind.CHECK_OUT]
+    assert len(taps) == 12 * 256
+
+
+async def test_a_restart_goes_on_where_it_ended(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with running(config) as hands:
+        account_id, token = await hands.rider()
+        gate = await hands.gate()
+        event = gate.event(TapKind.CHECK_IN, token, 11)
+        first = await gate.session.tap(event)
+        shown = await hands.account(account_id)
+    async with running(config) as hands:
+        assert await hands.account(account_id) == shown
+        gate = await hands.gate()
+        assert await gate.session.tap(event) == first
+        assert (await Gate(gate.session, 7, 2).tap(TapKind.CHECK_OUT, token, 12)).fare_minor == 300
