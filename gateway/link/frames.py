@@ -225,6 +225,11 @@ class Passage(Frame):
     passed: Bool
     device_ts_us: TimeUs
 
+    def check_together(self) -> None:
+        """Only what changes nothing may go without a number."""
+        if self.seq == 0 and not self.passed:
+            raise wire_error(WireCode.OUT_OF_RANGE, "a reversal needs a seq")
+
 
 @_frame(FrameType.PASSAGE_ANSWER)
 @dataclass(frozen=True, slots=True)

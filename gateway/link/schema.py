@@ -100,10 +100,16 @@ class Row:
     @classmethod
     def from_row(cls, value: object) -> Self:
         """Raises: WireError."""
-        return value if isinstance(value, cls) else cls(*row(*cls.CHECKS)(value))
+        made = value if isinstance(value, cls) else cls(*row(*cls.CHECKS)(value))
+        made.check_together()
+        return made
+
+    def check_together(self) -> None:
+        """For rules over more than one field. Raises: WireError."""
 
     def as_row(self) -> tuple[object, ...]:
         """The fields in order, checked; rows inside become arrays. Raises: WireError."""
+        self.check_together()
         names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
         values = (getattr(self, name) for name in names)
         return tuple(_plain(check(value)) for check, value in zip(self.CHECKS, values, strict=True))
