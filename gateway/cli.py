@@ -10,7 +10,6 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-import click
 import typer
 
 from gateway.commands.common import (
@@ -49,6 +48,13 @@ COMMANDS = (
     "config",
 )
 
+# New versions of typer carry their own copy of click, older ones use the package: name neither.
+_ClickError: type[Exception] = next(
+    kind
+    for kind in typer.BadParameter.__mro__
+    if kind.__name__ == "ClickException" and issubclass(kind, Exception)
+)
+
 _FINDINGS = (
     CommandError,
     ConfigError,
@@ -84,9 +90,9 @@ def main(argv: list[str] | None = None) -> int:
     command = typer.main.get_command(build_cli())
     try:
         status = command.main(arguments, prog_name="faregate", standalone_mode=False)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return EXIT_FINDINGS
-    except click.ClickException as error:
+    except _ClickError as error:
         return _usage(error, as_json="--json" in arguments)
     except FareGatewayError as error:
         _print_error(error, as_json="--json" in arguments)
@@ -105,11 +111,12 @@ def exit_status(error: FareGatewayError) -> int:
     return EXIT_FINDINGS
 
 
-def _usage(error: click.ClickException, *, as_json: bool) -> int:
+def _usage(error: BaseException, *, as_json: bool) -> int:
+    """Said by click itself, with the usage line, or as JSON."""
     if as_json:
-        _print_error(UsageError(detail=error.format_message()), as_json=True)
-    else:
-        error.show()
+        _print_error(UsageError(detail=str(error)), as_json=True)
+    elif callable(show := getattr(error, "show", None)):
+        show()
     return EXIT_USAGE
 
 

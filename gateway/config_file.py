@@ -6,7 +6,7 @@ import json
 import os
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from gateway.config import Config, flatten, json_schema, setting_schema
@@ -21,20 +21,32 @@ HEAD = """\
 """
 
 
-def render_toml() -> str:
-    """gateway.toml with every setting at its default, described."""
+def render_toml(config: Config | None = None) -> str:
+    """gateway.toml with every setting, described; by default with the defaults."""
     parts = [HEAD]
-    defaults = Config()
     for section in fields(Config):
         schema = setting_schema(section.name) or {}
         parts.append(f"\n[{section.name}]  # {schema['description']}\n")
-        parts += _settings(defaults, section.name)
+        parts += _settings(config or Config(), section.name)
     return "".join(parts)
 
 
-def _settings(defaults: Config, section: str) -> Iterator[str]:
+def settings_of_backup(config: Config) -> Config:
+    """The settings of a gateway for a new data folder: what it keeps there lies where it begins."""
+    fresh = Config()
+    return replace(
+        config,
+        gateway=replace(config.gateway, data_dir=fresh.gateway.data_dir),
+        control=replace(config.control, socket=fresh.control.socket),
+        journal=replace(config.journal, dir=fresh.journal.dir),
+        snapshots=replace(config.snapshots, dir=fresh.snapshots.dir),
+        security=fresh.security,
+    )
+
+
+def _settings(config: Config, section: str) -> Iterator[str]:
     tables: list[tuple[str, dict[str, str]]] = []
-    for dotted, value in flatten(defaults):
+    for dotted, value in flatten(config):
         if not dotted.startswith(f"{section}."):
             continue
         comment = f"# {(setting_schema(dotted) or {})['description']}\n"
@@ -115,7 +127,7 @@ CONFIGURATION_HEAD = textwrap.dedent("""\
 
     Made from `gateway/config.py` by `make docs`; do not edit.
 
-    Settings come from a TOML file (`--config FILE`, else `$FAREGATE_CONFIG`, else `./gateway.toml`).
+    Settings come from a TOML file: `--config FILE`, else `$FAREGATE_CONFIG`, else `./gateway.toml`.
     An environment variable `FARE__SECTION__KEY` wins over the file, `--set section.key=value` over
     both. `faregate init` writes a file with all of them, `faregate config check` tells everything
     that is wrong at once, `faregate config show` tells where each value came from.

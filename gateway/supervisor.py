@@ -27,6 +27,7 @@ from gateway.errors import EnvironmentFault
 from gateway.process import EXIT_REFUSED
 
 NAMES = ("data", "http", "snapshotter")
+LAUNCHER = (sys.executable, "-m", "gateway.process")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 STEADY_S = 60.0
@@ -65,12 +66,14 @@ class Supervisor:
         flags: Mapping[str, str],
         names: Sequence[str] = NAMES,
         patience: Patience | None = None,
+        launcher: Sequence[str] = LAUNCHER,
     ) -> None:
         self._loaded = loaded
         self._say = say
         self._flags = flags
         self._names = tuple(names)
         self._patience = patience or Patience()
+        self._launcher = tuple(launcher)
         self._children: dict[str, _Child] = {}
         self._stopping = asyncio.Event()
         self._serving = {name: asyncio.Event() for name in names}
@@ -133,7 +136,7 @@ class Supervisor:
 
     async def _start(self, name: str) -> _Child:
         ready_read, ready_write = os.pipe()
-        command = [sys.executable, "-m", "gateway.process", name]
+        command = [*self._launcher, name]
         command += ["--config", str(self._loaded.path)]
         command += [f"--set={key}={value}" for key, value in self._flags.items()]
         command += ["--ready-fd", str(ready_write), "--life-fd", str(self._life_read)]

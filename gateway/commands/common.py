@@ -13,8 +13,11 @@ import typer
 from gateway.errors import FareGatewayError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from gateway.config import LoadedConfig
 
+WIDTH_MAX = 2_000
 EXIT_OK = 0
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
@@ -87,30 +90,27 @@ def print_json(data: object) -> None:
 
 def print_fields(data: Mapping[str, Any], *, title: str = "") -> None:
     """Names and values below each other."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, show_header=False, box=None, pad_edge=False)
     for name, value in data.items():
         table.add_row(Text(name, style="dim"), Text(_shown(value)))
-    Console(soft_wrap=True).print(table)
+    _print(table)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table; says so when it is empty."""
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*(Text(_shown(value)) for value in row))
-    console = Console(soft_wrap=True)
     if table.row_count:
-        console.print(table)
+        _print(table)
     else:
-        console.print("none")
+        typer.echo("none")
 
 
 def print_result(data: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
@@ -126,7 +126,16 @@ def say(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
+def _print(table: Table) -> None:
+    """At its full width: a key or a digest cut short would be of no use."""
+    from rich.console import Console
+
+    Console(width=WIDTH_MAX).print(table, no_wrap=True, overflow="ignore", crop=False)
+
+
 def _shown(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(str(item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {item}" for name, item in value.items()) or "-"
     return "-" if value in ("", None) else str(value)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.common import (
+    EXIT_FINDINGS,
     JsonOption,
+    print_fields,
     print_json,
     print_result,
     print_table,
@@ -39,71 +41,84 @@ def load_named(name: str, folders: list[Path] | None) -> LoadedTariff:
     from gateway.resources import calendar_dirs, find_tariff
     from gateway.tariffs.loaded import load
 
-    config = _tariffs_config(folders)
+    config = _config(folders)
     return load(find_tariff(name, config), calendars=calendar_dirs(config))
 
 
 def list_all(folders: DirOption = None, as_json: JsonOption = False) -> None:
-    """List the tariffs that can be found.
+    """List the tariffs that can be found; with --json one line each.
 
     Example: `faregate tariff list`
     """
-    from gateway.resources import list_tariffs
+    from gateway.resources import calendar_dirs, list_tariffs
+    from gateway.tariffs.catalogue import list_tariffs as describe
 
-    rows = [_summary(load_named(str(path), folders)) for path in _paths(list_tariffs, folders)]
+    config = _config(folders)
+    rows = describe(list_tariffs(config), calendars=calendar_dirs(config))
     if as_json:
         for row in rows:
             print_json(row)
-    else:
-        columns = ("tariff", "version", "valid_from", "currency", "stations", "file")
-        print_table(columns, [[row[column] for column in columns] for row in rows])
+        return
+    columns = ("name", "version", "valid_from", "currency", "stations", "file")
+    print_table(columns, [[row.get(column, "faulty") for column in columns] for row in rows])
 
 
-def show(name: NameArgument, folders: DirOption = None, as_json: JsonOption = False) -> None:
-    """Show a tariff: validity, network, rules, sources and assumptions.
+def show(
+    name: NameArgument,
+    stations: Annotated[bool, typer.Option("--stations", help="List the stations too.")] = False,
+    folders: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a tariff: validity, lines, fares, rules, sources and assumptions.
 
-    Example: `faregate tariff show beijing-subway`
+    Example: `faregate tariff show beijing-subway --stations`
     """
-    tariff = load_named(name, folders)
-    source = tariff.source
-    details = {
-        "zone": str(source.zone),
-        "lines": len(source.network.lines),
-        "examples": len(source.examples),
-        "sources": [str(note) for note in source.sources],
-        "assumptions": [str(note) for note in source.assumptions],
-    }
-    print_result(_summary(tariff) | details, as_json=as_json)
+    from gateway.tariffs.catalogue import show_tariff
+
+    fields = show_tariff(load_named(name, folders), stations=stations)
+    if as_json:
+        print_json(fields)
+        return
+    lists: dict[str, Any] = {key: value for key, value in fields.items() if _is_table(value)}
+    print_fields({key: value for key, value in fields.items() if key not in lists})
+    for key, rows in lists.items():
+        typer.echo(f"\n{key}")
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        print_table(columns, [[row.get(column) for column in columns] for row in rows])
 
 
 def check(name: NameArgument, folders: DirOption = None, as_json: JsonOption = False) -> None:
-    """Check a tariff file and run its example journeys. Exit 1 with all findings.
+    """Check a tariff file, compile it, and run its example journeys. Exit 1 with all findings.
 
     Example: `faregate tariff check my-tariff.toml`
     """
-    from gateway.errors import TariffError
-    from gateway.tariffs.check import check_tariff
+    from gateway.resources import calendar_dirs, find_tariff
+    from gateway.tariffs.catalogue import check_tariff
 
-    tariff = load_named(name, folders)
-    report = check_tariff(tariff)
-    if report.findings:
-        raise TariffError(findings=[str(finding) for finding in report.findings])
-    print_result(_summary(tariff) | {"examples_passed": report.passed}, as_json=as_json)
+    config = _config(folders)
+    report = check_tariff(find_tariff(name, config), calendars=calendar_dirs(config))
+    if as_json:
+        print_json(report)
+    else:
+        _print_report(report)
+    if not report["ok"]:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
 def compile_one(
     name: NameArgument,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the compiled blob.")
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the compiled tariff.")
     ] = None,
     folders: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compile a tariff to the tables the engine uses; print its digest and key.
 
-    Example: `faregate tariff compile beijing-subway --out beijing.ftb`
+    Example: `faregate tariff compile beijing-subway --out beijing-subway.fgt`
     """
     from fastpath.api import CompiledTariff
+    from gateway.tariffs.catalogue import compile_summary
 
     tariff = load_named(name, folders)
     compiled = CompiledTariff.build(tariff.spec)
@@ -113,30 +128,24 @@ def compile_one(
         "digest": compiled.digest.hex(),
         "key": f"{int.from_bytes(compiled.digest[:8], 'little'):016x}",
         "bytes": len(compiled.blob),
-        "stops": len(tariff.spec.stop_ids),
-        "file": str(out or ""),
+        "out": str(out or ""),
     }
-    print_result(_summary(tariff) | fields, as_json=as_json)
+    print_result(compile_summary(tariff) | fields, as_json=as_json)
 
 
-def _tariffs_config(folders: list[Path] | None) -> TariffsConfig:
+def _config(folders: list[Path] | None) -> TariffsConfig:
     from gateway.config import TariffsConfig
 
     return TariffsConfig(dirs=tuple(folders or ()))
 
 
-def _paths(list_tariffs: Any, folders: list[Path] | None) -> list[Path]:
-    return [path for _, path in sorted(list_tariffs(_tariffs_config(folders)).items())]
+def _is_table(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def _summary(tariff: LoadedTariff) -> dict[str, Any]:
-    source = tariff.source
-    return {
-        "tariff": source.tariff_id,
-        "version": source.version,
-        "title": source.title,
-        "valid_from": str(source.valid_from),
-        "currency": source.currency.code,
-        "stations": len(source.network.stations),
-        "file": str(tariff.path),
-    }
+def _print_report(report: dict[str, Any]) -> None:
+    texts = ("findings", "warnings")
+    print_fields({name: value for name, value in report.items() if name not in texts})
+    for name in texts:
+        for line in report[name]:
+            typer.echo(f"{name.removesuffix('s')}: {line}")

@@ -1,0 +1,254 @@
+"""Backup of a data folder while the gateway runs, and restoring it into a new one.
+
+A backup holds snapshots, the journal up to a durable head, the registry, the compiled tariffs,
+the settings (paths as in a new data folder) and, written last, a manifest with the SHA-256 of each
+file.
+It holds no secrets: keep those apart. Order matters: snapshots first, then the journal, so that no
+snapshot is ahead of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import now_us
+from gateway.config import LoadedConfig
+from gateway.config_file import render_toml, settings_of_backup
+from gateway.errors import EnvironmentFault, FareGatewayError, RegistryError
+from gateway.journal.port import Head
+from gateway.journal.segment import parse_name
+from gateway.journal.segments import SegmentJournal
+from gateway.journal.verify import verify_journal
+from gateway.keys import read_secret
+from gateway.registry.store import RegistryStore, check_file
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+CHUNK_BYTES = 1 << 20
+
+
+class BackupError(FareGatewayError):
+    """A backup is incomplete, was changed, or does not fit together."""
+
+    default_code = "BACKUP_INVALID"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupFile:
+    """One file: path inside the backup, size, digest."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup is made of. journal_position: where its last group ends."""
+
+    format: int
+    name: str
+    created_us: int
+    journal_position: int
+    next_seq: int
+    chain_hash: str
+    files: tuple[BackupFile, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def summary(self) -> dict[str, Any]:
+        """Without the list of files."""
+        fields = asdict(self)
+        fields["files"] = len(self.files)
+        return fields | {"bytes": sum(file.bytes for file in self.files)}
+
+
+def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
+    """Copy the data folder of a gateway, running or not.
+
+    Raises: EnvironmentFault: the target is not empty. JournalError, RegistryError: nothing to copy.
+    """
+    config = loaded.config
+    _make_empty(target)
+    _copy_plain(config.snapshots.dir, target / "snapshots")
+    head = _copy_journal(config.journal.dir, target / "journal")
+    _copy_plain(config.gateway.data_dir / "tariffs", target / "tariffs")
+    if config.registry_path.is_file():
+        RegistryStore.open(config.registry_path).backup(target / "registry.sqlite")
+    text = render_toml(settings_of_backup(config))
+    (target / "gateway.toml").write_text(text, encoding="utf-8")
+    files = tuple(_describe(target, path) for path in _walk(target))
+    manifest = Manifest(
+        format=FORMAT,
+        name=config.gateway.name,
+        created_us=now_us(),
+        journal_position=head.position,
+        next_seq=head.next_seq,
+        chain_hash=head.chain_hash.hex(),
+        files=files,
+    )
+    _write_manifest(target, manifest)
+    return manifest
+
+
+def check_backup(source: Path) -> Manifest:
+    """Compare every file with the manifest and walk the whole journal. Raises: BackupError."""
+    manifest = _read_manifest(source)
+    findings = list(_compare(source, manifest))
+    if findings:
+        raise BackupError(detail="; ".join(findings))
+    found = verify_journal(source / "journal")
+    if not found.is_sound:
+        first = next(finding for finding in found.findings if finding.severity == "error")
+        raise BackupError(detail=f"the journal is damaged: {first}")
+    if (found.end_position, found.next_seq) != (manifest.journal_position, manifest.next_seq):
+        raise BackupError(
+            detail=f"the journal ends at {found.end_position}, not as the manifest says"
+        )
+    try:
+        check_file(source / "registry.sqlite")
+    except RegistryError as error:
+        raise BackupError(detail=error.detail) from error
+    return manifest
+
+
+def restore_backup(source: Path, folder: Path, *, secrets: Path | None = None) -> Manifest:
+    """Check a backup and lay it out as a new data folder, with the secrets from another place.
+
+    Raises: BackupError. EnvironmentFault: the folder is not empty. ConfigError: bad secrets.
+    """
+    manifest = check_backup(source)
+    keys = [(secrets / name).resolve() for name in _SECRETS] if secrets else []
+    for key in keys:
+        read_secret(key)
+    _make_empty(folder)
+    for file in manifest.files:
+        _copy_file(source / file.path, folder / file.path)
+        if _describe(folder, folder / file.path) != file:
+            raise BackupError(detail=f"{file.path} changed while it was copied")
+    for name, key in zip(_SECRETS, keys, strict=False):
+        _copy_file(key, folder / "secrets" / name)
+    _sync_tree(folder)
+    return manifest
+
+
+_SECRETS = ("master.key", "signing.key")
+
+
+def _make_empty(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EnvironmentFault("ENV_EXISTS", f"{folder} is not empty")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(detail=f"cannot make {folder}: {error.strerror}") from error
+
+
+def _copy_plain(source: Path, target: Path) -> None:
+    """Files that are written once under another name and then renamed; one may go meanwhile."""
+    for path in sorted(source.glob("*")) if source.is_dir() else ():
+        if not path.is_file() or path.suffix == ".tmp" or path.name.startswith("."):
+            continue
+        try:
+            _copy_file(path, target / path.name)
+        except FileNotFoundError:
+            (target / path.name).unlink(missing_ok=True)  # the snapshotter dropped an old one
+
+
+def _copy_journal(source: Path, target: Path) -> Head:
+    """Everything up to a durable head; the segment it lies in is cut there."""
+    journal = SegmentJournal.open(source, read_only=True)
+    try:
+        head = journal.head()
+        size = journal.options.segment_bytes
+    finally:
+        journal.close()
+    for path in sorted(source.iterdir()):
+        named = parse_name(path.name)
+        if named is None:
+            continue
+        base, kind = named
+        if base + size <= head.position:
+            _copy_file(path, target / path.name)
+        elif base < max(head.position, 1) and kind == "seg":
+            _copy_file(path, target / path.name, until=head.position - base)
+    return head
+
+
+def _copy_file(source: Path, target: Path, *, until: int | None = None) -> None:
+    """A private copy; behind `until` it is empty, of the same length."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with source.open("rb") as reading, os.fdopen(fd, "wb") as writing:
+        size = os.fstat(reading.fileno()).st_size
+        left = size if until is None else min(until, size)
+        while left and (chunk := reading.read(min(left, CHUNK_BYTES))):
+            writing.write(chunk)
+            left -= len(chunk)
+        writing.truncate(size)
+        writing.flush()
+        os.fsync(writing.fileno())
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
+
+
+def _describe(folder: Path, path: Path) -> BackupFile:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return BackupFile(path.relative_to(folder).as_posix(), path.stat().st_size, digest)
+
+
+def _compare(source: Path, manifest: Manifest) -> Iterator[str]:
+    """What differs from the manifest."""
+    there = {path.relative_to(source).as_posix() for path in _walk(source)}
+    for file in manifest.files:
+        if file.path not in there:
+            yield f"{file.path} is missing"
+        elif _describe(source, source / file.path) != file:
+            yield f"{file.path} was changed"
+    for extra in sorted(there - {file.path for file in manifest.files}):
+        yield f"{extra} does not belong to it"
+
+
+def _write_manifest(target: Path, manifest: Manifest) -> None:
+    path = target / MANIFEST
+    with path.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(manifest.as_dict(), indent=1) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    _sync_tree(target)
+
+
+def _read_manifest(source: Path) -> Manifest:
+    try:
+        fields = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
+        if fields["format"] != FORMAT:
+            raise BackupError(detail=f"{source} has format {fields['format']}, not {FORMAT}")
+        files = tuple(BackupFile(**file) for file in fields.pop("files"))
+        manifest = Manifest(**fields, files=files)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(detail=f"{source / MANIFEST}: {error}") from error
+    for file in manifest.files:
+        parts = Path(file.path).parts
+        if Path(file.path).is_absolute() or ".." in parts:
+            raise BackupError(detail=f"the manifest names {file.path}, outside of the backup")
+    return manifest
+
+
+def _sync_tree(folder: Path) -> None:
+    """Make the names durable; the files already are."""
+    for path in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

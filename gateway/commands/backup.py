@@ -1,0 +1,59 @@
+"""`faregate backup` and `faregate restore`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.commands.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    load_settings,
+    print_result,
+    say,
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("backup", rich_help_panel="Look after")(backup)
+    app.command("restore", rich_help_panel="Look after")(restore)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="DEST", help="A new or empty folder.")],
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy everything but the secrets, while the gateway runs. Keep the secrets apart.
+
+    Example: `faregate backup /mnt/backup/2026-11-23`
+    """
+    from gateway.backup import make_backup
+
+    manifest = make_backup(load_settings(config, replaced), target)
+    print_result({"backup": str(target), **manifest.summary()}, as_json=as_json)
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A backup.")],
+    folder: Annotated[Path, typer.Option("--dir", metavar="NEW", help="A new or empty folder.")],
+    secrets: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder with master.key and signing.key to copy."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a backup from end to end and lay it out as a new data folder.
+
+    Example: `faregate restore /mnt/backup/2026-11-23 --dir metro2 --secrets metro/secrets`
+    """
+    from gateway.backup import restore_backup
+
+    manifest = restore_backup(source, folder, secrets=secrets)
+    print_result({"config": str(folder / "gateway.toml"), **manifest.summary()}, as_json=as_json)
+    if secrets is None:
+        say(f"put master.key and signing.key into {folder / 'secrets'} (mode 0600) before serving")

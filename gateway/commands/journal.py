@@ -1,0 +1,143 @@
+"""`faregate journal`: read and check the journal; works beside a running gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.commands.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    load_settings,
+    print_fields,
+    print_json,
+    print_table,
+)
+
+JournalOption = Annotated[
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="A journal's folder; else the settings'."),
+]
+TOKEN_SHOWN = 6
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Check and read the journal.")
+    group.command("verify")(verify)
+    group.command("show")(show)
+    group.command("audit")(audit)
+    app.add_typer(group, name="journal", rich_help_panel="Look after")
+
+
+def verify(
+    folder: JournalOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check every group: checksum, chain, totals, roots and signatures. Exit 1 on a finding.
+
+    Example: `faregate journal verify --json`
+    """
+    from gateway.journal.verify import verify_journal
+
+    found = verify_journal(
+        _folder(folder, config, replaced), public_key=_key(folder, config, replaced)
+    )
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        fields = found.as_dict()
+        findings = [(one.severity, one.path, one.offset, one.detail) for one in found.findings]
+        print_fields({name: value for name, value in fields.items() if name != "findings"})
+        if findings:
+            print_table(("severity", "file", "offset", "what"), findings)
+    if not found.is_sound:
+        raise typer.Exit(1)
+
+
+def show(
+    account: Annotated[int | None, typer.Option(min=1, help="Only this account.")] = None,
+    device: Annotated[int | None, typer.Option(min=1, help="Only this validator's taps.")] = None,
+    start: Annotated[int, typer.Option("--from", min=0, help="First position.")] = 0,
+    until: Annotated[int | None, typer.Option(min=0, help="Position to stop before.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most records.")] = None,
+    folder: JournalOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print records, oldest first; with --json one line each. Tokens are cut short.
+
+    Example: `faregate journal show --account 1001 --limit 20`
+    """
+    from gateway.journal.verify import ShowFilter, show_records
+
+    wanted = ShowFilter(account, device, start, until, limit)
+    records = (
+        _without_token(one) for one in show_records(_folder(folder, config, replaced), wanted)
+    )
+    if as_json:
+        for record in records:
+            print_json(record)
+        return
+    columns = (
+        "position",
+        "op",
+        "reason",
+        "account_id",
+        "stop",
+        "fare_minor",
+        "amount_minor",
+        "balance_minor",
+    )
+    print_table(columns, [[record[column] for column in columns] for record in records])
+
+
+def audit(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Decide every tap again with the recorded tariffs and compare. Exit 1 on a difference.
+
+    Example: `faregate journal audit`
+    """
+    from gateway.engine.audit import audit_journal
+
+    report = audit_journal(load_settings(config, replaced).config)
+    fields: dict[str, Any] = report.as_dict()
+    if as_json:
+        print_json(fields)
+    else:
+        print_fields(fields)
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+def _folder(folder: Path | None, config: ConfigOption, replaced: SetOption) -> Path:
+    return folder or load_settings(config, replaced).config.journal.dir
+
+
+def _key(folder: Path | None, config: ConfigOption, replaced: SetOption) -> Any:
+    """The public half of the signing key; None for a folder without settings."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.keys import read_secret
+
+    if folder is not None:
+        return None
+    path = load_settings(config, replaced).config.security.signing_key_file
+    return Ed25519PrivateKey.from_private_bytes(read_secret(path)).public_key()
+
+
+def _without_token(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as it may be shown: tokens cut, also in the after-images of media."""
+    token = str(record["token"])
+    cut = f"{token[:TOKEN_SHOWN]}…" if token.strip("0") else ""
+    items = [
+        {name: value for name, value in item.items() if name != "image" or item["type"] != "medium"}
+        for item in record["items"]
+    ]
+    return record | {"token": cut, "items": items}
