@@ -111,7 +111,7 @@ def local_us(moment: datetime, zone: ZoneInfo, change: ClockChange = ClockChange
         raise TariffError(
             "TARIFF_LOCAL_TIME",
             f"{moment.isoformat()} happens {seen} in {zone.key}",
-            hint="give the offset, as 2026-10-25T01:30:00+01:00",
+            hint="give the offset, as 2026-10-25T01:30:00+01:00; tariffs: set time.clock_change",
         )
     return min(first, second) if change is ClockChange.EARLIER else max(first, second)
 

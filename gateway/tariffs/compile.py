@@ -10,13 +10,15 @@ from __future__ import annotations
 from array import array
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 from fastpath.types import DayTable, FarePart, OutOfStation, TariffSpec, TimeDiscount
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_DAY, local_us
 from gateway.tariffs.load import load_tariff
-from gateway.tariffs.prices import Price, Prices
+from gateway.tariffs.prices import Prices
 from gateway.tariffs.source import DiscountWindow, Network, TariffSource
+from gateway.tariffs.units import AMOUNT_MAX_MINOR
 
 EPOCH_DAY = date(1970, 1, 1)
 NOT_PRICED = -1
@@ -25,36 +27,42 @@ SPARE_DAYS = 2
 INT32_MAX = 2**31 - 1
 
 
+class _Cell(NamedTuple):
+    """One origin-destination pair, in the order of the tables."""
+
+    fare_minor: int
+    metres: int
+    main_minor: int
+    part: FarePart
+
+
 class _Od:
     """The dense origin-destination tables, row = entry stop. Lines run both ways: symmetric."""
 
-    def __init__(self, names: list[str], network: Network) -> None:
+    def __init__(self, names: list[str], prices: Prices | None, *, over_main: bool) -> None:
         size = len(names) ** 2
         self.fare = array("i", [NOT_PRICED]) * size
         self.main = array("i", [0]) * size
         self.distance = array("I", [0]) * size
         self.part = bytearray(size)
         self.highest = array("i", [0]) * len(names)
-        if names:
-            self._fill(names, Prices(network), over_main=network.highest_over_main)
+        if prices is not None:
+            self._fill(names, prices, over_main=over_main)
 
     def _fill(self, names: list[str], prices: Prices, *, over_main: bool) -> None:
         counted = [prices.on_main(name) or not over_main for name in names]
         for row, start in enumerate(names):
             for column in range(row, len(names)):
-                price = prices.find_price(start, names[column])
-                if price is None:
+                cell = _find_cell(prices, start, names[column])
+                if cell is None:
                     continue
                 for stop, other in ((row, column), (column, row)):
-                    self._put(stop * len(names) + other, price)
-                    if counted[other]:
-                        self.highest[stop] = max(self.highest[stop], price.fare_minor)
+                    self._put(stop * len(names) + other, cell)
+                    if counted[other] and cell.fare_minor > self.highest[stop]:
+                        self.highest[stop] = cell.fare_minor
 
-    def _put(self, at: int, price: Price) -> None:
-        self.fare[at] = _fitting(price.fare_minor)
-        self.distance[at] = _fitting(price.metres)
-        self.main[at] = price.main_minor
-        self.part[at] = price.part
+    def _put(self, at: int, cell: _Cell) -> None:
+        self.fare[at], self.distance[at], self.main[at], self.part[at] = cell
 
 
 def compile_tariff(path: Path, *, calendars: tuple[Path, ...] = ()) -> TariffSpec:
@@ -65,15 +73,18 @@ def compile_tariff(path: Path, *, calendars: tuple[Path, ...] = ()) -> TariffSpe
     return compile_source(load_tariff(path, calendars=calendars))
 
 
-def compile_source(source: TariffSource) -> TariffSpec:
+def compile_source(source: TariffSource, prices: Prices | None = None) -> TariffSpec:
     """Compile a loaded tariff. Cost: about a second for 400 stations.
 
+    Args: prices: of its network, if they are at hand.
     Raises: TariffError: TARIFF_LOCAL_TIME, TARIFF_INVALID.
     """
     stations = sorted(source.network.stations, key=lambda station: station.stop_id)
     names = [station.zh for station in stations]
     index = {name: at for at, name in enumerate(names)}
-    od = _Od(names, source.network)
+    if prices is None and names:
+        prices = Prices(source.network)
+    od = _Od(names, prices, over_main=source.network.highest_over_main)
     days = service_days(source)
     until = source.valid_from.replace(year=source.valid_from.year + source.valid_years)
     return TariffSpec(
@@ -105,10 +116,22 @@ def service_days(source: TariffSource) -> list[date]:
     return [source.valid_from + timedelta(days=offset) for offset in range(count)]
 
 
-def _fitting(value: int) -> int:
-    if value > INT32_MAX:
-        raise TariffError("TARIFF_INVALID", f"{value} does not fit a table of 32-bit numbers")
-    return value
+def _find_cell(prices: Prices, start: str, end: str) -> _Cell | None:
+    plain = prices.find_plain(start, end)
+    if plain is not None:
+        metres, band = plain
+        return _fitting(_Cell(band.fare_minor, metres, band.fare_minor, band.part))
+    price = prices.find_price(start, end)
+    if price is None:
+        return None
+    return _fitting(_Cell(price.fare_minor, price.metres, price.main_minor, price.part))
+
+
+def _fitting(cell: _Cell) -> _Cell:
+    if cell.fare_minor > AMOUNT_MAX_MINOR or cell.metres > INT32_MAX:
+        said = f"a fare of {cell.fare_minor} minor units for {cell.metres} m is out of range"
+        raise TariffError("TARIFF_INVALID", said)
+    return cell
 
 
 def _day_start_us(source: TariffSource, day: date) -> int:

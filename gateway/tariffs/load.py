@@ -52,6 +52,7 @@ _EXPLAINED = (
     ("time_discount",),
     ("month", "tiers"),
     ("medium_factors",),
+    ("clock",),
     ("clock", "offline_days"),
 )
 
@@ -93,14 +94,16 @@ def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings
     times = _read_time(root, folders, findings)
     network = load_network(root, path, currency, findings)
     tiers, month = _read_month(root, currency)
-    lines = {".".join(key): root.document.line_of(key) for key in _EXPLAINED}
+    valid_from = root.day("valid_from")
+    if (valid_from.month, valid_from.day) == (2, 29):
+        root.fault("valid_from", "is a 29 February", "take a day that every year has")
     return TariffSource(
         tariff_id=root.text("id"),
         version=root.text("version"),
         file=path.name,
         title=read_title(root),
         currency=currency,
-        valid_from=root.day("valid_from"),
+        valid_from=valid_from,
         valid_years=root.whole("valid_years", low=1, high=20),
         zone=times.zone,
         day_start=times.day_start,
@@ -116,8 +119,16 @@ def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings
         examples=load_examples(root, currency, network),
         sources=_read_notes(root, "sources", "url", "says"),
         assumptions=_read_notes(root, "assumptions", "key", "why"),
-        key_lines=lines,
+        key_lines=_find_lines(root, network),
     )
+
+
+def _find_lines(root: Table, network: Network) -> dict[str, int]:
+    document = root.document
+    lines = {".".join(key): document.line_of(key) for key in _EXPLAINED}
+    for index, group in enumerate(network.groups):
+        lines[f"fare.{group.name}"] = document.line_of(("fare", index))
+    return lines
 
 
 def read_title(table: Table) -> dict[str, str]:

@@ -38,7 +38,7 @@ def _read(row: Table, currency: Currency, known: set[str]) -> Example:
         balance_minor=row.amount("balance", exponent) if row.has("balance") else UNKNOWN_BALANCE,
         desk=row.flag("service_desk", False),
         total_minor=row.amount("total", exponent) if row.has("total") else None,
-        reason=row.choice("reason", _REASONS, "ok"),
+        reason=row.choice("reason", _REASONS) if row.has("reason") else "",
         distance_m=row.whole("distance_m", 0, high=10_000_000),
         why=row.text("why", ""),
     )

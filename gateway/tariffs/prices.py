@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from fastpath.types import FarePart
-from gateway.tariffs.network import Graph, build_graph
+from gateway.tariffs.network import build_graph
 from gateway.tariffs.source import FareGroup, Network
 
 
@@ -88,6 +88,7 @@ class Prices:
             station.zh: tuple(name for name, graph in self.graphs.items() if station.zh in graph)
             for station in network.stations
         }
+        self._only_main = (self._main.name,)
         self._accesses = {
             station.zh: tuple(self._access(station.zh)) for station in network.stations
         }
@@ -109,6 +110,14 @@ class Prices:
         if not (self.on_main(start) and self.on_main(end)):
             found.extend(self._combined(start, end))
         return min(found, key=_preference, default=None)
+
+    def find_plain(self, start: str, end: str) -> tuple[int, BandFare] | None:
+        """Metres and band when only the main network can be meant: most pairs, without ceremony."""
+        if self._member[start] != self._only_main or self._member[end] != self._only_main:
+            return None
+        metres = self._distances_m(self._main.name, start).get(end)
+        band = None if metres is None else self.band(self._main.name, metres)
+        return None if metres is None or band is None else (metres, band)
 
     def find_ride(self, group: str, start: str, end: str) -> Ride | None:
         """A ride inside one group; None = no way, or no price."""

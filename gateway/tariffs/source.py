@@ -125,7 +125,10 @@ class ExampleLeg:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A journey and what it must cost. `line` is where it stands in the file."""
+    """A journey and what it must cost. `line` is where it stands in the file.
+
+    An empty reason = any that accepts; balance_minor -1 = plenty; distance_m 0 = not compared.
+    """
 
     name: str
     line: int

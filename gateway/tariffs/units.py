@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from fastpath.types import FACTOR_ONE_PPM
 
-AMOUNT_MAX_MINOR = 2**31 - 1
-"""OD tables hold 32-bit amounts."""
+AMOUNT_MAX_MINOR = 100_000_000
+"""What the engine takes as a fare: times the largest factors it still fits into 31 bits."""
 
 _AMOUNT = re.compile(r"(\d{1,9})(?:\.(\d{1,6}))?", re.ASCII)
 _FACTOR_DIGITS = 6
-_FACTOR_MAX_PPM = 10 * FACTOR_ONE_PPM
+_FACTOR_MAX_PPM = 2 * FACTOR_ONE_PPM
 
 
 class AmountError(ValueError):
@@ -72,7 +72,7 @@ def parse_factor(text: str) -> int:
     whole, digits = _split(text)
     ppm = int(whole + digits.ljust(_FACTOR_DIGITS, "0"))
     if ppm > _FACTOR_MAX_PPM:
-        raise AmountError(f"{text!r} is more than 10")
+        raise AmountError(f"{text!r} is more than 2")
     return ppm
 
 
