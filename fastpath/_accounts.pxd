@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastpath._accounts_memory cimport Slab, Table, UndoLog
-from fastpath._layout cimport Account, BootWindow, Cell, Medium, RecordHead, RecordItem
+from fastpath._accounts_windows cimport Window
+from fastpath._layout cimport Account, BootWindow, Cell, Medium
 
 cdef struct Store:
     # only the counts are read elsewhere
@@ -23,15 +24,6 @@ cdef struct SlotEntry:
 cdef struct OperationEntry:
     uint64_t key[3]        # client, id_high, id_low
     uint64_t position
-
-# A boot window with what only the store needs. `shown` comes first: a BootWindow* handed out is a Window*.
-cdef struct Window:
-    BootWindow shown
-    uint64_t* answers      # place seq & answer_mask: position << 12 | (seq & 4095); 0 = none
-    uint32_t answer_mask
-    uint32_t index
-    uint32_t next          # next of the same device, or next free one
-    uint32_t saved_in      # generation of the undo log that has a copy; WINDOW_UNLINKED when not in use
 
 cdef struct StoreImpl:
     Slab accounts
@@ -111,10 +103,11 @@ cdef int undo_save_medium(Store* store, const uint8_t* token) noexcept nogil
 cdef const Account* undo_last_account(const Store* store) noexcept nogil  # the copy saved last: to diff lines
 cdef void undo_forget(Store* store, int log) noexcept nogil
 cdef void undo_restore(Store* store, int log) noexcept nogil
-
-# Recovery: put one after-image in place / note the record's identity (window or operation) at its position.
-cdef int store_apply_item(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil
-cdef int store_apply_identity(Store* store, const RecordHead* head, uint64_t position) noexcept nogil
+# Recovery and loading, nothing is logged: memory for everything up to a slot or an index; the slot of an id. -1 = over the
+# limit, no memory, an id of 0 or one that has a slot.
+cdef int extend_accounts(Store* store, uint32_t slot) noexcept nogil
+cdef int extend_cells(Store* store, uint32_t index) noexcept nogil
+cdef int index_account(Store* store, uint32_t slot, uint64_t account_id) noexcept nogil
 
 
 cdef class StoreHandle:

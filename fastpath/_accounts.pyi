@@ -2,8 +2,6 @@ from collections.abc import Iterator
 
 from _typeshed import ReadableBuffer
 
-FAULTS: dict[int, str]
-
 class StoreHandle:
     denylist_version: int
     def __init__(

@@ -10,15 +10,16 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastpath._accounts_memory cimport (
-    KEY_WORDS_MAX, UNDO_BLOCK_BYTES, Slab, Table, UndoBlock, UndoEntry, UndoLog, faregate_prefetch, key_is_zero, log_clear, log_free,
-    log_pop, log_push, log_room, shard_entry, slab_at, slab_extend, slab_free, slab_init, table_find, table_free,
-    table_init, table_insert, table_remove, undo_block_data, undo_block_new,
+    KEY_WORDS_MAX, UNDO_BLOCK_BYTES, Slab, Table, UndoBlock, UndoEntry, UndoLog, faregate_prefetch,
+    key_is_zero, log_clear, log_free, log_pop, log_push, log_room, shard_entry, slab_at, slab_extend,
+    slab_free, slab_init, table_find, table_free, table_init, table_insert, table_remove, undo_block_new,
 )
-from fastpath._journal cimport JOURNAL_HEAD_BYTES, JOURNAL_RECORD_BYTES, body_fault, next_record
+from fastpath._accounts_windows cimport (
+    RESIDUE_BITS, RESIDUE_MASK, Window, advance_acked, answers_are_tight, bit_is_set, grow_answers,
+    put_answer, put_answer_back, set_bit, slide_window,
+)
 from fastpath._layout cimport (
-    ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_CELL, ITEM_MEDIUM, ITEM_NOTE,
-    ITEM_ORIGINAL, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT, OP_REVERSAL, OP_SETTLEMENT,
-    REASON_OK_RISK, TOKEN_BYTES, WINDOW_BITS, Account, BootWindow, Cell, GroupHead, Medium, RecordHead, RecordItem,
+    ACCOUNT_LINES, LINE_BYTES, TOKEN_BYTES, WINDOW_BITS, Account, BootWindow, Cell, Medium,
 )
 
 cimport cython
@@ -33,10 +34,6 @@ cdef enum:
     WINDOWS_MAX = 1 << 24
     CELLS_PER_ACCOUNT = 16
     BOOTS_MAX = 64
-    FIRST_ANSWERS = 8
-    RESIDUE_BITS = 12
-    RESIDUE_MASK = WINDOW_BITS - 1
-    LINE_WORDS = 8             # LINE_BYTES / 8
 
     UNDO_ACCOUNT = 1           # images of what was there before
     UNDO_CELL = 2
@@ -187,10 +184,19 @@ cdef uint32_t find_account(const Store* store, uint64_t account_id) noexcept nog
     return entry.slot if entry != NULL else 0
 
 
+cdef int extend_accounts(Store* store, uint32_t slot) noexcept nogil:
+    if slot == 0 or slab_extend(&store.impl.accounts, slot) < 0:
+        return -1
+    store.impl.accounts.used = max(store.impl.accounts.used, slot)
+    return 0
+
+
 cdef int index_account(Store* store, uint32_t slot, uint64_t account_id) noexcept nogil:
     cdef uint64_t key[KEY_WORDS_MAX]
     cdef SlotEntry* entry
     set_key(key, account_id, 0, 0)
+    if account_id == 0 or table_find(&store.impl.account_ids, key) != NULL:
+        return -1
     entry = <SlotEntry*> table_insert(&store.impl.account_ids, key)
     if entry == NULL:
         return -1
@@ -216,6 +222,14 @@ cdef Cell* cell_at(const Store* store, uint32_t index) noexcept nogil:
     if index == 0 or index > store.impl.cells.used:
         return NULL
     return <Cell*> slab_at(&store.impl.cells, index)
+
+
+cdef int extend_cells(Store* store, uint32_t index) noexcept nogil:
+    if index == 0 or slab_extend(&store.impl.cells, index) < 0:
+        return -1
+    store.impl.cells.used = max(store.impl.cells.used, index)
+    store.cell_count = store.impl.cells.used
+    return 0
 
 
 cdef uint32_t new_cell(Store* store) noexcept nogil:
@@ -295,18 +309,6 @@ cdef void operations_expire(Store* store, int64_t floor_us) noexcept nogil:
 
 
 # ---- boot windows ----------------------------------------------------------------------------------------------------
-
-cdef inline bint bit_is_set(const uint64_t* bits, uint32_t seq) noexcept nogil:
-    return (bits[(seq & RESIDUE_MASK) >> 6] >> (seq & 63)) & 1
-
-
-cdef inline void set_bit(uint64_t* bits, uint32_t seq) noexcept nogil:
-    bits[(seq & RESIDUE_MASK) >> 6] |= <uint64_t> 1 << (seq & 63)
-
-
-cdef inline void clear_bit(uint64_t* bits, uint32_t seq) noexcept nogil:
-    bits[(seq & RESIDUE_MASK) >> 6] &= ~(<uint64_t> 1 << (seq & 63))
-
 
 cdef inline Window* window_at(const StoreImpl* impl, uint32_t index) noexcept nogil:
     return <Window*> slab_at(&impl.windows, index)
@@ -447,36 +449,14 @@ cdef SeqState window_check(const BootWindow* window, uint32_t seq) noexcept nogi
     return SEQ_SEEN if bit_is_set(window.seen, seq) else SEQ_NEW
 
 
-# One more doubling of the answers, up to one for every bit of the window. Two live answers never share a place: an old
-# place splits in two, so everything in it is carried over, what has left the window as well (undo may want it back).
-cdef int grow_answers(StoreImpl* impl, Window* window) noexcept nogil:
-    cdef uint32_t old = window.answer_mask + 1 if window.answers != NULL else 0
-    cdef uint32_t new = 2 * old if old else FIRST_ANSWERS
-    cdef uint64_t* answers = <uint64_t*> calloc(new, sizeof(uint64_t))
-    cdef uint32_t i
-    if answers == NULL:
-        return -1
-    for i in range(old):
-        if window.answers[i] != 0:
-            answers[window.answers[i] & RESIDUE_MASK & (new - 1)] = window.answers[i]
-    free(window.answers)
-    window.answers = answers
-    window.answer_mask = new - 1
-    impl.answer_bytes += (new - old) * sizeof(uint64_t)
-    return 0
-
-
 # Room so that the answer of seq gets a place without pushing out one that is still wanted.
 cdef int make_answer_room(StoreImpl* impl, Window* window, uint32_t seq) noexcept nogil:
-    cdef uint64_t there
-    if window.answers == NULL and grow_answers(impl, window) < 0:
-        return -1
-    while window.answer_mask < RESIDUE_MASK:
-        there = window.answers[seq & window.answer_mask]
-        if there == 0 or ((there ^ seq) & RESIDUE_MASK) == 0 or not bit_is_set(window.shown.seen, there & RESIDUE_MASK):
-            break
-        if grow_answers(impl, window) < 0:
+    cdef uint32_t added
+    while answers_are_tight(window, seq):
+        added = grow_answers(window)
+        if added == 0:
             return -1
+        impl.answer_bytes += added
     return 0
 
 
@@ -497,39 +477,6 @@ cdef int save_window(StoreImpl* impl, Window* window, uint32_t seq) noexcept nog
     copy = log_push(log, UNDO_ANSWER, window.index, &there, sizeof(uint64_t))
     (<UndoEntry*> copy - 1).residue = <uint16_t> (seq & RESIDUE_MASK)
     return 0
-
-
-# Moves the window up so that seq is its top: what leaves it is forgotten.
-cdef void slide_window(BootWindow* window, uint32_t seq) noexcept nogil:
-    cdef uint32_t passed
-    if seq - window.top_seq >= WINDOW_BITS:
-        memset(window.seen, 0, sizeof(window.seen))
-        memset(window.resolved, 0, sizeof(window.resolved))
-    else:
-        for passed in range(window.top_seq + 1, seq):
-            clear_bit(window.seen, passed)
-            clear_bit(window.resolved, passed)
-        clear_bit(window.resolved, seq)
-    window.top_seq = seq
-
-
-# Whole words first: after a long gap closes, thousands of numbers are passed at once.
-cdef void advance_acked(BootWindow* window) noexcept nogil:
-    cdef uint32_t seq = window.acked_seq
-    if window.top_seq - seq > WINDOW_BITS:
-        return     # what came after it has left the window unseen
-    while seq < window.top_seq:
-        if (seq & 63) == 63 and window.top_seq - seq >= 64 and window.seen[((seq + 1) & RESIDUE_MASK) >> 6] == ~(<uint64_t> 0):
-            seq += 64
-        elif bit_is_set(window.seen, seq + 1):
-            seq += 1
-        else:
-            break
-    window.acked_seq = seq
-
-
-cdef inline void put_answer(Window* window, uint32_t seq, uint64_t position) noexcept nogil:
-    window.answers[seq & window.answer_mask] = position << RESIDUE_BITS | (seq & RESIDUE_MASK)
 
 
 cdef int window_mark(Store* store, BootWindow* shown, uint32_t seq, uint64_t position, int64_t now_us) noexcept nogil:
@@ -661,12 +608,6 @@ cdef void put_medium_back(StoreImpl* impl, const uint8_t* image) noexcept nogil:
         memcpy(medium, image, sizeof(Medium))
 
 
-cdef void put_answer_back(Window* window, uint32_t residue, uint64_t there) noexcept nogil:
-    window.answers[residue & window.answer_mask] = 0
-    if there != 0:
-        window.answers[there & RESIDUE_MASK & window.answer_mask] = there
-
-
 cdef void undo_images(Store* store, const UndoEntry* entry) noexcept nogil:
     cdef StoreImpl* impl = store.impl
     cdef const uint8_t* image = <const uint8_t*> (entry + 1)
@@ -714,218 +655,6 @@ cdef void undo_restore(Store* store, int log) noexcept nogil:
         undo_creations(store, entry)
         entry = log_pop(&impl.logs[log])
     empty_log(impl, &impl.logs[log])
-
-
-# ---- recovery --------------------------------------------------------------------------------------------------------
-
-cdef int apply_account_line(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
-    cdef StoreImpl* impl = store.impl
-    cdef Account* account
-    cdef uint64_t account_id
-    if item.line >= ACCOUNT_LINES or item.index == 0 or slab_extend(&impl.accounts, item.index) < 0:
-        return -1
-    impl.accounts.used = max(impl.accounts.used, item.index)
-    account = <Account*> slab_at(&impl.accounts, item.index)
-    if item.line == 0:
-        memcpy(&account_id, item.image, sizeof(uint64_t))
-        if account_id == 0 or account_id != head.account_id:
-            return -1
-        if account.account_id != account_id:
-            if account.account_id != 0 or find_account(store, account_id) != 0:
-                return -1
-            if index_account(store, item.index, account_id) < 0:
-                return -1
-    memcpy(<uint8_t*> account + item.line * LINE_BYTES, item.image, LINE_BYTES)
-    return 0
-
-
-cdef int apply_cell(Store* store, const RecordItem* item) noexcept nogil:
-    cdef StoreImpl* impl = store.impl
-    if item.index == 0 or slab_extend(&impl.cells, item.index) < 0:
-        return -1
-    impl.cells.used = max(impl.cells.used, item.index)
-    store.cell_count = impl.cells.used
-    memcpy(slab_at(&impl.cells, item.index), item.image, sizeof(Cell))
-    return 0
-
-
-cdef int apply_medium(Store* store, const RecordItem* item) noexcept nogil:
-    cdef uint64_t words[LINE_WORDS]
-    cdef const Medium* image = <const Medium*> words
-    cdef Medium* medium
-    memcpy(words, item.image, LINE_BYTES)
-    if words[4] | words[5] | words[6] | words[7] or image.account_slot > store.impl.accounts.used or image.state == 0:
-        return -1
-    medium = <Medium*> table_find(&store.impl.media, words)
-    if medium == NULL:
-        medium = new_medium(store, image.token)
-    if medium == NULL:
-        return -1
-    medium[0] = image[0]
-    return 0
-
-
-# In a reversal: boot epoch and sequence of the tap that it undoes; that tap keeps its answer.
-cdef int apply_original(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
-    cdef uint64_t boot
-    cdef uint32_t seq
-    cdef BootWindow* window
-    memcpy(&boot, item.image, sizeof(uint64_t))
-    memcpy(&seq, item.image + 8, sizeof(uint32_t))
-    window = find_window(store, head.id_a, boot)
-    return window_resolve(store, window, seq, 0) if window != NULL else -1
-
-
-cdef int store_apply_item(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
-    if item.type == ITEM_ACCOUNT_LINE:
-        return apply_account_line(store, head, item)
-    if item.type == ITEM_CELL:
-        return apply_cell(store, item)
-    if item.type == ITEM_MEDIUM:
-        return apply_medium(store, item)
-    if item.type == ITEM_ORIGINAL:
-        return apply_original(store, head, item)
-    return 0 if item.type == ITEM_NOTE else -1
-
-
-# History is the truth: a boot that the journal names gets its window even beyond boots_max.
-cdef BootWindow* window_of_record(Store* store, const RecordHead* head) noexcept nogil:
-    cdef BootWindow* window = find_window(store, head.id_a, head.id_b)
-    if window == NULL:
-        window = new_window(store, head.id_a, head.id_b, store.impl.boots_max, head.ts_us - store.impl.op_horizon_us)
-    if window == NULL:
-        window = new_window(store, head.id_a, head.id_b, NUMBERS_MAX, 0)
-    return window
-
-
-cdef int apply_tap_identity(Store* store, const RecordHead* head, uint64_t position) noexcept nogil:
-    cdef BootWindow* window
-    if head.id_c == 0 or head.id_c > <uint64_t> 0xFFFFFFFF:
-        return -1
-    if head.op == OP_SETTLEMENT:
-        window = find_window(store, head.id_a, head.id_b)
-        return window_resolve(store, window, <uint32_t> head.id_c, position) if window != NULL else -1
-    window = window_of_record(store, head)
-    if window == NULL or window_check(window, <uint32_t> head.id_c) != SEQ_NEW:
-        return -1
-    return window_mark(store, window, <uint32_t> head.id_c, position, head.ts_us)
-
-
-cdef int store_apply_identity(Store* store, const RecordHead* head, uint64_t position) noexcept nogil:
-    if head.op >= OP_ACCOUNT_OPEN:
-        return new_operation(store, head.id_a, head.id_b, head.id_c, position)
-    if head.op == OP_CONTEXT:
-        return 0
-    if OP_CHECK_IN <= head.op <= OP_SETTLEMENT and head.op != KIND_INSPECT:
-        return apply_tap_identity(store, head, position)
-    return -1
-
-
-cdef enum Fault:
-    FAULT_NONE = 0
-    FAULT_GROUP = 1
-    FAULT_RECORDS = 2
-    FAULT_IDENTITY = 3
-    FAULT_ITEM = 4
-    FAULT_OWNER = 5
-
-FAULTS = {
-    FAULT_GROUP: "the group's head and length do not fit each other, or its struct version is another",
-    FAULT_RECORDS: "lengths, order, count or control totals of the records do not fit",
-    FAULT_IDENTITY: "its identity was used before, is too old, or names nothing known",
-    FAULT_ITEM: "an after-image cannot be put in its place",
-    FAULT_OWNER: "it changes an account that it does not name",
-}
-
-# What a group did, for those who watch.
-cdef struct Applied:
-    uint64_t fault_seq
-    uint64_t law_broken_seq    # first record after which balances do not agree with what it moved; 0 = none
-
-
-cdef inline const RecordItem* item_of(const RecordHead* head, uint32_t i) noexcept nogil:
-    return <const RecordItem*> (<const uint8_t*> head + JOURNAL_RECORD_BYTES + i * sizeof(RecordItem))
-
-
-# Value of the accounts that a record touches, modulo 2^64. *slot = the last of them.
-cdef uint64_t value_of_items(const Store* store, const RecordHead* head) noexcept nogil:
-    cdef const RecordItem* item
-    cdef const Account* account
-    cdef uint64_t value = 0
-    cdef uint32_t i
-    for i in range(head.item_count):
-        item = item_of(head, i)
-        account = account_at(store, item.index)
-        if item.type == ITEM_ACCOUNT_LINE and item.line == 0 and account != NULL:
-            value += <uint64_t> account.balance_minor + <uint64_t> account.subsidy_minor
-    return value
-
-
-cdef bint items_have_owner(const Store* store, const RecordHead* head) noexcept nogil:
-    cdef const RecordItem* item
-    cdef uint32_t i
-    for i in range(head.item_count):
-        item = item_of(head, i)
-        if item.type == ITEM_ACCOUNT_LINE and account_at(store, item.index).account_id != head.account_id:
-            return False
-    return True
-
-
-# What came in, less the fare, is what the balances grew by. A fare at the operator's risk and a record without an account
-# charge nobody.
-cdef bint value_law_holds(const RecordHead* head, uint64_t before, uint64_t after) noexcept nogil:
-    cdef uint64_t moved = 0
-    if head.account_id != 0:
-        moved = <uint64_t> head.amount_minor
-        if head.reason != REASON_OK_RISK:
-            moved -= <uint64_t> head.fare_minor
-    return after - before == moved
-
-
-cdef Fault apply_record(Store* store, const RecordHead* head, uint64_t position, Applied* applied) noexcept nogil:
-    cdef uint64_t before = value_of_items(store, head)
-    cdef uint32_t i
-    applied.fault_seq = head.seq
-    if store_apply_identity(store, head, position) < 0:
-        return FAULT_IDENTITY
-    for i in range(head.item_count):
-        if store_apply_item(store, head, item_of(head, i)) < 0:
-            return FAULT_ITEM
-    if not items_have_owner(store, head):
-        return FAULT_OWNER
-    if applied.law_broken_seq == 0 and not value_law_holds(head, before, value_of_items(store, head)):
-        applied.law_broken_seq = head.seq
-    return FAULT_NONE
-
-
-cdef Fault check_records(const uint8_t* bytes, size_t size_bytes, Applied* applied) noexcept nogil:
-    cdef GroupHead head
-    cdef int64_t at
-    if size_bytes < JOURNAL_HEAD_BYTES:
-        return FAULT_GROUP
-    memcpy(&head, bytes, sizeof(GroupHead))
-    applied.fault_seq = head.first_seq
-    if (head.magic != GROUP_MAGIC or head.format != 1 or head.struct_version != FAREGATE_STRUCT_VERSION
-            or size_bytes != JOURNAL_HEAD_BYTES + <size_t> head.body_bytes):
-        return FAULT_GROUP
-    at = body_fault(bytes, size_bytes)
-    if at > 0 and <size_t> at + JOURNAL_RECORD_BYTES <= size_bytes:
-        memcpy(&applied.fault_seq, bytes + at + 8, sizeof(uint64_t))
-    return FAULT_NONE if at == -1 else FAULT_RECORDS
-
-
-cdef Fault apply_records(Store* store, const uint8_t* bytes, size_t size_bytes, Applied* applied) noexcept nogil:
-    cdef const GroupHead* group = <const GroupHead*> bytes
-    cdef const RecordHead* record
-    cdef Fault fault = check_records(bytes, size_bytes, applied)
-    if fault != FAULT_NONE:
-        return fault
-    operations_expire(store, group.ts_us - store.impl.op_horizon_us)
-    record = next_record(group, NULL)
-    while record != NULL and fault == FAULT_NONE:
-        fault = apply_record(store, record, group.position + <size_t> (<const uint8_t*> record - bytes), applied)
-        record = next_record(group, record)
-    return fault
 
 
 # ---- Python face -----------------------------------------------------------------------------------------------------
@@ -1052,23 +781,13 @@ cdef class StoreHandle:
                     if entry[0] or entry[1]:
                         yield bytes_of(entry, sizeof(Medium))
 
-    def apply_group(self, const uint8_t[::1] group not None) -> int:
+    def apply_group(self, group) -> int:
         """Recovery: put the after-images and identities of one whole journal group in place. Nothing is decided again.
 
-        Returns: the seq of the first record whose account's value did not change by amount - fare; 0 = all keep that
-            law (fares at the operator's risk charge nobody).
+        Returns: the seq of the first record whose account's value did not change by amount - fare; 0 = all
+            keep that law (fares at the operator's risk charge nobody).
         Raises: ValueError: something does not fit; it names the record's seq. The store is then of no use.
         """
-        cdef StoreImpl* impl = self.store.impl
-        cdef int log = impl.log
-        cdef Applied applied
-        cdef Fault fault = FAULT_GROUP
-        memset(&applied, 0, sizeof(Applied))
-        impl.log = -1
-        if group.shape[0] > 0:
-            fault = apply_records(self.store, &group[0], group.shape[0], &applied)
-        impl.log = log
-        if fault != FAULT_NONE:
-            raise ValueError(f"record {applied.fault_seq}: {FAULTS[fault]}")
-        self.denylist_version = (<const GroupHead*> &group[0]).denylist_version
-        return applied.law_broken_seq
+        from fastpath._accounts_recovery import apply_group
+
+        return apply_group(self, group)

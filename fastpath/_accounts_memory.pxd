@@ -196,6 +196,14 @@ cdef inline void* table_find(const Table* table, const uint64_t* key) noexcept n
         place = (place + 1) & shard.mask
 
 
+# Fetch the place of a key that is asked for soon.
+cdef inline void table_prefetch(const Table* table, const uint64_t* key) noexcept nogil:
+    cdef uint64_t h = table_hash(table, key)
+    cdef const Shard* shard = &table.shards[h >> SHARD_SHIFT]
+    if shard.entries != NULL:
+        faregate_prefetch(shard_entry(table, shard, h & shard.mask))
+
+
 # The free place where this key belongs; precondition: there is one, and the key is absent.
 cdef inline uint64_t* shard_place(const Table* table, const Shard* shard, const uint64_t* key) noexcept nogil:
     cdef uint64_t place = table_hash(table, key) & shard.mask
