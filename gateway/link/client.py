@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from gateway.errors import Uncertain, WireError
 from gateway.link import frames
 from gateway.link.codes import (
+    FRAME_MAX_BYTES,
     PREFERENCE,
     WIRE_RULES,
     Algorithm,
@@ -228,11 +229,11 @@ class LinkSession(asyncio.Protocol):
     def _body(self, body: bytes) -> None:
         if self._link is None:
             auth, self._link = self._handshake.on_challenge(body)
+            self._splitter.limit_bytes = FRAME_MAX_BYTES
             if self._transport is not None:
                 self._transport.write(auth)
         elif not self.welcomed.done():
             welcome = self._handshake.on_welcome(self._link, body)
-            self._splitter.limit_bytes = welcome.frame_max
             self.welcomed.set_result(welcome)
         else:
             self._frame(self._link.open(body))
