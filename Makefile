@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = fastpath gateway adapters benchmarks tests examples setup.py
+SOURCES = fastpath gateway adapters benchmarks tests examples docs setup.py
 
-.PHONY: help install build demo test check check-slow fmt bench debug clean
+.PHONY: help install build demo test check check-slow sanitize fmt docs wheel bench debug clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,15 +28,41 @@ build: $(VENV)/.dev  ## build the extensions in place
 test: build  ## run the tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.dev  ## lint, types, import rules
+check: $(VENV)/.dev  ## lint, types, import rules, generated pages
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	PYTHONPATH=. $(BIN)/python docs/generate.py --check
+
+check-slow: build  ## stubs against modules, Cython style, the long tests, the sanitizers
+	$(BIN)/stubtest fastpath gateway.bench --ignore-missing-stub --allowlist tests/stubtest_allowlist.txt
+	$(BIN)/cython-lint --max-line-length 120 fastpath gateway/bench
+	$(BIN)/python -m pytest -m slow
+	$(MAKE) sanitize
+
+sanitize: $(VENV)/.dev  ## the suite on a build with ASAN and UBSAN, then the usual build again
+	FAREGATE_SANITIZE=1 $(BIN)/python setup.py -q build_ext --inplace --force --build-temp build/sanitize
+	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		$(BIN)/python -m pytest -p no:randomly; status=$$?; \
+		$(BIN)/python setup.py -q build_ext --inplace --force; exit $$status
 
 fmt: $(VENV)/.dev  ## format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
+docs: build  ## make the pages and files that are made from code
+	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+wheel: $(VENV)/.dev  ## build a wheel into dist/
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+bench: build  ## the large benchmarks
+	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+
+debug: $(VENV)/.dev  ## build with bounds checks and line tracing
+	FAREGATE_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force --build-temp build/debug
+
 clean:  ## remove what was built
-	rm -rf build *.egg-info fastpath/_*.c fastpath/*.so fastpath/*.html
+	rm -rf build dist *.egg-info fastpath/_*.c fastpath/*.so fastpath/*.html
+	rm -rf gateway/bench/_*.c gateway/bench/*.so gateway/bench/*.html

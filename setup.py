@@ -1,21 +1,25 @@
 """Build of the compiled engine. Everything that is not about extensions stands in pyproject.toml.
 
-Environment: FAREGATE_DEBUG=1 switches bounds checks and line tracing on; FAREGATE_SANITIZE=1 builds with ASAN and UBSAN;
-FAREGATE_ONLY=_core,_tariff builds only these modules (while working on one of them).
+Environment: FAREGATE_DEBUG=1 switches bounds checks and line tracing on; FAREGATE_SANITIZE=1 builds
+with ASAN and UBSAN; FAREGATE_ONLY=_core,_tariff builds only these modules (while working on them).
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).parent
-FOLDERS = ["fastpath", *(["gateway/bench"] if sys.platform == "linux" else [])]  # the load generator needs epoll
+FOLDERS = ["fastpath"]
+if sys.platform == "linux":
+    FOLDERS.append("gateway/bench")  # the load generator needs epoll
 DEBUG = os.environ.get("FAREGATE_DEBUG") == "1"
 SANITIZE = os.environ.get("FAREGATE_SANITIZE") == "1"
 ONLY = set(filter(None, os.environ.get("FAREGATE_ONLY", "").split(",")))
@@ -52,7 +56,9 @@ def extensions() -> list[Extension]:
     compile_args, link_args = compiler_flags()
     macros = [("CYTHON_TRACE", "1")] if DEBUG else []
     headers = [str(p.relative_to(HERE)) for p in sorted((HERE / "fastpath").glob("*.h"))]
-    sources = [p.relative_to(HERE) for folder in FOLDERS for p in sorted((HERE / folder).glob("*.pyx"))]
+    sources = [
+        p.relative_to(HERE) for folder in FOLDERS for p in sorted((HERE / folder).glob("*.pyx"))
+    ]
     return [
         Extension(
             ".".join(source.with_suffix("").parts),
@@ -79,8 +85,20 @@ def cythonize_strictly() -> list[Extension]:
         )
     sys.stderr.write(said.getvalue())
     if "performance hint" in said.getvalue():
-        raise SystemExit("setup.py: Cython gave a performance hint (see above); mark the function noexcept nogil")
+        raise SystemExit(
+            "setup.py: Cython gave a performance hint (see above); mark the function noexcept nogil"
+        )
     return modules
 
 
-setup(ext_modules=cythonize_strictly())
+class BuildWithConfig(build_py):
+    """Also puts config/ (tariffs, calendars, settings) into the wheel, as gateway/shipped."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "gateway" / "shipped"
+            shutil.copytree(HERE / "config", target, dirs_exist_ok=True)
+
+
+setup(ext_modules=cythonize_strictly(), cmdclass={"build_py": BuildWithConfig})

@@ -1,10 +1,9 @@
-"""Writes settings: the commented gateway.toml, its reference page, and a new data folder."""
+"""Writes settings: the commented gateway.toml, its schema, and a new data folder."""
 
 from __future__ import annotations
 
 import json
 import os
-import textwrap
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -71,26 +70,6 @@ def toml_value(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def render_reference() -> str:
-    """docs/configuration.md."""
-    lines = [CONFIGURATION_HEAD]
-    for section in fields(Config):
-        schema = setting_schema(section.name) or {}
-        lines += [f"## [{section.name}]", "", schema["description"], ""]
-        lines += ["| setting | default | what it does |", "|---|---|---|"]
-        for dotted, value in flatten(Config()):
-            if dotted.startswith(f"{section.name}."):
-                lines.append(_row(dotted, value))
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _row(dotted: str, value: object) -> str:
-    says = (setting_schema(dotted) or {})["description"]
-    shown = "none" if value is None else f"`{toml_value(value)}`"
-    return f"| `{dotted}` | {shown} | {says} |"
-
-
 def render_schema() -> str:
     """config/schema/gateway.schema.json."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
@@ -120,19 +99,3 @@ def _write_new(path: Path, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         file.write(text)
-
-
-CONFIGURATION_HEAD = textwrap.dedent("""\
-    # Settings
-
-    Made from `gateway/config.py` by `make docs`; do not edit.
-
-    Settings come from a TOML file: `--config FILE`, else `$FAREGATE_CONFIG`, else `./gateway.toml`.
-    An environment variable `FARE__SECTION__KEY` wins over the file, `--set section.key=value` over
-    both. `faregate init` writes a file with all of them, `faregate config check` tells everything
-    that is wrong at once, `faregate config show` tells where each value came from.
-
-    A relative `gateway.data_dir` counts from the folder of the file; every other relative path from
-    `gateway.data_dir`. Secrets are never settings, only names of files that nobody but their owner
-    may read; a missing, readable, short or well-known secret stops the start.
-    """)

@@ -29,11 +29,14 @@ from gateway.errors import (
     TariffError,
 )
 from gateway.observability.logging import setup_logging
-from gateway.readiness import NO_PIPE, tell_failure
+from gateway.readiness import (
+    EXIT_FAILED,
+    EXIT_JOURNAL_BROKEN,
+    EXIT_REFUSED,
+    NO_PIPE,
+    tell_failure,
+)
 
-EXIT_FAILED = 1
-EXIT_REFUSED = 3
-EXIT_JOURNAL_BROKEN = 70
 KILL_AFTER_S = 30.0
 
 _REFUSALS = (

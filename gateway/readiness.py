@@ -10,6 +10,11 @@ from contextlib import suppress
 from gateway.errors import FareGatewayError
 
 NO_PIPE = -1
+EXIT_FAILED = 1
+EXIT_REFUSED = 3
+"""Refused to start: the same start would be refused again."""
+EXIT_JOURNAL_BROKEN = 70
+"""Only recovery, that is a new start, can tell what is on the disk."""
 _closed: set[int] = set()  # a number closed here may by now be another file
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from gateway.config import Config, LoadedConfig
 from gateway.errors import EnvironmentFault
-from gateway.process import EXIT_REFUSED
+from gateway.readiness import EXIT_REFUSED
 
 NAMES = ("data", "http", "snapshotter")
 LAUNCHER = (sys.executable, "-m", "gateway.process")

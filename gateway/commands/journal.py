@@ -104,7 +104,7 @@ def audit(
 
     Example: `faregate journal audit`
     """
-    from gateway.engine.audit import audit_journal
+    from gateway.bootstrap import audit_journal
 
     report = audit_journal(load_settings(config, replaced).config)
     fields: dict[str, Any] = report.as_dict()

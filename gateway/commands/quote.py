@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 DirOption = Annotated[
     list[Path] | None,
-    typer.Option("--dir", help="Folder of tariffs, before those that come with faregate."),
+    typer.Option(
+        "--dir", metavar="DIR", help="Folder of tariffs, before those that come with faregate."
+    ),
 ]
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 NameArgument = Annotated[str, typer.Argument(metavar="TARIFF", help="Tariff id or file.")]
 DirOption = Annotated[
     list[Path] | None,
-    typer.Option("--dir", help="Folder of tariffs, before those that come with faregate."),
+    typer.Option(
+        "--dir", metavar="DIR", help="Folder of tariffs, before those that come with faregate."
+    ),
 ]
 
 
