@@ -14,7 +14,7 @@ from gateway.tariffs.loaded import LoadedTariff
 from gateway.tariffs.network import ON_FOOT, Stretch
 from gateway.tariffs.prices import Price, Prices, Ride
 from gateway.tariffs.pricing import open_rider
-from gateway.tariffs.quote import RIDE_US, LegQuote, NoPriceError, price_leg
+from gateway.tariffs.quote import RIDE_US, LegQuote, NoPriceError, find_stations, price_stay
 from gateway.tariffs.source import DiscountWindow, TariffSource
 from gateway.tariffs.units import AmountError, format_amount, format_factor, parse_amount
 
@@ -94,7 +94,9 @@ class Explanation:
         return source.calendar.describe(day)
 
     def _rides(self) -> tuple[Ride, ...]:
-        return self.price.rides if self.price else ()
+        if self.price is None or self.leg.rules & Rule.SAME_STATION:
+            return ()
+        return self.price.rides
 
     def _path(self) -> Iterator[Stretch]:
         prices = self.tariff.prices
@@ -169,9 +171,11 @@ def quote_single(tariff: LoadedTariff, request: SingleRequest) -> Explanation:
         at_us=entry_us,
     )
     try:
-        leg = price_leg(rider, tariff, (request.start, request.end), (entry_us, exit_us))
+        stations = find_stations(tariff, request.start, request.end)
+        leg = price_stay(rider, tariff, stations, (entry_us, exit_us))
     except NoPriceError as error:
-        raise TariffError("TARIFF_QUOTE", f"{error.reason}: {error.detail}") from error
+        hint = f"`faregate tariff show {source.tariff_id}` tells what it covers"
+        raise TariffError("TARIFF_QUOTE", f"{error.reason}: {error.detail}", hint) from error
     price = None
     if tariff.prices and leg.start and leg.end:
         price = tariff.prices.find_price(leg.start.zh, leg.end.zh)
