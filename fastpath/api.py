@@ -1,4 +1,6 @@
-"""The face of the compiled engine: what code outside of fastpath imports. See ARCHITECTURE.md for how a tap runs through."""
+"""The face of the compiled engine: what code outside of fastpath imports. See ARCHITECTURE.md for
+how a tap runs through.
+"""
 
 from fastpath._accounts import StoreHandle
 from fastpath._engine import FED, Engine

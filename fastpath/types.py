@@ -1,7 +1,9 @@
-"""Shared vocabulary of the engine: enums that equal the C enums, limits, and the compiled form of a tariff.
+"""Shared vocabulary of the engine: enums that equal the C enums, limits, and the compiled form of a
+tariff.
 
-Must not import anything but the standard library. `fastpath/_layout.pxd` repeats the numbers for C; a test compares them.
-Money is int minor units of the account's currency; instants are int microseconds UTC; 0 means never or none.
+Must not import anything but the standard library. `fastpath/_layout.pxd` repeats the numbers for C;
+a test compares them. Money is int minor units of the account's currency; instants are int
+microseconds UTC; 0 means never or none.
 """
 
 from __future__ import annotations
@@ -125,7 +127,9 @@ class Reason(IntEnum):
 
 
 class Op(IntEnum):
-    """What a journal record is about. 1-15 come from validators, 16 and above from the control plane."""
+    """What a journal record is about. 1-15 come from validators, 16 and above from the control
+    plane.
+    """
 
     CHECK_IN = 1
     CHECK_OUT = 2
@@ -154,9 +158,11 @@ class Item(IntEnum):
     CELL = 2
     MEDIUM = 3
     NOTE = 4
-    """64 bytes of UTF-8, zero padded: who gave the command (line 0), its outside reference (1), why (2)."""
+    """64 bytes of UTF-8, zero padded: who gave the command (line 0), its outside reference (1), why
+    (2).
+    """
     ORIGINAL = 5
-    """In a reversal: the tap it undoes, as boot epoch (u64) and sequence (u32) of the same device."""
+    """In a reversal: boot epoch (u64) and sequence (u32) of the tap of this device it undoes."""
 
 
 class TapFlag(IntFlag):
@@ -248,7 +254,8 @@ class DayTable:
 class TimeDiscount:
     """A factor on the fare of journeys that begin at given stops inside a window of given days.
 
-    stop_flags: one byte a stop index. start_us/end_us: per service day, end exclusive; both 0 = not that day.
+    stop_flags: one byte a stop index. start_us/end_us: per service day, end exclusive; both 0 = not
+    that day.
     """
 
     name: str
@@ -260,7 +267,9 @@ class TimeDiscount:
 
 @dataclass(frozen=True, slots=True)
 class OutOfStation:
-    """Leaving at one stop and entering at the other within the window continues the journey (directed)."""
+    """Leaving at one stop and entering at the other within the window continues the journey
+    (directed).
+    """
 
     from_idx: int
     to_idx: int
@@ -288,7 +297,9 @@ class TariffRules:
     overstay_minor: int = 0
     missing_check_in: MissingCheckIn = MissingCheckIn.REFUSE
     missing_check_out_after_us: int = -1
-    """A check-in this long after an open one closes it at the highest fare from its entry; -1 = always refuse."""
+    """A check-in this long after an open one closes it at the highest fare from its entry; -1 =
+    always refuse.
+    """
     passback_us: int = 0
     """Same stop, same kind again within this time is refused as pass-back; 0 = off."""
     flat_minor: int = -1
@@ -306,10 +317,11 @@ class TariffRules:
 
 @dataclass(frozen=True, slots=True)
 class TariffSpec:
-    """A tariff ready for the engines: dense arrays, integers, UTC. Made by gateway.tariffs, immutable.
+    """A tariff ready for the engines: dense arrays, integers, UTC. Made by gateway.tariffs,
+    immutable.
 
-    stop_ids: ascending public stop ids; a stop's index is its place there. od_*: n * n, row = entry stop.
-    od_fare_minor: -1 = cannot be priced. highest_minor: dearest fare from or to each stop.
+    stop_ids: ascending public stop ids; a stop's index is its place there. od_*: n * n, row = entry
+    stop. od_fare_minor: -1 = cannot be priced. highest_minor: dearest fare from or to each stop.
     od_discountable_minor: the part of the fare that time discounts touch (main network).
     medium_factor_ppm: indexed by MediumKind, 16 entries.
     """

@@ -12,6 +12,7 @@ from gateway.config import Config
 if TYPE_CHECKING:
     from fastpath.api import CompiledTariff
     from gateway.control.client import ControlClient
+    from gateway.engine.audit import AuditReport
     from gateway.registry.devices import DeviceRegistry
     from gateway.registry.store import RegistryStore
 
@@ -31,13 +32,13 @@ def run_data(config: Config, ready_fd: int) -> int:
             device.key_versions,
             device.state == "active",
         )
-        for device in build_devices(config).list()
+        for device in build_devices(config).list_all()
     ]
     return serve(config, page, ready_fd, tariffs=compile_tariffs(config), devices=entries)
 
 
 def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
-    """The configured tariffs with their slots, compiled. Cost: about a second for a metro network."""
+    """The configured tariffs with their slots, compiled. Cost: a second for a metro network."""
     from fastpath.api import CompiledTariff
     from gateway.resources import calendar_dirs, find_tariff
     from gateway.tariffs.compile import compile_tariff
@@ -91,3 +92,18 @@ def build_control_client(config: Config) -> ControlClient:
     from gateway.control.client import ControlClient
 
     return ControlClient(config.control.socket, timeout_s=config.control.timeout_s)
+
+
+def audit_journal(config: Config) -> AuditReport:
+    """Decide the journal of a data folder again, with every tariff that is kept there."""
+    from fastpath.api import Book, StoreHandle
+    from gateway.engine.audit import audit
+    from gateway.journal.segments import SegmentJournal
+    from gateway.tariffs.store import TariffStore
+
+    book = Book()
+    for slot, tariff in TariffStore(config.gateway.data_dir / "tariffs").list():
+        book.put(slot, tariff)
+    limits = config.engine_limits()
+    memory = StoreHandle(boots_max=limits.boots_per_device_max, op_horizon_us=limits.op_horizon_us)
+    return audit(SegmentJournal.open(config.journal.dir, read_only=True), book, memory)

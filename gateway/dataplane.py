@@ -1,8 +1,9 @@
-"""The data plane's process: one thread, one loop; engine, journal, validator link and control socket put together.
+"""The data plane's process: one thread, one loop; engine, journal, validator link and control
+socket put together.
 
-Start: recover, load tariffs and devices, listen, freeze the garbage collector. Stop (SIGTERM): refuse new
-connections, let what is decided become durable and be told, then end. It loads no HTTP and asks no database while it
-serves; the registry is read once, at the start.
+Start: recover, load tariffs and devices, listen, freeze the garbage collector. Stop (SIGTERM):
+refuse new connections, let what is decided become durable and be told, then end. It loads no HTTP
+and asks no database while it serves; the registry is read once, at the start.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ log = logging.getLogger(__name__)
 
 EXIT_JOURNAL_BROKEN = 70
 TICK_S = 1 / SWEEP_SLICES
-DRAIN_GRACE_S = 0.2
+DRAIN_GRACE_S = 0.1
+"""How long bytes already under way to us may take to arrive when draining."""
+GOODBYE_S = 0.02
 WINDOW_HEAD = struct.Struct("<QQII")
 """The first fields of a BootWindow (fastpath/layout.h): device, boot, top_seq, acked_seq."""
 
@@ -95,7 +98,9 @@ class DataPlane:
             acked_seq=lambda device, boot: self._window(device, boot)[3],
             next_seq=lambda device, boot: self._window(device, boot)[2] + 1,
         )
-        self.link = LinkServer(_link_settings(config), self.engine, self.devices, self.state, self.page)
+        self.link = LinkServer(
+            _link_settings(config), self.engine, self.devices, self.state, self.page
+        )
         self.ready = asyncio.Event()
         self.stopping = asyncio.Event()
         self._disk_checked = 0.0
@@ -110,17 +115,22 @@ class DataPlane:
         journal = SegmentJournal.open(
             self.config.journal.dir, options, from_position=from_position, witnesses=witnesses
         )
+        self._segments = journal
         cut = journal.recovery.cut
         if cut is not None:
             self.page[slots.RECOVERED_CUT_BYTES] = cut.size_bytes
-            log.warning("torn_tail_cut", extra={"file": cut.path, "offset": cut.offset, "bytes": cut.size_bytes})
+            log.warning(
+                "torn_tail_cut",
+                extra={"file": cut.path, "offset": cut.offset, "bytes": cut.size_bytes},
+            )
         return journal
 
     def _window(self, device_id: int, boot: int) -> tuple[int, ...]:
         data = self.memory.window(device_id, boot)
         return WINDOW_HEAD.unpack_from(data) if data is not None else (device_id, boot, 0, 0)
 
-    # --- tariffs and devices --------------------------------------------------------------------------------
+    # --- tariffs and devices
+    # --------------------------------------------------------------------------------
 
     def load_tariffs(self, compiled: list[tuple[int, CompiledTariff]]) -> None:
         """Put every kept version and the configured ones into the book."""
@@ -159,7 +169,7 @@ class DataPlane:
             self.devices.put(entry)
         self.page[slots.DEVICES] = len(self.devices)
 
-    # --- life -----------------------------------------------------------------------------------------------
+    # --- life
 
     async def run(self, ready_fd: int) -> int:
         """Serve until told to stop; the exit status."""
@@ -167,7 +177,9 @@ class DataPlane:
             self.engine,
             self.journal,
             self.page,
-            CommitPace(self.config.journal.commit_thread_above_ms * 1000, self.config.journal.commit_thread),
+            CommitPace(
+                self.config.journal.commit_thread_above_ms * 1000, self.config.journal.commit_thread
+            ),
             on_output=self.link.send,
             on_left=self.link.leave,
             on_broken=self._broken,
@@ -190,7 +202,10 @@ class DataPlane:
         port = await self.link.start()
         self.page[slots.STATE] = PlaneState.READY
         ticker = asyncio.create_task(self._tick())
-        tell_ready(ready_fd, {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)})
+        tell_ready(
+            ready_fd,
+            {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)},
+        )
         self.ready.set()
         log.info("serving", extra={"port": port, "records": self.recovery.records})
         await self.stopping.wait()
@@ -206,14 +221,16 @@ class DataPlane:
         await asyncio.sleep(DRAIN_GRACE_S)
         await self.commit.committed()
         self.link.say_goodbye()
-        await asyncio.sleep(DRAIN_GRACE_S)
+        await asyncio.sleep(GOODBYE_S)
         self.commit.close()
         self.journal.close()
         self.page[slots.STATE] = PlaneState.STOPPED
         log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
 
     def _broken(self, error: BaseException) -> NoReturn:
-        """The disk said something that only recovery can sort out: end at once, tell nobody anything."""
+        """The disk said something that only recovery can sort out: end at once, tell nobody
+        anything.
+        """
         self.page[slots.STATE] = PlaneState.BROKEN
         log.critical("journal_broken", extra={"detail": str(error)})
         logging.shutdown()
@@ -237,7 +254,7 @@ class DataPlane:
     def _second(self) -> None:
         """Once a second: what costs a system call or a walk."""
         page, memory = self.page, self.memory
-        page[slots.DISK_STATE] = DISK_STATES[str(self.journal.disk_state())]
+        page[slots.DISK_STATE] = DISK_STATES[str(self._segments.disk_state())]
         room = os.statvfs(self.config.gateway.data_dir)
         page[slots.DISK_FREE_BYTES] = room.f_bavail * room.f_frsize
         page[slots.DISK_TOTAL_BYTES] = room.f_blocks * room.f_frsize
@@ -262,7 +279,9 @@ class DataPlane:
         page[slots.RECOVERY_US] = self.recovery.duration_us
         page[slots.RECOVERED_RECORDS] = self.recovery.records
         self.engine.begin(
-            self.journal.place(head.position), head.next_seq, denylist_version=self.memory.denylist_version
+            self.journal.place(head.position),
+            head.next_seq,
+            denylist_version=self.memory.denylist_version,
         )
 
 
@@ -300,7 +319,9 @@ def _tls_context(config: Config) -> ssl.SSLContext | None:
 
 
 def freeze() -> None:
-    """No collection in the middle of a tap: what is alive now stays, the young are looked at once a second."""
+    """No collection in the middle of a tap: what is alive now stays, the young are looked at once a
+    second.
+    """
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,7 +1,9 @@
-"""The desk of the data plane: answers the control socket's requests with engine operations and reads.
+"""The desk of the data plane: answers the control socket's requests with engine operations and
+reads.
 
-Money operations are records under the caller's operation id; a reply leaves after its record is durable. What the
-desk reads may come from the open group, so reads wait for the commit too: nobody is shown what could still be undone.
+Money operations are records under the caller's operation id; a reply leaves after its record is
+durable. What the desk reads may come from the open group, so reads wait for the commit too: nobody
+is shown what could still be undone.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
-from gateway.control.frames import Reply, Request
 from gateway.control import operations
+from gateway.control.frames import Reply, Request
 from gateway.control.operations import Arguments, Ceilings, Head
 from gateway.errors import CommandError, Retry
 from gateway.link.codes import DeviceMode
@@ -88,7 +90,9 @@ class Desk:
 
     async def _operate(self, request: Request, principal: str) -> Reply:
         if self._link.page[slots.DISK_STATE] >= DISK_REFUSES:
-            raise CommandError("COMMAND_DISK", "the journal's disk is nearly full", retry=Retry.SAFE)
+            raise CommandError(
+                "COMMAND_DISK", "the journal's disk is nearly full", retry=Retry.SAFE
+            )
         order = operations.read_order(request.op, request.args, self._ceilings, principal)
         data, position, repeated = self._command(request, order)
         await self._commit.committed()
@@ -102,7 +106,9 @@ class Desk:
             reason.accepted,
             code=reason.name.lower(),
             reason=int(reason),
-            detail="" if reason.accepted else f"{request.op}: {reason.name.lower().replace('_', ' ')}",
+            detail=""
+            if reason.accepted
+            else f"{request.op}: {reason.name.lower().replace('_', ' ')}",
             retry=str(Retry.SAFE if reason in TRANSIENT else Retry.NEVER),
             result=result,
         )
@@ -123,7 +129,9 @@ class Desk:
             return run()
         except BufferError:
             if not self._commit.flush():
-                raise CommandError("COMMAND_BUSY", "the open group is full", retry=Retry.SAFE) from None
+                raise CommandError(
+                    "COMMAND_BUSY", "the open group is full", retry=Retry.SAFE
+                ) from None
             return run()
 
     def _tell(self, head: Head) -> None:
@@ -139,7 +147,8 @@ class Desk:
         medium = self._engine.memory.medium(token)
         return medium is not None and medium[21] != MediumState.ACTIVE
 
-    # --- reads and settings -----------------------------------------------------------------------------------
+    # --- reads and settings
+    # -----------------------------------------------------------------------------------
 
     async def _account_show(self, args: Arguments) -> dict[str, Any]:
         account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
@@ -171,7 +180,9 @@ class Desk:
         )
         await self._commit.committed()
         if data is None:
-            raise CommandError("unknown_operation", f"no operation {text} is known: it had no effect")
+            raise CommandError(
+                "unknown_operation", f"no operation {text} is known: it had no effect"
+            )
         return operations.result_of(operations.read_head(data), position, repeated=True)
 
     async def _device_put(self, args: Arguments) -> dict[str, Any]:
@@ -194,7 +205,10 @@ class Desk:
         return self._load_tariff(args.integer("slot", 0, 15), args.text("digest"))
 
     async def _tariff_list(self, _: Arguments) -> dict[str, Any]:
-        rows = [{"slot": t.slot, "key": f"{t.key:016x}", "digest": t.digest.hex()} for t in self._state.tariffs.values()]
+        rows = [
+            {"slot": t.slot, "key": f"{t.key:016x}", "digest": t.digest.hex()}
+            for t in self._state.tariffs.values()
+        ]
         return {"tariffs": rows}
 
     async def _status(self, _: Arguments) -> dict[str, Any]:

@@ -117,5 +117,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise WireError("WIRE_MALFORMED", "a control frame must be a map")
     if fields.get("v") != VERSION:
-        raise WireError("WIRE_UNSUPPORTED_VERSION", f"control frames of version {fields.get('v')!r}")
+        raise WireError(
+            "WIRE_UNSUPPORTED_VERSION", f"control frames of version {fields.get('v')!r}"
+        )
     return fields

@@ -1,7 +1,8 @@
 """Commands of the control socket: names and arguments to engine operations, records to results.
 
-Each money operation becomes one journal record under the caller's operation id; its reply leaves after the record is
-durable. Reads answer from memory, after what they could have seen is durable. No sockets here.
+Each money operation becomes one journal record under the caller's operation id; its reply leaves
+after the record is durable. Reads answer from memory, after what they could have seen is durable.
+No sockets here.
 """
 
 from __future__ import annotations
@@ -20,14 +21,60 @@ RECORD_HEAD = struct.Struct("<IBBBB Qqq QQQQ 16s qqqqq Q IIIIII qq")
 ACCOUNT = struct.Struct("<QQqqqqQ HHBBBB qQQQ II q I BBBB q IIqIIqIIq II q QQ II qqq BBBB IIi")
 """Account of fastpath/layout.h."""
 
-ACCOUNT_FIELDS = (
-    "account_id version balance_minor subsidy_minor credit_limit_minor held_minor position status currency"
-    " rider_category tier cell_count spare0 entry_ts_us entry_device entry_boot entry_tariff entry_seq entry_stop"
-    " exit_ts_us exit_stop journey_state entry_medium_kind leg_count entry_flags journey_paid_minor month month_trips"
-    " month_paid_minor prev_month prev_month_trips prev_month_paid_minor day day_trips day_paid_minor origin_stop"
-    " first_cell last_flat_ts_us last_device last_boot last_seq last_stop last_ts_us last_fare_minor"
-    " last_subsidy_minor last_kind last_medium_kind last_flags spare3 last_month prev_origin_stop prev_paid_minor"
-).split()
+ACCOUNT_FIELDS = [
+    "account_id",
+    "version",
+    "balance_minor",
+    "subsidy_minor",
+    "credit_limit_minor",
+    "held_minor",
+    "position",
+    "status",
+    "currency",
+    "rider_category",
+    "tier",
+    "cell_count",
+    "spare0",
+    "entry_ts_us",
+    "entry_device",
+    "entry_boot",
+    "entry_tariff",
+    "entry_seq",
+    "entry_stop",
+    "exit_ts_us",
+    "exit_stop",
+    "journey_state",
+    "entry_medium_kind",
+    "leg_count",
+    "entry_flags",
+    "journey_paid_minor",
+    "month",
+    "month_trips",
+    "month_paid_minor",
+    "prev_month",
+    "prev_month_trips",
+    "prev_month_paid_minor",
+    "day",
+    "day_trips",
+    "day_paid_minor",
+    "origin_stop",
+    "first_cell",
+    "last_flat_ts_us",
+    "last_device",
+    "last_boot",
+    "last_seq",
+    "last_stop",
+    "last_ts_us",
+    "last_fare_minor",
+    "last_subsidy_minor",
+    "last_kind",
+    "last_medium_kind",
+    "last_flags",
+    "spare3",
+    "last_month",
+    "prev_origin_stop",
+    "prev_paid_minor",
+]
 
 SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(("spare", "first_cell"))]
 
@@ -98,7 +145,9 @@ def medium_as_dict(data: bytes) -> dict[str, Any]:
 
 
 class Arguments:
-    """Reads a command's arguments with their types and bounds. Raises: CommandError COMMAND_BAD_ARGUMENT."""
+    """Reads a command's arguments with their types and bounds. Raises: CommandError
+    COMMAND_BAD_ARGUMENT.
+    """
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = dict(values)
@@ -117,7 +166,9 @@ class Arguments:
 
     def integers(self, name: str, low: int, high: int) -> tuple[int, ...]:
         values = self._values.pop(name, None)
-        if not isinstance(values, list) or not all(type(v) is int and low <= v <= high for v in values):
+        if not isinstance(values, list) or not all(
+            type(v) is int and low <= v <= high for v in values
+        ):
             raise bad_argument(f"{name} must be a list of whole numbers from {low} to {high}")
         return tuple(values)
 
@@ -260,7 +311,8 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
         if abs(arguments["amount_minor"]) > ceiling:
             raise CommandError(
                 "COMMAND_CEILING",
-                f"{abs(arguments['amount_minor'])} is above control.{operation.amount_ceiling} = {ceiling}",
+                f"{abs(arguments['amount_minor'])} is above control.{operation.amount_ceiling}"
+                f" = {ceiling}",
             )
     return Order(operation.op, arguments, tuple(clip(note) for note in notes))
 

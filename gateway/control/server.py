@@ -1,7 +1,8 @@
-"""The control socket's server: commands of operators on this machine, in order, each answered once it is durable.
+"""The control socket's server: commands of operators on this machine, in order, each answered once
+it is durable.
 
-Who is asking is taken from the kernel (SO_PEERCRED), not from the request. Deny by default: only the uid the gateway
-runs as, and root, may speak.
+Who is asking is taken from the kernel (SO_PEERCRED), not from the request. Deny by default: only
+the uid the gateway runs as, and root, may speak.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from gateway.control import frames
 from gateway.errors import FareGatewayError, InternalError, WireError
@@ -95,5 +95,3 @@ async def _read_frame(reader: asyncio.StreamReader) -> bytes | None:
         if error.partial:
             raise WireError(detail="the connection ended inside a frame") from error
         return None
-
-

@@ -1,8 +1,8 @@
 """Group commit: one write and one sync for everything one turn of the loop decided.
 
-A turn ends with `_turn`: the open group is sealed, made durable, and only then do its answers leave. The write happens
-in the loop while its moving p99 is short, else in a helper thread; then the loop goes on reading into the next group.
-Knows the engine and a journal; nothing about sockets.
+A turn ends with `_turn`: the open group is sealed, made durable, and only then do its answers
+leave. The write happens in the loop while its moving p99 is short, else in a helper thread; then
+the loop goes on reading into the next group. Knows the engine and a journal; nothing about sockets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ CHECK_EVERY = 32
 class CommitPace:
     """Chooses where commits happen: in the loop, or in the thread once their p99 is too long.
 
-    Args: above_us: p99 from which the thread takes over; it goes back at half of that. mode: auto, always, never.
+    Args: above_us: p99 from which the thread takes over; it goes back at half of that. mode: auto,
+    always, never.
     """
 
     def __init__(self, above_us: float, mode: str) -> None:
@@ -65,9 +66,12 @@ class CommitPace:
 class GroupCommit:
     """Makes groups durable and hands out what may be told.
 
-    Args: on_output: called with sessions that have bytes to send. on_left: called with (session, counter) pairs that
-        get no answer because the journal had no room. on_broken: called when only recovery can help; must not return.
-    Failure: JournalFull puts memory back and is told to everybody who waited; anything else ends the process.
+    Args: on_output: called with sessions that have bytes to send. on_left: called with (session,
+    counter) pairs that
+        get no answer because the journal had no room. on_broken: called when only recovery can
+        help; must not return.
+    Failure: JournalFull puts memory back and is told to everybody who waited; anything else ends
+    the process.
     """
 
     def __init__(
@@ -110,13 +114,14 @@ class GroupCommit:
         if not self.engine.waiting and not self.engine.is_writing:
             return
         waiter = self._loop.create_future()
-        # Without anything in the open group the one being written is what counts; its end wakes both lists.
+        # Without anything in the open group the one being written is what counts; its end wakes
+        # both lists.
         (self._waiters if self.engine.waiting else self._sealed_waiters).append(waiter)
         self.wake()
         await waiter
 
     def flush(self) -> bool:
-        """Commit at once, in the loop, to make room; False = a group is being written, wait for it."""
+        """Commit at once, in the loop, to make room; False = a group is being written: wait."""
         if self.engine.is_writing:
             return False
         self._commit(in_thread=False)
@@ -148,7 +153,9 @@ class GroupCommit:
         if in_thread:
             future = self._thread.submit(self._write, group)
             future.add_done_callback(
-                lambda done: self._loop.call_soon_threadsafe(self._written_by_thread, done, len(group), records)
+                lambda done: self._loop.call_soon_threadsafe(
+                    self._written_by_thread, done, len(group), records
+                )
             )
             return
         try:
@@ -159,7 +166,9 @@ class GroupCommit:
             self._written(chain, duration_us, len(group), records)
 
     def _write(self, group: memoryview) -> tuple[bytes, int]:
-        """The only code that runs in the thread. Returns the chain hash after the group and the time it took."""
+        """The only code that runs in the thread. Returns the chain hash after the group and the
+        time it took.
+        """
         began = time.monotonic_ns()
         self.journal.append(self._position, group)
         return hashlib.sha256(group).digest(), (time.monotonic_ns() - began) // 1000

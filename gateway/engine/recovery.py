@@ -1,4 +1,5 @@
-"""From what is on the disk to an engine that can go on: newest snapshot, then the journal behind it.
+"""From what is on the disk to an engine that can go on: newest snapshot, then the journal behind
+it.
 
 After-images are applied; nothing is decided again, so a corrected rule cannot change history.
 """
@@ -45,7 +46,9 @@ def recover(memory: StoreHandle, snapshots: Path, open_journal: OpenJournal) -> 
     snapshot = load_latest(snapshots, memory)
     position = snapshot.position if snapshot is not None else 0
     witnesses = (
-        (Witness("snapshot", snapshot.position, snapshot.chain_hash),) if snapshot is not None else ()
+        (Witness("snapshot", snapshot.position, snapshot.chain_hash),)
+        if snapshot is not None
+        else ()
     )
     journal = open_journal(position, witnesses)
     records = 0

@@ -1,8 +1,9 @@
-"""The deny list: media that gates must refuse even when they are alone. Made from the journal, never stored itself.
+"""The deny list: media that gates must refuse even when they are alone. Made from the journal,
+never stored itself.
 
-Its version counts the accepted changes of media states; a delta leads from one version to the newest, coalesced.
-The list's hash is the sum of SHA-256(token) over its tokens, modulo 2^256: it can be kept up to date by additions and
-removals on both sides without sorting a million tokens.
+Its version counts the accepted changes of media states; a delta leads from one version to the
+newest, coalesced. The list's hash is the sum of SHA-256(token) over its tokens, modulo 2^256: it
+can be kept up to date by additions and removals on both sides without sorting a million tokens.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ HASH_MODULUS = 1 << 256
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What a device with `from_version` has to change to stand at `to_version`; full = start from an empty list."""
+    """What a device with `from_version` has to change to stand at `to_version`; full = start from
+    an empty list.
+    """
 
     from_version: int
     to_version: int

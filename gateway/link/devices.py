@@ -1,4 +1,6 @@
-"""The devices that may open a session, as the data plane knows them: filled from the registry, changed by commands."""
+"""The devices that may open a session, as the data plane knows them: filled from the registry,
+changed by commands.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class DeviceBook:
         return self._entries.get(device_id)
 
     def find_key(self, device_id: int, version: int) -> bytes | None:
-        """The key of a device that may come in with this version; None for all others, after the same work."""
+        """The key of a device that may come in with this version; None for all others, after the
+        same work.
+        """
         key = derive_device_key(self._master, device_id, version)
         entry = self._entries.get(device_id)
         welcome = entry is not None and entry.active and version in entry.key_versions

@@ -1,7 +1,8 @@
 """The validator link's server: sockets in front of the engine.
 
-One tap: `Connection.data_received` -> `Engine.feed` (frame, tag, decision, record) -> the turn's group commit ->
-`LinkServer.send`. Cold frames go to `LinkService`. Nothing here decides about money.
+One tap: `Connection.data_received` -> `Engine.feed` (frame, tag, decision, record) -> the turn's
+group commit -> `LinkServer.send`. Cold frames go to `LinkService`. Nothing here decides about
+money.
 """
 
 from __future__ import annotations
@@ -77,9 +78,19 @@ class Connection(asyncio.Protocol):
     """One TCP connection: a handshake first, then a session."""
 
     __slots__ = (
-        "closing", "device", "half_since", "handshake", "last_us", "server", "service", "session", "slice",
-        "splitter", "stalled", "transport",
-    )  # fmt: skip
+        "closing",
+        "device",
+        "half_since",
+        "handshake",
+        "last_us",
+        "server",
+        "service",
+        "session",
+        "slice",
+        "splitter",
+        "stalled",
+        "transport",
+    )
 
     def __init__(self, server: LinkServer) -> None:
         self.server = server
@@ -185,7 +196,9 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def _make_room(self, session: Session) -> None:
-        """The group is full: commit and go on with what was not taken, now or when the running commit ends."""
+        """The group is full: commit and go on with what was not taken, now or when the running
+        commit ends.
+        """
         if self.server.commit.flush():
             self.data_received(b"")
         elif self.transport is not None:
@@ -211,7 +224,8 @@ class Connection(asyncio.Protocol):
         except WireError as error:
             self.refuse(wire_code(error), request_counter=event[2], detail=error.detail)
 
-    # --- before the session ---------------------------------------------------------------------------------
+    # --- before the session
+    # ---------------------------------------------------------------------------------
 
     def _greet(self, data: bytes, now_us: int) -> None:
         splitter = self.splitter
@@ -238,7 +252,9 @@ class Connection(asyncio.Protocol):
         if self.handshake is None:
             if server.draining or server.sessions >= server.settings.sessions_max:
                 raise wire_error(WireCode.SHUTTING_DOWN if server.draining else WireCode.BUSY)
-            self.handshake = ServerHandshake(server.devices.find_key, preference=server.settings.mac)
+            self.handshake = ServerHandshake(
+                server.devices.find_key, preference=server.settings.mac
+            )
             self._write(self.handshake.on_hello(body, now_us))
             return
         link = self.handshake.on_auth(body)
@@ -358,7 +374,9 @@ class LinkServer:
         )
 
     def denylist_changed(self, before_version: int) -> None:
-        """Have the changes after a version sent to everybody soon; changes close together go out as one delta."""
+        """Have the changes after a version sent to everybody soon; changes close together go out as
+        one delta.
+        """
         if self._push_from is None:
             self._push_from = before_version
             loop = asyncio.get_running_loop()
@@ -400,7 +418,8 @@ class LinkServer:
             return self._all()
         return list(self._by_device.get(device_id, ()))
 
-    # --- life of connections ---------------------------------------------------------------------------------
+    # --- life of connections
+    # ---------------------------------------------------------------------------------
 
     def _all(self) -> list[Connection]:
         return [connection for part in self._slices for connection in part]
@@ -437,5 +456,7 @@ class LinkServer:
             if connection.half_since and mono_us - connection.half_since > half_us:
                 connection.refuse(WireCode.FRAME_TRUNCATED)
                 connection.close()
-            elif mono_us - connection.last_us > (half_us if connection.session is None else idle_us):
+            elif mono_us - connection.last_us > (
+                half_us if connection.session is None else idle_us
+            ):
                 connection.close()

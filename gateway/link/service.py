@@ -1,4 +1,6 @@
-"""The cold frames of a session: heartbeats, lists, tariffs, modes, places. The hot ones never come here."""
+"""The cold frames of a session: heartbeats, lists, tariffs, modes, places. The hot ones never come
+here.
+"""
 
 from __future__ import annotations
 
@@ -133,9 +135,7 @@ class LinkService:
         )
 
     def _denylist(self, request: frames.DenylistRequest) -> list[frames.Frame]:
-        return denylist_frames(
-            denylist_parts(self._state, request.have_version), self._session
-        )
+        return denylist_frames(denylist_parts(self._state, request.have_version), self._session)
 
     def _tariff(self, request: frames.TariffRequest) -> frames.Frame:
         tariff = self._state.tariffs.get(request.key)

@@ -1,10 +1,13 @@
-"""Group commit: answers only after the disk, memory put back when it is full, the process ended when it breaks."""
+"""Group commit: answers only after the disk, memory put back when it is full, the process ended
+when it breaks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,13 @@ class FaultyJournal:
 
     def __getattr__(self, name: str):
         return getattr(self._real, name)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until something in the gateway has happened that tells nobody."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 def with_faults(plane: DataPlane) -> None:
@@ -87,8 +97,7 @@ async def test_no_answer_before_the_commit_and_a_duplicate_waits_for_it(tmp_path
         hands.plane.journal.gate.clear()
         event = gate.event(TapKind.CHECK_IN, token, 11)
         first = asyncio.ensure_future(gate.session.tap(event))
-        while not hands.plane.engine.is_writing:
-            await asyncio.sleep(0)
+        await until(lambda: hands.plane.engine.is_writing)
         twice = asyncio.ensure_future(other.session.tap(event))
         beat = await other.session.heartbeat(1, queue_depth=0, mode=1)
         assert beat.device_time_us == 1
@@ -107,8 +116,7 @@ async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path) -> None
         gate = await hands.gate()
         hands.plane.journal.gate.clear()
         waiting = [asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))]
-        while not hands.plane.engine.is_writing:
-            await asyncio.sleep(0)
+        await until(lambda: hands.plane.engine.is_writing)
         events = [gate.event(TapKind.CHECK_OUT, token, 12) for _ in range(7)]
         waiting += [asyncio.ensure_future(gate.session.tap(event)) for event in events]
         done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +124,11 @@ async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path) -> None
         hands.plane.journal.gate.set()
         reasons = [answer.reason for answer in await asyncio.gather(*waiting)]
         assert reasons.count(Reason.BUSY) == 3
-        busy = [event for event, reason in zip(events, reasons[1:], strict=True) if reason == Reason.BUSY]
+        busy = [
+            event
+            for event, reason in zip(events, reasons[1:], strict=True)
+            if reason == Reason.BUSY
+        ]
         again = await gate.session.tap(busy[0])
         assert again.reason != Reason.BUSY
 
@@ -134,8 +146,7 @@ async def test_a_broken_journal_ends_the_process_without_an_answer(tmp_path: Pat
 
         real, hands.plane.journal.append = hands.plane.journal.append, broken
         tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
-        while not ended:
-            await asyncio.sleep(0.001)
+        await until(lambda: bool(ended))
         assert isinstance(ended[0], JournalBroken)
         assert not tap.done()
         hands.plane.journal.append = real

@@ -1,4 +1,6 @@
-"""The case that decides everything: the device waits, decides alone, and uploads the same tap later."""
+"""The case that decides everything: the device waits, decides alone, and uploads the same tap
+later.
+"""
 
 from __future__ import annotations
 

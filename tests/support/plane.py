@@ -1,4 +1,6 @@
-"""A data plane inside the test: the real classes on real sockets and a real journal, in a folder of the test's own."""
+"""A data plane inside the test: the real classes on real sockets and a real journal, in a folder of
+the test's own.
+"""
 
 from __future__ import annotations
 

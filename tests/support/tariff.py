@@ -1,4 +1,6 @@
-"""A tariff small enough to check by hand: four stops in a row, 1 CNY a stop travelled, 3 CNY at least."""
+"""A tariff small enough to check by hand: four stops in a row, 1 CNY a stop travelled, 3 CNY at
+least.
+"""
 
 from __future__ import annotations
 

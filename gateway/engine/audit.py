@@ -1,0 +1,135 @@
+"""`faregate journal audit`: decide every record again with today's engine and the tariffs it names,
+and compare.
+
+Memory follows the journal's after-images, never the new decisions, so one difference does not make
+the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastpath import _journal as codec
+from fastpath._audit import redecide
+from fastpath.api import Book, StoreHandle
+from fastpath.types import ENGINE_VERSION, Item, Op, TapFlag
+from gateway.errors import Corrupt, JournalError
+
+if TYPE_CHECKING:
+    from gateway.journal.port import Journal
+
+FINDINGS_MAX = 1000
+
+Differences = list[tuple[str, int | str, int | str]]
+"""(field, recorded, found) each."""
+
+
+@dataclass(slots=True)
+class AuditReport:
+    """What an audit found. `skipped`: records that cannot be decided again, by cause."""
+
+    records: int = 0
+    differences: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    engine_versions: Counter[int] = field(default_factory=Counter)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether everything that could be decided again came out the same."""
+        return self.differences == 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it goes into JSON."""
+        return {
+            "records": self.records,
+            "differences": self.differences,
+            "skipped": dict(self.skipped),
+            "engine_version": ENGINE_VERSION,
+            "recorded_engine_versions": dict(self.engine_versions),
+            "findings": self.findings,
+        }
+
+
+def audit(
+    journal: Journal,
+    book: Book,
+    memory: StoreHandle,
+    progress: Callable[[int], None] = lambda _: None,
+) -> AuditReport:
+    """Walk a journal from its beginning. Raises: Corrupt."""
+    auditor = _Auditor(journal, book, memory)
+    for group in journal.read(0):
+        head = codec.view_group(group)
+        auditor.report.engine_versions[head.engine_version] += head.record_count
+        for position, record in _records(group, head):
+            auditor.check(codec.view_record(record, position), record)
+            _apply(memory, position, record)
+        progress(head.position)
+    return auditor.report
+
+
+class _Auditor:
+    """Decides records again, one after the other."""
+
+    def __init__(self, journal: Journal, book: Book, memory: StoreHandle) -> None:
+        self._journal = journal
+        self._book = book
+        self._memory = memory
+        self.report = AuditReport()
+
+    def check(self, view: codec.RecordView, record: bytes) -> None:
+        """Compare one record; memory stands just before it."""
+        self.report.records += 1
+        try:
+            original = self._original(view)
+        except JournalError:
+            self.report.skipped["original_past_retention"] += 1
+            return
+        found = redecide(self._memory, self._book, record, view.position, original)
+        if isinstance(found, str):
+            self.report.skipped[found] += 1
+        elif found:
+            self._note(view, found)
+
+    def _note(self, view: codec.RecordView, found: Differences) -> None:
+        self.report.differences += 1
+        if len(self.report.findings) < FINDINGS_MAX:
+            fields = {name: {"recorded": recorded, "found": new} for name, recorded, new in found}
+            op = Op(view.op).name.lower()
+            where = {"seq": view.seq, "position": view.position, "op": op}
+            self.report.findings.append(where | {"fields": fields})
+
+    def _original(self, view: codec.RecordView) -> bytes | None:
+        """The record of the tap that a reversal undoes."""
+        position = 0
+        if view.op == Op.SETTLEMENT and not view.flags & TapFlag.DEVICE_OPENED:
+            position = self._memory.answer(view.id_a, view.id_b, view.id_c)
+        elif view.op == Op.REVERSAL:
+            for item in view.items:
+                if item.type == Item.ORIGINAL:
+                    boot = int.from_bytes(item.image[:8], "little")
+                    seq = int.from_bytes(item.image[8:12], "little")
+                    position = self._memory.answer(view.id_a, boot, seq)
+        return self._journal.read_record(position) if position else None
+
+
+def _records(group: memoryview, head: codec.GroupView) -> Iterator[tuple[int, bytes]]:
+    at = codec.GROUP_HEAD_BYTES
+    while at < head.length_bytes:
+        length = int.from_bytes(group[at : at + 4], "little")
+        yield head.position + at, bytes(group[at : at + length])
+        at += length
+
+
+def _apply(memory: StoreHandle, position: int, record: bytes) -> None:
+    """Put one record's after-images in place, as a group of its own at the same address."""
+    seq = int.from_bytes(record[8:16], "little")
+    single = codec.build_group([record], position=position - codec.GROUP_HEAD_BYTES, first_seq=seq)
+    try:
+        memory.apply_group(single)
+    except ValueError as error:
+        raise Corrupt("JOURNAL_CORRUPT", f"record {seq} cannot be applied: {error}") from error
