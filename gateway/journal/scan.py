@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fastpath import _journal as codec
-from gateway.errors import Corrupt
+from gateway.errors import ConfigError, Corrupt
 from gateway.journal.files import FileOps
 from gateway.journal.roots import Root, Totals, load_root
 from gateway.journal.segment import (
@@ -107,12 +107,17 @@ def take_inventory(
     """Read names, heads and roots, and check that they make one journal.
 
     Args: segment_bytes: what is configured; None = what the journal itself says.
+    Raises: ConfigError: the two differ.
     """
     entries, leftovers = _list_entries(files, directory, report)
     for entry in entries.values():
         _read_entry(files, entry, report)
     ordered = [entries[base] for base in sorted(entries)]
-    size = segment_bytes or _own_segment_bytes(ordered)
+    own = _own_segment_bytes(ordered)
+    size = segment_bytes or own
+    if own not in (0, size):
+        said = f"segments of {size} bytes are configured, but the journal in {directory} has {own}"
+        raise ConfigError(detail=said)
     inventory = Inventory(size, leftovers=leftovers)
     last_used = max((i for i, entry in enumerate(ordered) if entry.used), default=-1)
     inventory.used = ordered[: last_used + 1]
@@ -287,6 +292,9 @@ def walk_segment(
         behind = offset if group == codec.BAD_CHAIN else segment.find_group(offset)
         if behind is None:
             return Tail(offset, group, totals)
+        segment.refresh()
+        if isinstance(segment.group_at(offset, cursor.chain_hash), memoryview):
+            continue  # a live writer has just finished it
         said = FAULTS.get(group, "a group is missing: the bytes are zero")
         if behind > offset:
             said += f"; the next sound group begins at offset {behind}"

@@ -38,7 +38,8 @@ class DiskState(StrEnum):
 class SegmentJournal:
     """A journal in a folder of segment files. Made by `open`.
 
-    Thread: append, read_record and close by one thread; read, head and shrink by any.
+    Thread: `append` by one thread at a time, `read_record` by one (another one, if you like);
+    read, head and shrink by any.
     """
 
     def __init__(

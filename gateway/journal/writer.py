@@ -136,10 +136,10 @@ class SegmentWriter:
             self._give_up("a sync failed", error)
 
     def _take_back(self, offset: int, size: int) -> None:
-        """Zero what a short write left behind. Nothing is written where nothing was."""
+        """Zero what a short write left behind, and no byte more: there may be no room for it."""
         try:
-            left = self._files.pread(self._fd, size, offset)
-            if codec.find_nonzero(left) >= 0:
+            left = self._files.pread(self._fd, size, offset).rstrip(b"\0")
+            if left:
                 zero_fill(self._files, self._fd, (offset, offset + len(left)))
         except OSError as error:
             self._give_up("a short write could not be taken back", error)
