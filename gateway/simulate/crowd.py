@@ -139,6 +139,11 @@ class Crowd:
         """Whether connections are down."""
         return bool(self._down)
 
+    @property
+    def down(self) -> int:
+        """Gates without a session that had one."""
+        return len(self._down)
+
     def connected(self, gate: Gate) -> None:
         """The last one to come back ends the outage."""
         self._down.discard(gate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from fastpath.types import Op, Reason
+from fastpath.types import Op, Reason, TapKind
 
 FINE_US = 8192
 """Below this, durations are kept to the microsecond; above, in steps of COARSE_US."""
@@ -88,8 +88,8 @@ class Stats:
         order = sorted(totals.items(), key=lambda item: (item[0] >= Reason.BUSY, -item[1]))
         return {Reason(reason).name.lower(): count for reason, count in order}
 
-    def count_of(self, op: Op) -> int:
-        """Answers of one kind."""
+    def count_of(self, op: Op | TapKind) -> int:
+        """Answers of one kind; an inspection leaves no record, so it has no Op."""
         return sum(count for (kind, _), count in self.answers.items() if kind == op)
 
     def take_recent(self) -> Latencies:
