@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.engine.audit import AuditReport
     from gateway.registry.devices import DeviceRegistry
     from gateway.registry.store import RegistryStore
+    from gateway.tariffs.store import TariffStore
 
 
 def run_data(config: Config, ready_fd: int) -> int:
@@ -38,21 +39,33 @@ def run_data(config: Config, ready_fd: int) -> int:
 
 
 def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
-    """The configured tariffs with their slots, compiled. Cost: a second for a metro network."""
+    """The configured tariffs with their slots; what the same files compiled to before is kept."""
+    from gateway.tariffs.store import TariffStore
+
+    store = TariffStore(config.gateway.data_dir / "tariffs")
+    return [
+        (int(slot), _compile_tariff(config, store, int(slot), name))
+        for slot, name in sorted(config.tariffs.slots.items())
+    ]
+
+
+def _compile_tariff(config: Config, store: TariffStore, slot: int, name: str) -> CompiledTariff:
+    """Cost: a second for a metro network, nothing when its files are as they were."""
     from fastpath.api import CompiledTariff
     from gateway.resources import calendar_dirs, find_tariff
     from gateway.tariffs.compile import compile_tariff
+    from gateway.tariffs.store import digest_sources
 
-    calendars = calendar_dirs(config.tariffs)
-    return [
-        (
-            int(slot),
-            CompiledTariff.build(
-                compile_tariff(find_tariff(name, config.tariffs), calendars=calendars)
-            ),
-        )
-        for slot, name in sorted(config.tariffs.slots.items())
-    ]
+    path, calendars = find_tariff(name, config.tariffs), calendar_dirs(config.tariffs)
+    files = [path, *path.with_suffix("").glob("*.toml")]
+    files += [file for folder in calendars for file in folder.glob("*.toml")]
+    sources = digest_sources(files)
+    compiled = store.find_compiled(slot, sources)
+    if compiled is None:
+        compiled = CompiledTariff.build(compile_tariff(path, calendars=calendars))
+        store.put(slot, compiled)
+        store.note_sources(slot, sources, compiled)
+    return compiled
 
 
 def run_http(config: Config, ready_fd: int) -> int:

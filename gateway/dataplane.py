@@ -55,6 +55,7 @@ TICK_S = 1 / SWEEP_SLICES
 DRAIN_GRACE_S = 0.1
 """How long bytes already under way to us may take to arrive when draining."""
 GOODBYE_S = 0.02
+KEPT_VERSIONS = 7
 WINDOW_HEAD = struct.Struct("<QQII")
 """The first fields of a BootWindow (fastpath/layout.h): device, boot, top_seq, acked_seq."""
 
@@ -136,8 +137,20 @@ class DataPlane:
         """Put every kept version and the configured ones into the book."""
         for slot, tariff in compiled:
             self.store.put(slot, tariff)
-        for slot, tariff in self.store.list():
+        # The configured ones come last: they take the place of a kept one with the same valid_from.
+        for slot, tariff in [*self._newest_kept(), *compiled]:
             self._put_tariff(slot, tariff)
+
+    def _newest_kept(self) -> list[tuple[int, CompiledTariff]]:
+        """What is kept from before, as many versions of a slot as the book has places beside one."""
+        kept: dict[int, dict[int, CompiledTariff]] = {}
+        for slot, tariff in self.store.list():
+            kept.setdefault(slot, {})[tariff.valid_from_us] = tariff
+        return [
+            (slot, versions[valid_from])
+            for slot, versions in kept.items()
+            for valid_from in sorted(versions)[-KEPT_VERSIONS:]
+        ]
 
     def load_tariff(self, slot: int, digest: str) -> dict[str, Any]:
         """Take a tariff from the store into use (control command)."""

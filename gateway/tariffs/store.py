@@ -8,9 +8,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from fastpath._tariff import FORMAT
 from fastpath.api import CompiledTariff
+from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway.errors import TariffError
 
 log = logging.getLogger(__name__)
@@ -49,6 +52,21 @@ class TariffStore:
             raise TariffError("TARIFF_NOT_FOUND", f"no tariff {digest} for slot {slot} is kept")
         return self._load(path)[1]
 
+    def note_sources(self, slot: int, sources: str, tariff: CompiledTariff) -> None:
+        """Remember what a set of source files compiled to: a restart need not do it again."""
+        note = self._directory / f"{slot:02d}.sources"
+        fresh = note.with_suffix(f".{os.getpid()}.tmp")
+        fresh.write_text(f"{sources} {tariff.digest.hex()}\n")
+        fresh.rename(note)
+
+    def find_compiled(self, slot: int, sources: str) -> CompiledTariff | None:
+        """What exactly these source files compiled to, if it is kept."""
+        try:
+            noted, digest = (self._directory / f"{slot:02d}.sources").read_text().split()
+            return self.get(slot, digest) if noted == sources else None
+        except (OSError, ValueError, TariffError):
+            return None  # no note, or one that does not help: compile
+
     def _load(self, path: Path) -> tuple[int, CompiledTariff]:
         slot, _, digest = path.stem.partition("-")
         blob = path.read_bytes()
@@ -58,6 +76,14 @@ class TariffStore:
             return int(slot), CompiledTariff.load(blob)
         except ValueError as error:
             raise TariffError("TARIFF_INVALID", f"{path}: {error}") from error
+
+
+def digest_sources(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of source files and the versions of what compiles them."""
+    digest = hashlib.sha256(f"{ENGINE_VERSION} {STRUCT_VERSION} {FORMAT}".encode())
+    for path in sorted(paths):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _sync_directory(directory: Path) -> None:
