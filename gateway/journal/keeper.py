@@ -185,8 +185,16 @@ class Keeper:
             self._thread = None
 
     def _run(self) -> None:
-        while self._await_work():
-            self._work()
+        try:
+            while self._await_work():
+                self._work()
+        except BaseException as error:  # whoever waits for this thread must not wait for ever
+            with self._changed:
+                self._busy, self._closed = False, []
+                self._fault = OSError(errno.EIO, f"the journal's keeper died: {error!r}")
+                self._thread = None
+                self._changed.notify_all()
+            raise
 
     def _await_work(self) -> bool:
         """Sleep until there is something to do, or to try again; False = the end."""
