@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -293,8 +294,9 @@ def flatten(config: Config) -> Iterator[tuple[str, object]]:
             yield f"{section.name}.{setting.name}", getattr(part, setting.name)
 
 
+@cache
 def json_schema() -> dict[str, Any]:
-    """JSON schema of the file, for editors; kept in config/schema/."""
+    """JSON schema of the file, for editors; kept in config/schema/. Do not change it."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | _ADAPTER.json_schema()
 
 

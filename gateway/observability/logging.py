@@ -19,8 +19,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _EVENT = re.compile(r"[a-z][a-z0-9_]{2,63}")
 _FORBIDDEN = re.compile(r"(^|_)(token|card|pan|uid|secret|password|passwd|seed|mac|key)s?$")
 _PUBLIC = re.compile(r"(^|_)(digest|hash|sha256|tariff_key|tariff)$")
+_BYTES_LITERAL = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 _LONG_HEX = re.compile(r"[0-9a-fA-F]{32,}")
-_CARD_NUMBER = re.compile(r"(?<![\d.:-])\d(?:[ -]?\d){12,18}(?![\d.:-])")
+_CARD_NUMBER = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?!\d)")
 
 
 class JsonFormatter(logging.Formatter):
@@ -74,7 +75,7 @@ def event_of(record: logging.LogRecord, process: str) -> dict[str, object]:
 
 
 def clean(name: str, value: object) -> object:
-    """A field without what must not be logged: by its name, and by what it looks like."""
+    """A field without what must not be logged, by its name and by its looks."""
     if _FORBIDDEN.search(name) and not _PUBLIC.search(name):
         return MASK
     if isinstance(value, bytes | bytearray | memoryview):
@@ -88,11 +89,12 @@ def clean(name: str, value: object) -> object:
     text = str(value)
     if _PUBLIC.search(name):
         return text
-    return _CARD_NUMBER.sub(_masked, _LONG_HEX.sub(MASK, text))
+    text = _LONG_HEX.sub(MASK, _BYTES_LITERAL.sub(MASK, text))
+    return _CARD_NUMBER.sub(_masked, text)
 
 
 def _masked(found: re.Match[str]) -> str:
-    """Digits that end in a right check digit (Luhn) may be a card number; others are let through."""
+    """Digits with a right check digit (Luhn) may be a card number; others are let through."""
     digits = [int(digit) for digit in found[0] if digit.isdigit()][::-1]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[1::2]]
     return MASK if (sum(digits[::2]) + sum(doubled)) % 10 == 0 else found[0]
