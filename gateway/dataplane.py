@@ -142,7 +142,7 @@ class DataPlane:
             self._put_tariff(slot, tariff)
 
     def _newest_kept(self) -> list[tuple[int, CompiledTariff]]:
-        """What is kept from before, as many versions of a slot as the book has places beside one."""
+        """What is kept from before: as many versions as a slot has places, less one."""
         kept: dict[int, dict[int, CompiledTariff]] = {}
         for slot, tariff in self.store.list():
             kept.setdefault(slot, {})[tariff.valid_from_us] = tariff
