@@ -386,3 +386,32 @@ def test_a_closed_journal_takes_nothing(tmp_path: Path) -> None:
     journal.close()
     with pytest.raises(JournalBroken):
         journal.append(position, group)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_append_does_not_wait_for_a_keeper_that_died(tmp_path: Path) -> None:
+    class Broken(RealFiles):
+        armed = False
+
+        def allocate(self, fd: int, size: int) -> None:
+            if self.armed:
+                raise RuntimeError("a fault of the program")
+            super().allocate(fd, size)
+
+    files = Broken()
+    options = SegmentOptions(SEG, 2048, background=True)
+    journal = SegmentJournal.open(tmp_path, options, files=files)
+    writer = journal._writer
+    assert writer is not None
+    writer.keeper.settle()
+    files.armed = True
+    made: list[bytes] = []
+    with pytest.raises((RuntimeError, JournalBroken)):
+        fill_into(made, journal, 200)
+    journal.close()
+    assert read_all(tmp_path) == made
+
+
+def fill_into(made: list[bytes], journal: SegmentJournal, groups: int) -> None:
+    while len(made) < groups:
+        made += fill(journal, 1)

@@ -22,7 +22,7 @@ from tests.support.faultfs import Fault, FaultFiles, NoSync, SimDisk
 from tests.support.journals import Bank, build_next
 
 FOLDER = Path("/journal")
-EXAMPLES = int(os.environ.get("FAREGATE_POWER_CUTS", "100"))
+EXAMPLES = int(os.environ.get("FAREGATE_POWER_CUTS", "60"))
 """How many runs; raise it for a long proof."""
 OPTIONS = SegmentOptions(segment_bytes=16384, group_bytes_max=4096, background=False)
 CHANGES = frozenset(
