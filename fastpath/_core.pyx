@@ -87,7 +87,11 @@ cdef inline void finish(Case* case, int reason, int verdict) noexcept nogil:
         case.out.balance_minor = spendable(case.account)
 
 
+# A refusal keeps only the rules that led to it.
 cdef void refuse(Case* case, int reason) noexcept nogil:
+    case.out.rules &= RULE_RECEIVED_TIME | RULE_ENTRY_MINIMUM
+    case.out.distance_m = 0
+    case.out.other_stop = 0
     finish(case, reason, VERDICT_DENY)
 
 
@@ -330,7 +334,7 @@ cdef uint8_t find_discount(const TariffC* tariff, uint32_t stop, int64_t ts_us) 
     cdef uint32_t i
     cdef uint64_t at
     cdef int64_t day = day_index(tariff, ts_us) if tariff.discount_count > 0 else -1
-    if day < 0:
+    if day < 0 or stop == NO_STOP:
         return 0
     for i in range(tariff.discount_count):
         at = <uint64_t> i * tariff.day_count + <uint64_t> day
@@ -547,9 +551,8 @@ cdef bint find_join(const Case* case) noexcept nogil:
     return False
 
 
-cdef uint8_t entry_discount(const Case* case, bint is_joined) noexcept nogil:
-    if not is_joined:
-        return find_discount(case.tariff, case.stop, case.ts_us)
+# The discount that the journey so far was given, as this version of the tariff sees it.
+cdef uint8_t carried_discount(const Case* case) noexcept nogil:
     if case.account.entry_tariff == case.tariff.key:
         return case.account.entry_flags & ENTRY_DISCOUNT_MASK
     return find_discount(case.tariff, stop_index(case.tariff, case.account.origin_stop), case.ts_us)
@@ -557,12 +560,13 @@ cdef uint8_t entry_discount(const Case* case, bint is_joined) noexcept nogil:
 
 cdef void open_journey(Case* case, bint is_joined) noexcept nogil:
     cdef Account* account = case.account
-    cdef uint8_t discount = entry_discount(case, is_joined)
+    cdef uint8_t carried = carried_discount(case)
+    cdef uint8_t discount = carried if is_joined else find_discount(case.tariff, case.stop, case.ts_us)
     cdef uint8_t flags = LAST_PREV_DONE if account.journey_state == JOURNEY_DONE else 0
     account.prev_origin_stop = account.origin_stop
     account.prev_paid_minor = <int> account.journey_paid_minor
     remember(case, 0, 0, <uint8_t> (flags | (account.leg_count << LAST_LEGS_SHIFT)))
-    account.entry_flags = <uint8_t> (discount | ((account.entry_flags & ENTRY_DISCOUNT_MASK) << ENTRY_PREV_DISCOUNT_SHIFT))
+    account.entry_flags = <uint8_t> (discount | (carried << ENTRY_PREV_DISCOUNT_SHIFT))
     if is_joined:
         case.out.rules |= RULE_OUT_OF_STATION
         case.out.other_stop = account.origin_stop

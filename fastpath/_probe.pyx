@@ -1,0 +1,178 @@
+"""Python faces of the C decisions, for tests, audits and benchmarks; the tap path never comes here.
+
+Structs come and go as dicts with the field names of layout.h. What a decision changed is returned, not written back.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
+
+from fastpath._core cimport decide_command, decide_reversal, decide_tap, wants_medium_period
+from fastpath._layout cimport (
+    KIND_CHECK_IN, KIND_CHECK_OUT, MEDIUM_ACTIVE, MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES, Account, Command, Decision, Medium, Period,
+    Tap,
+)
+from fastpath._tariff cimport Book, TariffBook
+
+cdef extern from "sys/mman.h" nogil:
+    int madvise(void* at, size_t size, int advice)
+    enum:
+        MADV_HUGEPAGE
+cdef extern from "stdlib.h" nogil:
+    void* aligned_alloc(size_t alignment, size_t size)
+
+cdef enum:
+    HUGE_PAGE_BYTES = 2097152
+
+
+def tap(Book book not None, dict medium, dict account, dict period, dict event not None):
+    """decide_tap: (account, medium period, decision) after it; None stands for NULL."""
+    cdef Medium m
+    cdef Account a
+    cdef Period p
+    cdef Tap t = event
+    cdef Decision out
+    if medium is not None:
+        m = medium
+    if account is not None:
+        a = account
+    if period is not None:
+        p = period
+    decide_tap(&book.c, &m if medium is not None else NULL, &a if account is not None else NULL,
+               &p if period is not None else NULL, &t, &out)
+    return a if account is not None else None, p if period is not None else None, out
+
+
+def reversal(Book book not None, dict account, dict period, dict original not None, dict charged not None):
+    """decide_reversal: (account, medium period, decision) after it."""
+    cdef Account a
+    cdef Period p
+    cdef Tap t = original
+    cdef Decision before = charged
+    cdef Decision out
+    if account is not None:
+        a = account
+    if period is not None:
+        p = period
+    decide_reversal(&book.c, &a if account is not None else NULL, &p if period is not None else NULL, &t, &before, &out)
+    return a if account is not None else None, p if period is not None else None, out
+
+
+def command(dict account, uint32_t slot, dict medium, dict order not None):
+    """decide_command: (account, medium, decision) after it."""
+    cdef Account a
+    cdef Medium m
+    cdef Command c = order
+    cdef Decision out
+    if account is not None:
+        a = account
+    if medium is not None:
+        m = medium
+    decide_command(&a if account is not None else NULL, slot, &m if medium is not None else NULL, &c, &out)
+    return a if account is not None else None, medium_fields(&m) if medium is not None else None, out
+
+
+# By hand: Cython takes a byte array for a C string.
+cdef dict medium_fields(const Medium* m):
+    return {"token": PyBytes_FromStringAndSize(<const char*> m.token, TOKEN_BYTES), "account_slot": m.account_slot,
+            "kind": m.kind, "state": m.state, "version": m.version, "expires_us": m.expires_us}
+
+
+def wants_period(Book book not None, dict event not None):
+    """wants_medium_period."""
+    cdef Tap t = event
+    return wants_medium_period(&book.c, &t)
+
+
+# --- benchmark -----------------------------------------------------------------------------------------------------
+
+# Of this thread: what other programs take does not count.
+cdef int64_t clock_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+    return <int64_t> now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef struct Course:
+    const TariffBook* book
+    Account* accounts
+    Medium medium             # the same for all: whoever asks for a decision has just read it
+    const uint32_t* order     # a permutation of the accounts
+    const uint32_t* stops     # stop ids to travel between
+    uint32_t account_count
+    uint32_t stop_count
+    uint32_t lag              # check-outs follow their check-ins by so many steps
+    int64_t base_us
+    uint64_t accepted
+    int64_t fare_minor
+
+
+cdef void travel(Course* course, uint64_t step, uint8_t kind) noexcept nogil:
+    cdef uint32_t who = course.order[step % course.account_count]
+    cdef Decision out
+    cdef Tap event
+    memset(&event, 0, sizeof(Tap))
+    event.device = 7
+    event.boot = 1
+    event.seq = <uint32_t> step
+    event.stop = course.stops[(who + step * 7 + kind) % course.stop_count]
+    event.kind = kind
+    event.medium_kind = MEDIUM_KIND_CARD
+    event.amount_minor = -1
+    event.device_ts_us = course.base_us + <int64_t> step * 100 + (1800000000 if kind == KIND_CHECK_OUT else 0)
+    event.now_us = event.device_ts_us + 50000
+    decide_tap(course.book, &course.medium, &course.accounts[who], NULL, &event, &out)
+    course.accepted += out.reason < REASON_BUSY
+    course.fare_minor += out.fare_minor
+
+
+cdef void travel_many(Course* course, uint64_t first, uint64_t count) noexcept nogil:
+    cdef uint64_t step
+    for step in range(first, first + count):
+        travel(course, step, KIND_CHECK_IN)
+        travel(course, step - course.lag, KIND_CHECK_OUT)
+
+
+# Zeros in huge pages, where the system has them: as the store keeps its accounts.
+cdef void* allocate(size_t size) noexcept nogil:
+    cdef size_t whole = (size + HUGE_PAGE_BYTES - 1) // HUGE_PAGE_BYTES * HUGE_PAGE_BYTES
+    cdef void* at = aligned_alloc(HUGE_PAGE_BYTES, whole)
+    if at != NULL:
+        madvise(at, whole, MADV_HUGEPAGE)
+        memset(at, 0, whole)
+    return at
+
+
+def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops not None, int64_t base_us, uint64_t journeys,
+          uint16_t currency):
+    """Let accounts travel in the given (random) order; every account is cold when its turn comes.
+
+    Args: order: a permutation of range(accounts). Returns: ns of processor time taken by 2 * journeys decisions,
+        how many were accepted, the fares charged. Cost: 256 bytes of memory an account.
+    """
+    cdef Course course
+    cdef uint32_t count = len(order)
+    cdef uint32_t i
+    cdef uint64_t step
+    cdef int64_t began
+    memset(&course, 0, sizeof(Course))
+    course.accounts = <Account*> allocate(count * sizeof(Account))
+    if course.accounts == NULL:
+        raise MemoryError
+    course.medium.state = MEDIUM_ACTIVE
+    for i in range(count):
+        course.accounts[i].account_id = i + 1
+        course.accounts[i].currency = currency
+        course.accounts[i].balance_minor = 1000000
+    course.book, course.order, course.stops = &book.c, &order[0], &stops[0]
+    course.account_count, course.stop_count, course.lag, course.base_us = count, len(stops), max(1, count // 2), base_us
+    for step in range(course.lag):
+        travel(&course, step, KIND_CHECK_IN)
+    course.accepted = 0
+    began = clock_ns()
+    travel_many(&course, course.lag, journeys)
+    took = clock_ns() - began
+    free(course.accounts)
+    return took, course.accepted, course.fare_minor

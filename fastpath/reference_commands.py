@@ -1,0 +1,200 @@
+"""The reference engine's commands of the control plane (fastpath/reference.py).
+
+Must import only the standard library and fastpath.
+"""
+
+from __future__ import annotations
+
+from fastpath.reference_model import MONEY_MAX, Account, Command, Decision, Medium, first_told, fits
+from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Rule, Verdict
+
+
+def decide_command(
+    account: Account | None, slot: int, medium: Medium | None, command: Command
+) -> Decision:
+    """Decide one command on an account (blank but for its id when it is to be opened) and a medium.
+
+    `slot` is the account's place, compared with medium.account_slot. The caller writes account_slot
+    and the versions.
+    """
+    objections = _command_objections(account, slot, medium, command)
+    told = first_told(objections)
+    out = Decision(
+        reason=told or Reason.OK,
+        verdict=Verdict.DENY if told else Verdict.OPEN,
+        ts_us=command.now_us,
+    )
+    if told is None:
+        _apply_command(account, slot, medium, command, out)
+    if account is not None:
+        out.balance_minor = account.spendable_minor
+    return out
+
+
+def _command_objections(
+    account: Account | None, slot: int, medium: Medium | None, command: Command
+) -> set[Reason]:
+    if command.op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
+        return _money_command_objections(account, command)
+    if command.op == Op.MEDIUM_LINK:
+        return _link_objections(account, slot, medium, command)
+    if command.op == Op.MEDIUM_STATE:
+        return _medium_state_objections(account, slot, medium, command)
+    return _account_command_objections(account, command)
+
+
+def _common_objections(
+    account: Account | None, command: Command, *, barred: int = 0
+) -> set[Reason]:
+    """Unknown, in a status that bars the command, or changed since the caller looked."""
+    if account is None:
+        return {Reason.UNKNOWN_ACCOUNT}
+    found = {
+        Reason.ACCOUNT_CLOSED: account.status & barred & AccountStatus.CLOSED,
+        Reason.ACCOUNT_FROZEN: account.status & barred & ~AccountStatus.CLOSED,
+        Reason.VERSION_CONFLICT: command.expected_version not in (0, account.version),
+    }
+    return {reason for reason, holds in found.items() if holds}
+
+
+def _money_command_objections(account: Account | None, command: Command) -> set[Reason]:
+    is_adjust = command.op == Op.ADJUST
+    malformed = command.purse > 1 or (is_adjust and command.expected_version == 0)
+    if malformed:
+        return {Reason.BAD_REQUEST}
+    barred = {
+        Op.CREDIT: AccountStatus.CLOSED | AccountStatus.FROZEN_CREDIT,
+        Op.DEBIT: AccountStatus.CLOSED | AccountStatus.FROZEN_DEBIT,
+        Op.ADJUST: AccountStatus(0),
+    }[Op(command.op)]
+    found = _common_objections(account, command, barred=barred)
+    if account is None:
+        return found
+    if command.currency not in (0, account.currency):
+        found.add(Reason.CURRENCY_MISMATCH)
+    if command.amount_minor == 0 or (command.amount_minor < 0 and not is_adjust):
+        return found | {Reason.AMOUNT_INVALID}
+    after_minor = _purse(account, command.purse) + _signed_amount(command)
+    if not fits(after_minor):
+        found.add(Reason.AMOUNT_OVERFLOW)
+    elif after_minor < _purse_floor(account, command):
+        found.add(Reason.INSUFFICIENT_BALANCE)
+    return found
+
+
+def _signed_amount(command: Command) -> int:
+    return -command.amount_minor if command.op == Op.DEBIT else command.amount_minor
+
+
+def _purse(account: Account, purse: int) -> int:
+    return account.subsidy_minor if purse else account.balance_minor
+
+
+def _purse_floor(account: Account, command: Command) -> int:
+    """Subsidy: never below 0; stored value: by a correction, or inside the credit line."""
+    if command.op == Op.CREDIT or (command.op == Op.ADJUST and command.purse == 0):
+        return -MONEY_MAX
+    return 0 if command.purse else account.held_minor - account.credit_limit_minor
+
+
+def _account_command_objections(account: Account | None, command: Command) -> set[Reason]:
+    freezable = AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT
+    bits = command.status_bits
+    if command.op == Op.ACCOUNT_OPEN:
+        bad = not 1 <= command.currency <= 999
+        taken = {Reason.ALREADY_EXISTS} if account is not None and account.currency else set()
+        return {Reason.BAD_REQUEST} if bad else _common_objections(account, command) | taken
+    if command.op in (Op.FREEZE, Op.UNFREEZE) and (bits == 0 or bits & ~freezable):
+        return {Reason.BAD_REQUEST}
+    if command.op not in set(Op) or command.op < Op.ACCOUNT_OPEN:
+        return {Reason.BAD_REQUEST}
+    found = _common_objections(account, command, barred=AccountStatus.CLOSED)
+    if command.op == Op.ACCOUNT_CLOSE and account is not None and _is_in_use(account):
+        found.add(Reason.BALANCE_NOT_ZERO)
+    if command.op == Op.SET_CREDIT_LIMIT and command.amount_minor < 0:
+        found.add(Reason.AMOUNT_INVALID)
+    if command.op == Op.SET_CREDIT_LIMIT and command.amount_minor > MONEY_MAX:
+        found.add(Reason.AMOUNT_OVERFLOW)
+    return found
+
+
+def _is_in_use(account: Account) -> bool:
+    return bool(
+        account.balance_minor or account.subsidy_minor or account.held_minor or account.is_open
+    )
+
+
+def _link_objections(
+    account: Account | None, slot: int, medium: Medium | None, command: Command
+) -> set[Reason]:
+    if medium is not None and medium.state == MediumState.REPLACED:
+        return {Reason.OP_CONFLICT}
+    if command.medium_kind not in set(MediumKind) or command.expires_us < 0:
+        return {Reason.BAD_REQUEST}
+    if medium is None:
+        return {Reason.UNKNOWN_MEDIUM}
+    found = _common_objections(account, command, barred=AccountStatus.CLOSED)
+    is_free = medium.state in (0, MediumState.EXPIRED)
+    if medium.account_slot != slot and not is_free:
+        found.add(Reason.ALREADY_EXISTS)
+    return found
+
+
+def _medium_state_objections(
+    account: Account | None, slot: int, medium: Medium | None, command: Command
+) -> set[Reason]:
+    was_replaced = medium is not None and medium.state == MediumState.REPLACED
+    if was_replaced and command.medium_state != MediumState.REPLACED:
+        return {Reason.OP_CONFLICT}
+    if command.medium_state not in set(MediumState) or command.expires_us < 0:
+        return {Reason.BAD_REQUEST}
+    is_known = medium is not None and medium.state != 0
+    if not is_known or (account is not None and medium is not None and medium.account_slot != slot):
+        return {Reason.UNKNOWN_MEDIUM}
+    return _common_objections(account, command) if account is not None else set()
+
+
+def _apply_command(
+    account: Account | None, slot: int, medium: Medium | None, command: Command, out: Decision
+) -> None:
+    op = Op(command.op)
+    if op in (Op.MEDIUM_LINK, Op.MEDIUM_STATE):
+        assert medium is not None
+        _apply_medium_command(slot, medium, command)
+        return
+    assert account is not None
+    if op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
+        _move(account, command, out)
+    elif op == Op.ACCOUNT_OPEN:
+        account.currency, account.rider_category = command.currency, command.rider_category
+    elif op == Op.ACCOUNT_CLOSE:
+        account.status |= AccountStatus.CLOSED
+    elif op == Op.FREEZE:
+        account.status |= command.status_bits
+    elif op == Op.UNFREEZE:
+        account.status &= ~command.status_bits
+    elif op == Op.SET_CREDIT_LIMIT:
+        account.credit_limit_minor = command.amount_minor
+    elif op == Op.SET_CATEGORY:
+        account.rider_category = command.rider_category
+
+
+def _move(account: Account, command: Command, out: Decision) -> None:
+    if command.purse:
+        account.subsidy_minor += _signed_amount(command)
+        return
+    account.balance_minor += _signed_amount(command)
+    if command.op == Op.DEBIT and account.balance_minor < 0:
+        out.rules |= Rule.CREDIT_LINE
+
+
+def _apply_medium_command(slot: int, medium: Medium, command: Command) -> None:
+    """Linking again changes kind and expiry, not the state; a free or expired token is woken."""
+    if command.op == Op.MEDIUM_LINK:
+        if medium.state == 0 or medium.account_slot != slot:
+            medium.state = MediumState.ACTIVE
+        medium.kind, medium.expires_us = command.medium_kind, command.expires_us
+        return
+    medium.state = command.medium_state
+    if command.expires_us:
+        medium.expires_us = command.expires_us

@@ -1,0 +1,227 @@
+"""Both engines side by side: every step goes through compiled core and reference, which agree."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+
+from fastpath import _probe, reference
+from fastpath._tariff import Book, CompiledTariff
+from fastpath.types import (
+    JourneyState,
+    MediumKind,
+    MediumState,
+    Op,
+    Reason,
+    TapFlag,
+    TapKind,
+    TariffSpec,
+)
+
+SLOT = 5
+DAY_US = 86_400_000_000
+HOUR_US = 3_600_000_000
+MINUTE_US = 60_000_000
+SECOND_US = 1_000_000
+
+
+def as_struct(value: object) -> dict[str, object]:
+    """A dataclass of the reference as the dict that the probe takes."""
+    fields = asdict(value)  # type: ignore[call-overload]
+    if isinstance(value, reference.Decision):
+        fields["spare"] = 0
+    if isinstance(value, reference.Command):
+        fields["spare"] = bytes(7)
+    return fields
+
+
+def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
+    """What the probe gave back, comparable with asdict of the reference."""
+    if struct is None:
+        return None
+    return {name: value for name, value in struct.items() if name != "spare"}
+
+
+def state_of(value: object | None) -> dict[str, object] | None:
+    return None if value is None else asdict(value)  # type: ignore[call-overload]
+
+
+@dataclass
+class World:
+    """One rider: an account, a medium, tariffs, a clock. Steps return the agreed decision."""
+
+    now_us: int
+    book: Book = field(default_factory=Book)
+    spec_book: reference.SpecBook = field(default_factory=reference.SpecBook)
+    account: reference.Account | None = None
+    medium: reference.Medium | None = None
+    medium_period: reference.Period | None = None
+    currency: int = 156
+    seq: int = 0
+    history: list[tuple[reference.Tap, reference.Decision]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.account = self.account or reference.Account(
+            account_id=77, version=1, currency=self.currency, balance_minor=100_00
+        )
+        self.medium = self.medium or reference.Medium(
+            bytes(range(16)), SLOT, MediumKind.CARD, MediumState.ACTIVE
+        )
+
+    @property
+    def rider(self) -> reference.Account:
+        assert self.account is not None
+        return self.account
+
+    def load(self, spec: TariffSpec, slot: int = 0) -> CompiledTariff:
+        """Put a tariff into both books."""
+        compiled = CompiledTariff.build(spec)
+        self.book.put(slot, compiled)
+        self.spec_book.put(slot, compiled.key, spec)
+        return compiled
+
+    def drop(self, key: int, slot: int = 0) -> None:
+        self.book.drop(slot, key)
+        self.spec_book.drop(slot, key)
+
+    def money(self) -> int:
+        return self.account.balance_minor + self.account.subsidy_minor if self.account else 0
+
+    def wait(self, us: int) -> World:
+        self.now_us += us
+        return self
+
+    def tap(
+        self,
+        kind: int,
+        stop: int = 0,
+        *,
+        clock_us: int = 0,
+        flags: int = 0,
+        amount_minor: int = -1,
+        slot: int = 0,
+        device: int = 9,
+    ) -> reference.Decision:
+        """One tap now, by a device whose clock is off by `clock_us`."""
+        self.seq += 1
+        return self.decide(
+            reference.Tap(
+                kind=kind,
+                stop=stop,
+                device_ts_us=self.now_us + clock_us,
+                now_us=self.now_us,
+                device=device,
+                seq=self.seq,
+                flags=flags,
+                amount_minor=amount_minor,
+                medium_kind=self.medium.kind if self.medium else 0,
+                tariff_slot=slot,
+            )
+        )
+
+    def decide(self, tap: reference.Tap) -> reference.Decision:
+        """Both engines on one tap: same decision, same account after it, and no coin made or lost."""
+        structs = [
+            None if one is None else as_struct(one)
+            for one in (self.medium, self.account, self.medium_period)
+        ]
+        before, money = deepcopy((self.account, self.medium_period)), self.money()
+        account, period, compiled = _probe.tap(self.book, *structs, as_struct(tap))
+        decision = reference.decide_tap(
+            self.spec_book, self.medium, self.account, self.medium_period, tap
+        )
+        assert without_spare(compiled) == state_of(decision)
+        assert account == state_of(self.account)
+        assert period == state_of(self.medium_period)
+        assert _probe.wants_period(self.book, as_struct(tap)) == reference.wants_medium_period(
+            self.spec_book, tap
+        )
+        self.check_money(decision, before, money)
+        self.history.append((tap, decision))
+        return decision
+
+    def check_money(
+        self,
+        decision: reference.Decision,
+        before: tuple[reference.Account | None, reference.Period | None],
+        money: int,
+    ) -> None:
+        """The laws of every step: what the rider lost is the fare; a refusal changes nothing."""
+        bears = Reason(decision.reason).accepted and decision.reason != Reason.OK_RISK
+        if not bears:
+            assert (self.account, self.medium_period) == before
+            assert decision.reason == Reason.OK_RISK or decision.fare_minor == 0
+            return
+        assert money - self.money() == decision.fare_minor
+        assert self.rider.subsidy_minor >= 0
+        assert 0 <= decision.subsidy_minor <= max(0, decision.fare_minor) or decision.fare_minor < 0
+        assert decision.balance_minor == self.rider.spendable_minor
+        if decision.reason == Reason.OK and decision.fare_minor > 0:
+            assert self.rider.spendable_minor + self.rider.credit_limit_minor >= 0
+
+    def reverse(self, tap: reference.Tap, charged: reference.Decision) -> reference.Decision:
+        """Both engines undo a tap."""
+        structs = [
+            None if one is None else as_struct(one) for one in (self.account, self.medium_period)
+        ]
+        before, money = deepcopy((self.account, self.medium_period)), self.money()
+        account, period, compiled = _probe.reversal(
+            self.book, *structs, as_struct(tap), as_struct(charged)
+        )
+        decision = reference.decide_reversal(
+            self.spec_book, self.account, self.medium_period, tap, charged
+        )
+        assert without_spare(compiled) == state_of(decision)
+        assert account == state_of(self.account)
+        assert period == state_of(self.medium_period)
+        assert decision.fare_minor <= 0
+        if Reason(decision.reason).accepted and charged.reason != Reason.OK_RISK:
+            assert money - self.money() == decision.fare_minor
+        else:
+            assert (self.account, self.medium_period) == before
+        return decision
+
+    def undo(self) -> reference.Decision:
+        """Undo the tap made last."""
+        return self.reverse(*self.history[-1])
+
+    def command(self, op: int, **fields: object) -> reference.Decision:
+        """Both engines decide a command on the rider's account and medium."""
+        order = reference.Command(op=op, account_id=77, now_us=self.now_us, **fields)  # type: ignore[arg-type]
+        before, money = deepcopy((self.account, self.medium)), self.money()
+        structs = [None if one is None else as_struct(one) for one in (self.account, self.medium)]
+        account, medium, compiled = _probe.command(structs[0], SLOT, structs[1], as_struct(order))
+        decision = reference.decide_command(self.account, SLOT, self.medium, order)
+        assert without_spare(compiled) == state_of(decision)
+        assert account == state_of(self.account)
+        assert without_spare(medium) == state_of(self.medium)
+        if decision.reason != Reason.OK:
+            assert (self.account, self.medium) == before
+        elif op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
+            assert self.money() - money == order.amount_minor * (-1 if op == Op.DEBIT else 1)
+        else:
+            assert self.money() == money
+        if self.account is not None and decision.reason == Reason.OK:
+            self.account.version += 1
+        return decision
+
+    # What tests say most.
+
+    def enter(self, stop: int, **how: int) -> reference.Decision:
+        return self.tap(TapKind.CHECK_IN, stop, **how)
+
+    def leave(self, stop: int, **how: int) -> reference.Decision:
+        return self.tap(TapKind.CHECK_OUT, stop, **how)
+
+    def ride(self, origin: int, destination: int, *, minutes: int = 30) -> reference.Decision:
+        entered = self.enter(origin)
+        assert entered.reason == Reason.OK, Reason(entered.reason)
+        self.wait(minutes * MINUTE_US)
+        return self.leave(destination)
+
+    @property
+    def is_inside(self) -> bool:
+        return self.rider.journey_state == JourneyState.OPEN
+
+
+OPENED = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
