@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._layout cimport FAREGATE_STRUCT_VERSION, GROUP_MAGIC, GroupHead, RecordHead, RecordItem
 
-from fastpath.types import ENGINE_VERSION
+from fastpath.types import ENGINE_VERSION as _ENGINE_VERSION
 
 EMPTY = GROUP_EMPTY
 SHORT = GROUP_SHORT
@@ -293,7 +293,7 @@ def build_record(**fields):
 
 
 def build_group(records, *, uint64_t position, uint64_t first_seq, bytes previous_hash=NO_HASH, int64_t ts_us=0,
-                uint32_t engine_version=ENGINE_VERSION):
+                uint32_t engine_version=_ENGINE_VERSION):
     """A sealed group around records as bytes, whose totals it takes from them.
 
     For tools and tests; the records' seq must already count from first_seq.
