@@ -14,6 +14,7 @@ import pytest
 
 from gateway.link import frames
 from gateway.link.codes import PREFERENCE, Algorithm
+from tests.support.plane import make_folder, running
 from tests.support.scripted_gateway import DEVICE_ID, DEVICE_KEY, ScriptedGateway
 
 ROOT = Path(__file__).parents[2]
@@ -46,12 +47,19 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def run_validator(
-    program: Path, key_file: Path, port: int, *, token: bytes = TOKEN, options: Sequence[str] = ()
+    program: Path,
+    key_file: Path,
+    port: int,
+    *,
+    device: int = DEVICE_ID,
+    token: bytes = TOKEN,
+    stops: Sequence[str] = ("101", "150"),
+    options: Sequence[str] = (),
 ) -> tuple[int, str, str]:
-    """Six taps of device 42; returns exit status, output, errors."""
-    words = ["127.0.0.1", str(port), str(DEVICE_ID), str(key_file), "1", "6", token.hex()]
+    """Six taps of a device; returns exit status, output, errors."""
+    words = ["127.0.0.1", str(port), str(device), str(key_file), "1", "6", token.hex()]
     process = await asyncio.create_subprocess_exec(
-        *(program, *words, "101", "150", *options),
+        *(program, *words, *stops, *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -88,6 +96,33 @@ async def test_it_taps(
     assert [(t.seq, t.kind, t.stop) for t in taps] == [
         (n, 1 if n % 2 else 2, 101 if n % 2 else 150) for n in range(1, 7)
     ]
+
+
+@pytest.mark.parametrize("options", [[], ["batch"], ["hmac"]], ids=["single", "batch", "hmac"])
+async def test_it_rides_at_the_real_gateway(
+    validator: Path, tmp_path: Path, options: list[str]
+) -> None:
+    async with running(make_folder(tmp_path / "gateway")) as hands:
+        account_id, token = await hands.rider()
+        key_file = tmp_path / "device.key"
+        key_file.write_text(hands.identity(1).device_key.hex())
+        status, said, complained = await run_validator(
+            validator,
+            key_file,
+            hands.port,
+            device=1,
+            token=token,
+            stops=("11", "13"),
+            options=options,
+        )
+        left = (await hands.account(account_id))["balance_minor"]
+    assert (status, complained) == (0, "")
+    told = [line.rsplit(" ", 1)[0] for line in said.splitlines()]
+    assert told == [
+        f"seq={n} verdict=1 reason=0 fare={fare} balance={5000 - 400 * (n // 2)}"
+        for n, fare in enumerate([0, 400] * 3, 1)
+    ]
+    assert left == 5000 - 3 * 400
 
 
 async def test_it_says_that_its_key_is_wrong(validator: Path, tmp_path: Path) -> None:
