@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
 from gateway.bootstrap import PROCESSES
@@ -34,10 +31,9 @@ from gateway.readiness import (
     EXIT_JOURNAL_BROKEN,
     EXIT_REFUSED,
     NO_PIPE,
+    follow_parent,
     tell_failure,
 )
-
-KILL_AFTER_S = 30.0
 
 _REFUSALS = (
     AuthError,
@@ -74,19 +70,6 @@ def exit_status(error: FareGatewayError) -> int:
     if isinstance(error, JournalBroken):
         return EXIT_JOURNAL_BROKEN
     return EXIT_REFUSED if isinstance(error, _REFUSALS) else EXIT_FAILED
-
-
-def follow_parent(life_fd: int) -> None:
-    """End with the supervisor: drain when its end of the pipe closes; too slow is killed."""
-
-    def watch() -> None:
-        while os.read(life_fd, 1):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-        threading.Event().wait(KILL_AFTER_S)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, name="life", daemon=True).start()
 
 
 def _unexpected(error: FareGatewayError) -> bool:

@@ -1,9 +1,13 @@
-"""How a process tells its supervisor that it serves, or why not: one JSON line on a pipe."""
+"""Between a process and its supervisor: exit statuses, a pipe for "I serve" or why not, and a pipe
+that closes when the supervisor is gone.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -15,6 +19,7 @@ EXIT_REFUSED = 3
 """Refused to start: the same start would be refused again."""
 EXIT_JOURNAL_BROKEN = 70
 """Only recovery, that is a new start, can tell what is on the disk."""
+KILL_AFTER_S = 30.0
 _closed: set[int] = set()  # a number closed here may by now be another file
 
 
@@ -34,3 +39,16 @@ def _tell(ready_fd: int, said: Mapping[str, object]) -> None:
     _closed.add(ready_fd)
     with os.fdopen(ready_fd, "wb", buffering=0) as pipe, suppress(BrokenPipeError):
         pipe.write(json.dumps(said).encode() + b"\n")  # broken: the supervisor is gone
+
+
+def follow_parent(life_fd: int) -> None:
+    """End with the supervisor: drain when its end of the pipe closes; too slow is killed."""
+
+    def watch() -> None:
+        while os.read(life_fd, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(KILL_AFTER_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="life", daemon=True).start()

@@ -199,10 +199,10 @@ class Supervisor:
             self._say("killed", {"process": child.name, "after_s": patience_s})
             child.process.kill()
             await child.process.wait()
-            self._status = 1
+            self._status = self._status or 1
             return
-        if status != 0:
-            self._status = 1
+        if status != 0 and (child.ready or status != -signal.SIGTERM):
+            self._status = self._status or 1
         self._say("exited", {"process": child.name, "status": status})
 
 
