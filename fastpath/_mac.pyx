@@ -1,7 +1,7 @@
 """Message authentication of the validator link: HMAC-SHA256 and keyed BLAKE2b, 16-byte tags, keys prepared once."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
 cimport cython
@@ -125,8 +125,8 @@ cdef class Mac:
         """The tag, computed so many times: for benchmarks, where one call would measure the call."""
         cdef uint8_t out[MAC_TAG_BYTES]
         cdef const uint8_t* at = <const uint8_t*> PyBytes_AS_STRING(data)
-        cdef int i
-        for i in range(times):
+        cdef int _i
+        for _i in range(times):
             mac_tag(&self.key, at, PyBytes_GET_SIZE(data), out)
         return PyBytes_FromStringAndSize(<const char*> out, MAC_TAG_BYTES)
 
