@@ -98,7 +98,7 @@ def _purse_floor(account: Account, command: Command) -> int:
 
 
 def _account_command_objections(account: Account | None, command: Command) -> set[Reason]:
-    freezable = AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT
+    freezable = int(AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT)
     bits = command.status_bits
     if command.op == Op.ACCOUNT_OPEN:
         bad = not 1 <= command.currency <= 999

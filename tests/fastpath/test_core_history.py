@@ -1,4 +1,4 @@
-"""Random months of a rider's life: compiled core and reference agree after every step, money laws hold."""
+"""Random months of a rider: core and reference agree after every step, money laws hold."""
 
 from __future__ import annotations
 
