@@ -25,6 +25,9 @@ install: $(VENV)/.runtime  ## make .venv with the gateway and what it needs
 build: $(VENV)/.dev  ## build the extensions in place
 	$(BIN)/python setup.py -q build_ext --inplace
 
+demo: install  ## Beijing's riders against a gateway of its own, with a crash and a check (DEMO_SECONDS=20)
+	PYTHONPATH=. $(BIN)/python -m gateway.simulate.demo
+
 test: build  ## run the tests
 	$(BIN)/python -m pytest
 

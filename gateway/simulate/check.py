@@ -19,11 +19,11 @@ from typing import Protocol
 
 from fastpath._journal import RecordView
 from fastpath.types import Op, Reason, TapKind
-from gateway.link.frames import Answer, TapEvent
+from gateway.simulate.session import AnswerRow, TapRow
 
 FINDINGS_MAX = 20
 REPORT_EVERY = 2048
-Told = tuple[int, TapEvent | None, Answer]
+Told = tuple[int, TapRow | None, AnswerRow]
 """(device, the tap it sent or None for a passage report, the answer): Crowd.log."""
 
 
@@ -42,7 +42,7 @@ class CheckResult:
     """Tap ids that were acknowledged and stand in the journal."""
     wrong: int = 0
     lost: int = 0
-    """Answers whose record is not in the journal."""
+    """AnswerRows whose record is not in the journal."""
     doubled: int = 0
     """Tap ids with more than one record (a settlement is not a second one)."""
     records: int = 0
@@ -138,9 +138,9 @@ class _Check:
         self._seen.add(identity)
 
     def _compare(
-        self, record: RecordView, device: int, sent: TapEvent | None, answer: Answer
+        self, record: RecordView, device: int, sent: TapRow | None, answer: AnswerRow
     ) -> str:
-        recorded = Answer(
+        recorded = AnswerRow(
             record.id_b, record.id_c, record.verdict, record.reason, record.fare_minor,
             record.balance_minor, record.period_paid_minor, record.rules, record.other_stop,
             record.fare_ts_us, record.position, record.op,
@@ -168,7 +168,7 @@ class _Check:
         result.accounts = len(balances)
         result.taps = len(self._acknowledged)
 
-    def _missing(self, position: int, device: int, sent: TapEvent | None, answer: Answer) -> None:
+    def _missing(self, position: int, device: int, sent: TapRow | None, answer: AnswerRow) -> None:
         if position == 0 and sent is not None and sent.kind == TapKind.INSPECT:
             return
         if position == 0:

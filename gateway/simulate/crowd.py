@@ -15,15 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from fastpath.types import TapKind
-from gateway.link.frames import Answer, TapEvent
+from gateway.errors import EnvironmentFault
 from gateway.simulate.gates import Gate, Work
 from gateway.simulate.riders import Life, Outcome, Present, Step, TopUp
+from gateway.simulate.session import AnswerRow, TapRow
 from gateway.simulate.stats import Stats
 
 TICK_S = 0.002
 BURST_S = 0.05
 """After a pause no more than this much of the rate is caught up with."""
 DRAIN_S = 15.0
+CONNECT_AT_ONCE = 64
 UNDER_WAY_PER_GATE = 4
 
 TopUpCall = Callable[[int, int], Awaitable[bool]]
@@ -94,7 +96,7 @@ class Crowd:
         self, lives: Sequence[Life], *, top_up: TopUpCall | None = None, keep_log: bool = False
     ) -> None:
         self.stats = Stats()
-        self.log: list[tuple[int, TapEvent | None, Answer]] = []
+        self.log: list[tuple[int, TapRow | None, AnswerRow]] = []
         """(device, what it sent, its answer); a passage report counts as None."""
         self.outages: list[Outage] = []
         self.under_way = 0
@@ -123,7 +125,7 @@ class Crowd:
         self.under_way -= 1
         self._resume(work.rider, outcome)
 
-    def answered(self, device_id: int, sent: TapEvent | None, answer: Answer) -> None:
+    def answered(self, device_id: int, sent: TapRow | None, answer: AnswerRow) -> None:
         """Keep it for the check."""
         if self._keep_log:
             self.log.append((device_id, sent, answer))
@@ -250,16 +252,24 @@ class Crowd:
 
 
 async def connect_all(gates: Sequence[Gate], *, timeout_s: float) -> None:
-    """Open every session. Raises: TimeoutError; the gate's own error when it is refused."""
-    for start in range(0, len(gates), 64):
-        batch = gates[start : start + 64]
-        for gate in batch:
-            gate.start()
+    """Open every session. Raises: EnvironmentFault: not in time; WireError: one was refused."""
+    try:
         async with asyncio.timeout(timeout_s):
-            for gate in batch:
-                await gate.ready.wait()
-                if gate.failed is not None:
-                    raise gate.failed
+            for start in range(0, len(gates), CONNECT_AT_ONCE):
+                await _connect(gates[start : start + CONNECT_AT_ONCE])
+    except TimeoutError as error:
+        missing = sum(not gate.ready.is_set() for gate in gates)
+        said = f"{missing} of {len(gates)} validators got no session in {timeout_s:g} s"
+        raise EnvironmentFault("ENV_TIMEOUT", said, "is the gateway's address right?") from error
+
+
+async def _connect(gates: Sequence[Gate]) -> None:
+    for gate in gates:
+        gate.start()
+    for gate in gates:
+        await gate.ready.wait()
+        if gate.failed is not None:
+            raise gate.failed
 
 
 def gate_rng(seed: int, device_id: int) -> random.Random:

@@ -108,7 +108,7 @@ async def run_demo(options: DemoOptions, display: Display) -> DemoRun:
 
 async def _with_gateway(options: DemoOptions, display: Display, gateway: ServedGateway) -> DemoRun:
     config = gateway.loaded.config
-    tariffs = load_tariffs(config)
+    tariffs = load_tariffs(config.tariffs)
     metro = tariffs[METRO_SLOT]
     world = build_world(metro.spec, metro.source)
     places = plan_places(world, options.devices, with_bus=BUS_SLOT in tariffs)
@@ -195,8 +195,8 @@ def parse_options(arguments: list[str] | None = None) -> DemoOptions:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     seconds = float(os.environ.get("DEMO_SECONDS", "20"))
     parser.add_argument("--seconds", type=float, default=seconds, help="how long riders travel")
-    parser.add_argument("--rate", type=int, default=5_000, help="taps a second, 0 = no limit")
-    parser.add_argument("--riders", type=int, default=4_000)
+    parser.add_argument("--rate", type=int, default=3_000, help="taps a second, 0 = no limit")
+    parser.add_argument("--riders", type=int, default=2_500)
     parser.add_argument("--devices", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dir", type=Path, default=Path("var"), help="where data is kept")

@@ -9,7 +9,7 @@ from fastpath._journal import RecordView, iter_records
 from fastpath.api import CompiledTariff
 from fastpath.reference import SpecBook
 from fastpath.types import TariffSpec
-from gateway.config import Config
+from gateway.config import Config, TariffsConfig
 from gateway.journal.segments import SegmentJournal
 from gateway.resources import calendar_dirs, find_tariff
 from gateway.simulate.check import CheckResult, Told, check_run
@@ -17,12 +17,12 @@ from gateway.simulate.replay import ReferenceReplay
 from gateway.tariffs.loaded import LoadedTariff, load
 
 
-def load_tariffs(config: Config) -> dict[int, LoadedTariff]:
+def load_tariffs(config: TariffsConfig) -> dict[int, LoadedTariff]:
     """The configured tariffs by slot, compiled from their files. Raises: TariffError."""
-    calendars = calendar_dirs(config.tariffs)
+    calendars = calendar_dirs(config)
     return {
-        slot: load(find_tariff(name, config.tariffs), calendars=calendars)
-        for slot, name in config.tariffs.by_slot().items()
+        slot: load(find_tariff(name, config), calendars=calendars)
+        for slot, name in config.by_slot().items()
     }
 
 

@@ -12,23 +12,18 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import IntEnum
-from functools import partial
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from fastpath.types import Reason, TapFlag
 from gateway.clock import now_us
 from gateway.errors import Retry, Uncertain, WireError
-from gateway.link.client import DeviceIdentity, LinkSession, open_session
-from gateway.link.codes import DeviceMode, WireCode, wire_code
-from gateway.link.frames import Answer, TapEvent
+from gateway.link.client import DeviceIdentity
+from gateway.link.codes import DeviceMode, FrameType, WireCode, wire_code
 from gateway.simulate.riders import Outcome, Present, Twist
+from gateway.simulate.session import AnswerRow, GateSession, TapRow, open_gate_session
 from gateway.simulate.stats import Stats
-
-T = TypeVar("T")
 
 BACK_OFF_S = 0.05
 BACK_OFF_MAX_S = 1.0
@@ -43,6 +38,9 @@ ALONE = {
     Twist.OPENED_ALONE: TapFlag.OFFLINE | TapFlag.DEVICE_OPENED,
     Twist.OFFLINE: TapFlag.OFFLINE | TapFlag.DEVICE_OPENED,
 }
+
+FINAL = frozenset({WireCode.MALFORMED, WireCode.OUT_OF_RANGE, WireCode.UNKNOWN_FRAME})
+"""The gateway does not understand the request: the same again would fare no better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +70,8 @@ class Work:
     rider: int
     present: Present
     phase: Phase = Phase.TAP
-    event: TapEvent | None = None
-    answer: Answer | None = None
+    event: TapRow | None = None
+    answer: AnswerRow | None = None
     passage_seq: int = 0
     sent_ns: int = 0
     in_outage: bool = False
@@ -87,7 +85,7 @@ class Station(Protocol):
     def done(self, work: Work, outcome: Outcome) -> None:
         """A rider is through with a step."""
 
-    def answered(self, device_id: int, sent: TapEvent | None, answer: Answer) -> None:
+    def answered(self, device_id: int, sent: TapRow | None, answer: AnswerRow) -> None:
         """An answer came in; `sent` is the tap, None for a passage report."""
 
     def is_outage(self) -> bool:
@@ -130,7 +128,7 @@ class Gate:
         self._pause: asyncio.TimerHandle | None = None
         self._since_ack = 0
         self._closing = False
-        self._session: LinkSession | None = None
+        self._session: GateSession | None = None
         self._running: asyncio.Task[None] | None = None
 
     # --- riders -----------------------------------------------------------------------------------
@@ -156,7 +154,7 @@ class Gate:
         present = work.present
         alone = present.twist is Twist.OFFLINE
         self._seq += 1
-        work.event = TapEvent(
+        work.event = TapRow(
             boot=self._identity.boot_epoch,
             seq=self._seq,
             kind=int(present.kind),
@@ -191,39 +189,28 @@ class Gate:
         self._since_ack += 1
         if self._since_ack >= ACK_EVERY and not self._alone and self._session is not None:
             self._since_ack = 0
-            self._session.acknowledge(self._identity.boot_epoch, self._seq)
+            self._session.send(FrameType.ACK, self._identity.boot_epoch, self._seq)
         self._station.done(work, Outcome(opened, reason))
         self._next()
 
     # --- requests ---------------------------------------------------------------------------------
 
     def _send(self) -> None:
-        """Ask for the answer that is waited for."""
+        """Ask for the answer that is waited for; without a session the next one asks."""
         session, work = self._session, self._work
         if session is None:
             return
-        with suppress(Uncertain):  # the session ended this moment: the next one sends it
-            if self._batch:
-                events = [each.event for each in self._batch if each.event is not None]
-                batch = session.tap_batch(events)
-                batch.add_done_callback(partial(self._got, self._on_batch_answer))
-            elif work is None or work.event is None:
-                return
-            elif work.phase is Phase.PASSAGE:
-                self._send_passage(session, work, work.event)
-            else:
-                tap = session.tap(work.event)
-                tap.add_done_callback(partial(self._got, partial(self._on_answer, work)))
-
-    def _send_passage(self, session: LinkSession, work: Work, event: TapEvent) -> None:
-        passage = session.passage(
-            event.boot,
-            work.passage_seq,
-            original=event,
-            passed=False,
-            device_ts_us=event.device_ts_us + 4_000_000,
-        )
-        passage.add_done_callback(partial(self._got, partial(self._on_passage_answer, work)))
+        if self._batch:
+            session.send(FrameType.TAP_BATCH, [each.event for each in self._batch])
+        elif work is None or work.event is None:
+            return
+        elif work.phase is Phase.PASSAGE:
+            boot, passed = self._identity.boot_epoch, False
+            at_us = work.event.device_ts_us + 4_000_000
+            original = boot, work.event.seq
+            session.send(FrameType.PASSAGE, boot, work.passage_seq, *original, passed, at_us)
+        else:
+            session.send(FrameType.TAP, work.event)
 
     def _send_again(self) -> None:
         """The same ids, one attempt more."""
@@ -237,22 +224,16 @@ class Gate:
         loop = asyncio.get_running_loop()
         self._pause = loop.call_later(PAUSE_S * self._rng.uniform(0.5, 1.5), self._send_again)
 
-    def _got(self, use: Callable[[T], None], future: asyncio.Future[T]) -> None:
-        """Hand an answer on, or do what the link's error asks for."""
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled() or isinstance(error, Uncertain):
-            return  # the connection ended: the next session sends it again
-        if not isinstance(error, WireError):
-            use(future.result())
-            return
+    def on_error(self, error: WireError) -> None:
+        """The gateway refused a request, or the session: do what its code asks for."""
         self._station.stats.errors[error.code] += 1
-        if error.retry is Retry.NEVER:
+        if wire_code(error) in FINAL:
             self._give_up()
-        else:
+        elif error.retry is Retry.SAFE:
             self._pause_then_again()
 
     def _give_up(self) -> None:
-        """The gateway does not understand us: sending the same again would not help."""
+        """Let whoever waits go without an answer."""
         waiting = [*self._batch, *([self._work] if self._work else [])]
         self._batch, self._work = [], None
         for work in waiting:
@@ -261,8 +242,11 @@ class Gate:
 
     # --- answers ----------------------------------------------------------------------------------
 
-    def _on_answer(self, work: Work, answer: Answer) -> None:
-        if work is not self._work:
+    def on_answer(self, answer: AnswerRow) -> None:
+        """To a tap."""
+        work = self._work
+        if work is None or work.event is None or answer[:2] != work.event[:2]:
+            self._station.stats.stray += 1
             return
         if answer.reason == Reason.BUSY:
             self._pause_then_again()
@@ -300,8 +284,11 @@ class Gate:
             self._decide_alone(work)
             self._next()
 
-    def _on_passage_answer(self, work: Work, answer: Answer) -> None:
-        if work is not self._work:
+    def on_passage_answer(self, answer: AnswerRow) -> None:
+        """To a passage report."""
+        work = self._work
+        if work is None or work.phase is not Phase.PASSAGE or answer.seq != work.passage_seq:
+            self._station.stats.stray += 1
             return
         if answer.reason == Reason.BUSY:
             self._pause_then_again()
@@ -310,7 +297,12 @@ class Gate:
         self._station.stats.note_answer(answer.kind, answer.reason, answer.fare_minor)
         self._finish(work, opened=False, reason=Reason.OK)
 
-    def _on_batch_answer(self, answers: Sequence[Answer]) -> None:
+    def on_batch_answer(self, answers: list[AnswerRow]) -> None:
+        """To a batch of taps decided alone."""
+        wanted = [work.event[:2] for work in self._batch if work.event is not None]
+        if [answer[:2] for answer in answers] != wanted:
+            self._station.stats.stray += 1
+            return
         if any(answer.reason == Reason.BUSY for answer in answers):
             self._pause_then_again()
             return
@@ -319,7 +311,7 @@ class Gate:
             self._settled(work, answer)
         self._next()
 
-    def _settled(self, work: Work, answer: Answer) -> None:
+    def _settled(self, work: Work, answer: AnswerRow) -> None:
         station = self._station
         station.answered(self.device.device_id, work.event, answer)
         if work.answer is None or work.answer.position != answer.position:
@@ -349,12 +341,8 @@ class Gate:
     def heartbeat(self) -> None:
         """Show that the gate is there."""
         if self._session is not None:
-            with suppress(Uncertain):
-                depth = len(self._queue)
-                beat = self._session.heartbeat(
-                    now_us(), queue_depth=depth, mode=int(DeviceMode.NORMAL)
-                )
-                beat.add_done_callback(lambda done: done.cancelled() or done.exception())
+            mode = int(DeviceMode.NORMAL)
+            self._session.send(FrameType.HEARTBEAT, now_us(), len(self._queue), mode)
 
     async def _run(self) -> None:
         attempt = refusals = 0
@@ -364,7 +352,7 @@ class Gate:
                 await asyncio.sleep(wait_s * self._rng.uniform(0.3, 1.0))
             attempt += 1
             try:
-                session, _ = await open_session(*self._address, self._identity)
+                session = await open_gate_session(self._address, self._identity, self)
             except WireError as error:
                 refusals += wire_code(error) is WireCode.AUTH_FAILED
                 if refusals >= AUTH_ATTEMPTS:
@@ -380,7 +368,7 @@ class Gate:
         self.ready.set()
         self._give_up()
 
-    async def _live(self, session: LinkSession) -> None:
+    async def _live(self, session: GateSession) -> None:
         """One session, to its end."""
         self._session = session
         self._station.connected(self)
@@ -399,8 +387,8 @@ class Gate:
         self._station.disconnected(self)
 
 
-def _once_more(event: TapEvent | None, flags: int = 0) -> TapEvent | None:
+def _once_more(event: TapRow | None, flags: int = 0) -> TapRow | None:
     """The same tap, one attempt later."""
     if event is None:
         return None
-    return replace(event, flags=event.flags | flags, attempt=min(event.attempt + 1, 255))
+    return event._replace(flags=event.flags | flags, attempt=min(event.attempt + 1, 255))

@@ -97,13 +97,16 @@ class Orders:
 async def in_parallel(
     items: Iterable[T], work: Callable[[T], Awaitable[None]], *, workers: int = 48
 ) -> None:
-    """Do the work for every item, so many at a time; the first error ends it all."""
+    """Do the work for every item, so many at a time; the first error ends it all, and is raised."""
     waiting = iter(items)
 
     async def worker() -> None:
         for item in waiting:
             await work(item)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(worker())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(worker())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors

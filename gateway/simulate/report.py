@@ -57,6 +57,7 @@ def build_result(crowd: Crowd) -> dict[str, Any]:
         "top_ups": stats.top_ups,
         "top_up_minor": stats.top_up_minor,
         "errors": dict(stats.errors),
+        "stray": stats.stray,
         "unanswered": crowd.under_way,
         "disconnects": stats.disconnects,
         "outages": [

@@ -18,6 +18,7 @@ from gateway.simulate.world import US_PER_S, Day, World
 
 MINUTE_US = 60 * US_PER_S
 PPM = 1_000_000
+LOTS = 1 << 16
 
 
 class Twist(IntEnum):
@@ -164,7 +165,7 @@ class Habits:
 
     def twist(self, rng: random.Random) -> Twist:
         """What happens around one tap."""
-        lot = rng.randrange(PPM)
+        lot = rng.random() * PPM
         for twist, part in (
             (Twist.TWICE, self.twice),
             (Twist.TURNED_BACK, self.turned_back),
@@ -214,7 +215,7 @@ class Rider:
             now = max(now + day.hurry(5 * MINUTE_US), began + pause)
 
     def _happens(self, part_ppm: int) -> bool:
-        return self._rng.randrange(PPM) < part_ppm
+        return self._rng.random() * PPM < part_ppm
 
     def _choose_target(self, place: int) -> int:
         if self._happens(self._habits.same_station):
@@ -224,7 +225,7 @@ class Rider:
     def _present(
         self, at_us: int, kind: TapKind, stop: int, twist: Twist = Twist.NONE, flags: int = 0
     ) -> Present:
-        return Present(at_us, kind, stop, self._token, self._rng.randrange(1 << 16), twist, flags)
+        return Present(at_us, kind, stop, self._token, int(self._rng.random() * LOTS), twist, flags)
 
     def _take_bus(self, now: int) -> Errand:
         yield self._present(now, TapKind.FLAT, 0, self._habits.twist(self._rng))

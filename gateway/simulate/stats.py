@@ -54,10 +54,13 @@ class Stats:
     top_up_minor: int = 0
     resent: int = 0
     """Taps sent again after a lost connection or a `busy`."""
+    stray: int = 0
+    """Answers nobody waited for (any more)."""
     disconnects: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     latency: Latencies = field(default_factory=Latencies)
-    recent: Latencies = field(default_factory=Latencies)
+    recent: list[int] = field(default_factory=list)
+    """Latencies since `take_recent`, for the display: a short list is quicker than a histogram."""
     outage: Latencies = field(default_factory=Latencies)
     """Answers to taps that were under way, or sent, while connections were down."""
 
@@ -72,7 +75,7 @@ class Stats:
             self.outage.note(us)
         else:
             self.latency.note(us)
-            self.recent.note(us)
+            self.recent.append(us)
 
     @property
     def taps(self) -> int:
@@ -92,10 +95,12 @@ class Stats:
         """Answers of one kind; an inspection leaves no record, so it has no Op."""
         return sum(count for (kind, _), count in self.answers.items() if kind == op)
 
-    def take_recent(self) -> Latencies:
-        """Latencies since the last call."""
-        recent, self.recent = self.recent, Latencies()
-        return recent
+    def take_recent(self) -> tuple[int, int]:
+        """p50 and p99 of the answers since the last call, microseconds; 0 when there were none."""
+        recent, self.recent = sorted(self.recent), []
+        if not recent:
+            return 0, 0
+        return recent[len(recent) // 2], recent[len(recent) * 99 // 100]
 
 
 TAP_OPS = frozenset({int(Op.CHECK_IN), int(Op.CHECK_OUT), int(Op.FLAT)})
