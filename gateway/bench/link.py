@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastpath.types import Reason
@@ -20,26 +21,18 @@ from gateway.bench import machine
 from gateway.bench._audit import TapAudit
 from gateway.bench._histogram import Histogram
 from gateway.bench._load import Load
-from gateway.bench.fsync import find_filesystem, measure_fsync
-from gateway.bench.opening import Opened, open_accounts
+from gateway.bench.fsync import find_filesystem
 from gateway.bench.options import BenchOptions
-from gateway.bench.own_gateway import RunningGateway, add_devices, data_folder, start_gateway
-from gateway.bench.sessions import OpenSession, allow_files, open_sessions
+from gateway.bench.sessions import OpenSession, open_sessions
+from gateway.bench.stage import Stage, Tell, fsync_block_bytes, measure_floor, set_stage
 from gateway.config import Config
 from gateway.journal.segments import SegmentJournal
 from gateway.keys import load_secrets
 from gateway.link.codes import WireCode
-from gateway.resources import calendar_dirs, find_tariff
-from gateway.tariffs.compile import compile_tariff
 
-RECORD_BYTES = 384
-"""About what a tap's record takes: the size of a group is guessed from it before the run."""
-FSYNC_SECONDS = 0.5
 GUESSED_TAPS_PER_S = 100_000
 GUESSED_BATCHED_PER_S = 1_000_000
 DRAIN_S = 10.0
-
-Tell = Callable[[str], None]
 
 
 def run(options: BenchOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
@@ -48,58 +41,17 @@ def run(options: BenchOptions, tell: Tell = lambda _: None) -> dict[str, Any]:
     Args: tell: called with a line about each step.
     Raises: FareGatewayError: the gateway could not be started or refused a session.
     """
-    allow_files(options.connections)
     cores = machine.choose_cores() if options.pin else None
-    with data_folder(options) as folder:
-        config, place = folder.config, folder.config.gateway.data_dir
-        prepared = _prepare(options, config, tell)
-        fsync = measure_fsync(place, **_fsync_plan(options))
-        with start_gateway(folder, cores[1] if cores else None) as gateway:
-            tell(f"gateway at {gateway.address[0]}:{gateway.address[1]}")
-            with _pinned(cores[0] if cores else None):
-                load, spent = _drive(options, config, prepared, gateway, tell)
-            status = gateway.stop()
-        fsync.add(measure_fsync(place, **_fsync_plan(options)))
+    with set_stage(options, cores[1] if cores else None, tell) as stage:
+        fsync = measure_floor(options, stage.config)
+        with _pinned(cores[0] if cores else None):
+            load, about = _drive(options, stage, tell)
+        about["gateway_status"] = stage.finish()
+        fsync.add(measure_floor(options, stage.config))
         tell("comparing what was acknowledged with the journal")
-        audit = audit_taps(config, load, prepared.opened.position)
-        about = {"gateway_status": status, "filesystem": find_filesystem(place), **spent}
+        audit = audit_taps(stage.config, load, stage.opened.position)
+        about["filesystem"] = find_filesystem(stage.config.gateway.data_dir)
     return build_result(options, load, fsync, audit, about)
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    devices: range
-    opened: Opened
-    stops: array[int]
-
-
-def _prepare(options: BenchOptions, config: Config, tell: Tell) -> _Prepared:
-    began = time.monotonic()
-    stops = find_stops(options.tariff)
-    devices = add_devices(config, options.connections)
-    opened = open_accounts(
-        config, options.accounts, lambda count: tell(f"{count:,} accounts opened")
-    )
-    tell(f"prepared in {time.monotonic() - began:.1f} s")
-    return _Prepared(devices, opened, stops)
-
-
-def find_stops(tariff: str) -> array[int]:
-    """Stops of a tariff between which every ride can be priced, as far as its first stop tells."""
-    spec = compile_tariff(find_tariff(tariff), calendars=calendar_dirs())
-    count = len(spec.stop_ids)
-    priced = [
-        stop
-        for at, stop in enumerate(spec.stop_ids)
-        if spec.od_fare_minor[at] >= 0 and spec.od_fare_minor[at * count] >= 0
-    ]
-    return array("I", priced or spec.stop_ids)
-
-
-def _fsync_plan(options: BenchOptions) -> dict[str, Any]:
-    taps = options.taps_a_frame * (1 if options.rate else options.connections * options.pipeline)
-    block = min(max(-(-taps * RECORD_BYTES // 4096) * 4096, 4096), 1 << 20)
-    return {"block_bytes": block, "seconds": FSYNC_SECONDS}
 
 
 @contextmanager
@@ -113,23 +65,16 @@ def _pinned(core: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _drive(
-    options: BenchOptions,
-    config: Config,
-    prepared: _Prepared,
-    gateway: RunningGateway,
-    tell: Tell,
-) -> tuple[Load, dict[str, Any]]:
-    master_key = load_secrets(config).master_key
+def _drive(options: BenchOptions, stage: Stage, tell: Tell) -> tuple[Load, dict[str, Any]]:
+    master_key = load_secrets(stage.config).master_key
     with open_sessions(
-        gateway.address, prepared.devices, master_key=master_key, mac=options.mac
+        stage.address, stage.devices, master_key=master_key, mac=options.mac
     ) as sessions:
-        tell(f"{len(sessions)} sessions open")
-        load = build_load(options, prepared.opened.tokens, prepared.stops, sessions)
+        load = build_load(options, stage.opened.tokens, stage.stops, sessions)
         began = time.monotonic()
         taps = load.prepare(_guess_frames(options), bytes_max=options.prebuilt_bytes)
-        tell(f"{taps:,} taps built in {time.monotonic() - began:.1f} s; go")
-        cpu = time.process_time(), gateway.cpu_s(), time.monotonic()
+        tell(f"{len(sessions)} sessions, {taps:,} taps built in {time.monotonic() - began:.1f} s")
+        before = _Spent.read(stage.pid)
         load.go(
             duration_s=options.seconds,
             warmup_s=options.warmup_s,
@@ -139,13 +84,33 @@ def _drive(
             depth=options.pipeline,
             verify_every=options.verify_every,
         )
-        wall = time.monotonic() - cpu[2]
-        spent = {
-            "client_cpu": round((time.process_time() - cpu[0]) / wall, 3),
-            "gateway_cpu": round((gateway.cpu_s() - cpu[1]) / wall, 3),
-            "gateway_memory_bytes": gateway.memory_bytes(),
+        return load, _Spent.read(stage.pid).since(before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Seconds so far: by the clock, of this process's CPU, of the gateway's CPU; its memory."""
+
+    wall_s: float
+    client_s: float
+    gateway_s: float
+    gateway_memory_bytes: int
+
+    @classmethod
+    def read(cls, pid: int) -> _Spent:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        gateway_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        memory = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+        return cls(time.monotonic(), time.process_time(), gateway_s, memory)
+
+    def since(self, before: _Spent) -> dict[str, Any]:
+        """Shares of a core."""
+        wall_s = self.wall_s - before.wall_s
+        return {
+            "client_cpu": round((self.client_s - before.client_s) / wall_s, 3),
+            "gateway_cpu": round((self.gateway_s - before.gateway_s) / wall_s, 3),
+            "gateway_memory_bytes": self.gateway_memory_bytes,
         }
-    return load, spent
 
 
 def build_load(
@@ -229,7 +194,7 @@ def build_result(
         "taps_per_s": round(tally["window_taps"] / options.seconds),
         **_percentiles(load.latency, ""),
         **_percentiles(fsync, "fsync_"),
-        "fsync_block_bytes": _fsync_plan(options)["block_bytes"],
+        "fsync_block_bytes": fsync_block_bytes(options),
         "connections": options.connections,
         "accounts": options.accounts,
         "batch": options.batch,

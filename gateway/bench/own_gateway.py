@@ -20,11 +20,11 @@ from pathlib import Path
 
 from gateway.bench.fsync import MEMORY_FILESYSTEMS, find_filesystem
 from gateway.bench.options import BenchOptions
+from gateway.bootstrap import build_devices
 from gateway.config import Config, LoadedConfig, load_config
 from gateway.config_file import make_data_dir
 from gateway.errors import EnvironmentFault
-from gateway.registry.devices import Device, DeviceRegistry
-from gateway.registry.store import RegistryStore
+from gateway.registry.devices import Device
 
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 60.0
@@ -71,8 +71,7 @@ def data_folder(options: BenchOptions) -> Iterator[GatewayFolder]:
 
 def add_devices(config: Config, count: int) -> range:
     """Enter validators 1 to count, mobile, all on the tariff's slot."""
-    registry = DeviceRegistry(RegistryStore.open(config.registry_path, create=True))
-    registry.add_many(
+    build_devices(config).add_many(
         Device(device_id=number, label=f"bench {number}", tariff_slot=TARIFF_SLOT)
         for number in range(1, count + 1)
     )
@@ -85,16 +84,6 @@ class RunningGateway:
 
     process: subprocess.Popen[bytes]
     address: tuple[str, int]
-
-    def cpu_s(self) -> float:
-        """CPU time of all its threads so far, in seconds."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def memory_bytes(self) -> int:
-        """Resident memory."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self) -> int:
         """Drain as on SIGTERM; the exit status. Raises: EnvironmentFault: it had to be killed."""

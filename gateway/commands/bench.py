@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from gateway.commands.common import (
+    EXIT_FINDINGS,
     ConfigOption,
     JsonOption,
     SetOption,
     parse_flags,
-    print_result,
+    print_json,
     say,
 )
 
@@ -40,8 +41,12 @@ def link(
     rate: Annotated[
         float, typer.Option(min=0, help="Taps a second on a schedule; 0 = as fast as answered.")
     ] = 0.0,
+    poisson: Annotated[bool, typer.Option("--poisson", help="With --rate: random gaps.")] = False,
     pipeline: Annotated[int, typer.Option(min=1, help="Frames in flight a connection.")] = 1,
     mac: Annotated[Mac, typer.Option(help="Algorithm of the tags.")] = Mac.BLAKE2B,
+    verify_every: Annotated[
+        int, typer.Option(min=0, help="Check the tag of every n-th answer; 0 = of none.")
+    ] = 1,
     tariff: Annotated[str, typer.Option(help="Tariff id.")] = "beijing-subway",
     folder: Annotated[
         Path, typer.Option("--dir", metavar="DIR", help="Where its data lies, on a disk.")
@@ -54,10 +59,14 @@ def link(
 ) -> None:
     """Load a gateway over the real link, MACs on and journal on disk, and check every answer.
 
+    Starts a gateway of its own, or loads the running one that --config names. Exit status 1 when a
+    tap was lost, taken twice or answered wrongly.
+
     Example: `faregate bench link --connections 50 --accounts 100000 --seconds 10`
     """
-    from gateway.bench.link import run
+    from gateway.bench.link import is_sound, run
     from gateway.bench.options import BenchOptions
+    from gateway.bench.report import print_report
 
     options = BenchOptions(
         connections=connections,
@@ -66,8 +75,10 @@ def link(
         warmup_s=warmup,
         batch=batch,
         rate=rate,
+        poisson=poisson,
         pipeline=pipeline,
         mac=str(mac),
+        verify_every=verify_every,
         tariff=tariff,
         folder=folder,
         keep=keep,
@@ -75,4 +86,10 @@ def link(
         config=config,
         settings=tuple(parse_flags(replaced).items()),
     )
-    print_result(run(options, say), as_json=as_json)
+    result = run(options, say)
+    if as_json:
+        print_json(result)
+    else:
+        print_report(result)
+    if not is_sound(result):
+        raise typer.Exit(EXIT_FINDINGS)
