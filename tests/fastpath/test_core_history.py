@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from fastpath import reference
 from fastpath.types import (
     FACTOR_ONE_PPM,
-    MediumState,
     MissingCheckIn,
     MonthBasis,
     Reason,
@@ -31,7 +30,7 @@ from tests.fastpath.strategies import (
     UndoStep,
     specs,
 )
-from tests.fastpath.world import DAY_US, World
+from tests.fastpath.world import DAY_US, SLOT, World
 
 SWITCH_US = MIDDLE_US + 3 * DAY_US
 ROOMY = settings(
@@ -91,35 +90,42 @@ class Life:
             world.drop(world.book.list_versions(0)[0].key)
 
 
+ACCOUNTS = st.builds(
+    reference.Account,
+    account_id=st.just(77),
+    version=st.just(1),
+    currency=st.sampled_from([156, 156, 156, 156, 840]),
+    balance_minor=st.sampled_from([0, 300, 1000, 100_000, -50, -(1 << 60)]),
+    subsidy_minor=st.sampled_from([0, 0, 250, 5000]),
+    credit_limit_minor=st.sampled_from([0, 0, 700]),
+    held_minor=st.sampled_from([0, 0, 200]),
+    status=STATUSES,
+)
+MEDIA = st.builds(
+    reference.Medium,
+    account_slot=st.sampled_from([SLOT, SLOT, SLOT, 6]),
+    kind=st.integers(1, 6),
+    state=MEDIUM_STATES,
+    expires_us=st.sampled_from([0, 0, MIDDLE_US + DAY_US]),
+)
+
+
 @ROOMY
 @given(
     first=specs(version="1"),
     second=st.none() | specs(version="2", from_us=SWITCH_US, until_us=SWITCH_US + 9 * DAY_US),
-    account=st.builds(
-        reference.Account,
-        account_id=st.just(77),
-        version=st.just(1),
-        currency=st.sampled_from([156, 156, 156, 156, 840]),
-        balance_minor=st.sampled_from([0, 300, 1000, 100_000, -50, -(1 << 60)]),
-        subsidy_minor=st.sampled_from([0, 0, 250, 5000]),
-        credit_limit_minor=st.sampled_from([0, 0, 700]),
-        held_minor=st.sampled_from([0, 0, 200]),
-        status=STATUSES,
-    ),
-    state=MEDIUM_STATES,
-    kind=st.integers(1, 6),
+    account=ACCOUNTS,
+    medium=MEDIA,
     steps=HISTORIES,
 )
 def test_compiled_core_equals_reference(
     first: TariffSpec,
     second: TariffSpec | None,
     account: reference.Account,
-    state: MediumState,
-    kind: int,
+    medium: reference.Medium,
     steps: list[object],
 ) -> None:
-    medium = reference.Medium(bytes(range(16)), 5, kind, state)
-    world = World(MIDDLE_US, account=deepcopy(account), medium=medium)
+    world = World(MIDDLE_US, account=deepcopy(account), medium=deepcopy(medium))
     life = Life(world, [first] if second is None else [first, second])
     for step in steps:
         life.play(step)

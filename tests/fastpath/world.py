@@ -120,7 +120,7 @@ class World:
         )
 
     def decide(self, tap: reference.Tap) -> reference.Decision:
-        """Both engines on one tap: same decision, same account after it, and no coin made or lost."""
+        """Both engines on one tap: same decision and account, no coin made or lost."""
         structs = [
             None if one is None else as_struct(one)
             for one in (self.medium, self.account, self.medium_period)
