@@ -84,6 +84,8 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
         RegistryStore.open(config.registry_path).backup(target / "registry.sqlite")
     text = render_toml(settings_of_backup(config))
     (target / "gateway.toml").write_text(text, encoding="utf-8")
+    for name in ("gateway.toml", "registry.sqlite"):
+        _seal(target / name)
     files = tuple(_describe(target, path) for path in _walk(target))
     manifest = Manifest(
         format=FORMAT,
@@ -197,6 +199,14 @@ def _copy_file(source: Path, target: Path, *, until: int | None = None) -> None:
         os.fsync(writing.fileno())
 
 
+def _seal(path: Path) -> None:
+    """Private and durable."""
+    if path.is_file():
+        path.chmod(0o600)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
 def _walk(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MANIFEST)
 
@@ -221,10 +231,8 @@ def _compare(source: Path, manifest: Manifest) -> Iterator[str]:
 
 def _write_manifest(target: Path, manifest: Manifest) -> None:
     path = target / MANIFEST
-    with path.open("x", encoding="utf-8") as file:
-        file.write(json.dumps(manifest.as_dict(), indent=1) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    path.write_text(json.dumps(manifest.as_dict(), indent=1) + "\n", encoding="utf-8")
+    _seal(path)
     _sync_tree(target)
 
 

@@ -107,7 +107,7 @@ def audit(
     from gateway.bootstrap import audit_journal
 
     report = audit_journal(load_settings(config, replaced).config)
-    fields: dict[str, Any] = report.as_dict()
+    fields = report.as_dict()
     if as_json:
         print_json(fields)
     else:

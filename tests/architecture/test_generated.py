@@ -1,0 +1,123 @@
+"""What is made from code is current, and what is shipped is in the wheel."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GENERATE = ROOT / "docs" / "generate.py"
+
+
+@pytest.fixture(scope="module")
+def pages() -> dict[str, Any]:
+    made: dict[str, Any] = runpy.run_path(str(GENERATE), run_name="generate")["PAGES"]
+    return made
+
+
+NAMES = (
+    "docs/configuration.md",
+    "docs/errors.md",
+    "docs/metrics.md",
+    "docs/cli.md",
+    "config/gateway.toml",
+    "config/schema/gateway.schema.json",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_is_current(pages: dict[str, Any], name: str) -> None:
+    assert (ROOT / name).read_text(encoding="utf-8") == pages[name](), "run `make docs`"
+
+
+def test_no_page_is_forgotten(pages: dict[str, Any]) -> None:
+    assert set(pages) == set(NAMES)
+
+
+def test_the_reference_settings_can_be_loaded_as_they_are() -> None:
+    from gateway.config import load_config
+
+    loaded = load_config(ROOT / "config" / "gateway.toml", env={})
+    assert set(loaded.origins.values()) <= {"file", "default"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """A wheel of everything but the extensions: those are built and tried by the other tests."""
+    folder = tmp_path_factory.mktemp("wheel")
+    words = ["egg_info", "--egg-base", str(folder), "build", "--build-base", str(folder / "build")]
+    words += ["bdist_wheel", "--dist-dir", str(folder), "--bdist-dir", str(folder / "bdist")]
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", *words],
+        cwd=ROOT,
+        env=os.environ | {"FAREGATE_ONLY": "none"},
+        capture_output=True,
+        timeout=100,
+        check=True,
+    )
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def test_the_wheel_holds_config_stubs_and_every_module(wheel: zipfile.ZipFile) -> None:
+    names = set(wheel.namelist())
+    for path in (ROOT / "config").rglob("*"):
+        if path.is_file():
+            assert f"gateway/shipped/{path.relative_to(ROOT / 'config').as_posix()}" in names
+    for package in ("fastpath", "gateway", "adapters"):
+        for path in (ROOT / package).rglob("*.py"):
+            assert path.relative_to(ROOT).as_posix() in names
+    for pattern in ("fastpath/*.pyi", "fastpath/*.pxd", "fastpath/*.h", "gateway/bench/*.pyi"):
+        for path in ROOT.glob(pattern):
+            assert path.relative_to(ROOT).as_posix() in names
+
+
+def test_the_wheel_holds_no_tests_no_benchmarks_no_secrets(wheel: zipfile.ZipFile) -> None:
+    for name in wheel.namelist():
+        assert not name.startswith(("tests/", "benchmarks/", "docs/", "examples/"))
+        assert not name.endswith((".key", ".sqlite", ".seg"))
+
+
+def test_an_installed_wheel_finds_its_tariffs(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path)
+    for extension in (ROOT / "fastpath").glob("*.so"):
+        shutil.copy(extension, tmp_path / "fastpath")
+    code = (
+        "import gateway, sys; from gateway.resources import list_tariffs;"
+        "sys.stdout.write(str(list_tariffs()['beijing-subway']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert Path(done.stdout).is_relative_to(tmp_path / "gateway" / "shipped")
+
+
+def test_the_makefile_has_the_promised_targets() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("install", "build", "demo", "test", "check", "fmt", "bench", "debug", "clean"):
+        assert f"\n{target}:" in text
+
+
+def test_ci_runs_what_a_person_runs() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make check" in script
+    assert "make test" in script
+
+
+def test_the_python_versions_are_the_promised_ones() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">=3.11"
