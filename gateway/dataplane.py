@@ -46,6 +46,7 @@ from gateway.readiness import tell_ready
 from gateway.tariffs.store import TariffStore
 
 if TYPE_CHECKING:
+    from gateway.journal.files import FileOps
     from gateway.journal.port import Journal
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,12 @@ DISK_STATES = {"ok": DiskState.OK, "warn": DiskState.WARN, "refuse_commands": Di
 class DataPlane:
     """Everything of one data plane. Made by `build`, run by `run`."""
 
-    def __init__(self, config: Config, secrets: Secrets, page: Page) -> None:
+    def __init__(
+        self, config: Config, secrets: Secrets, page: Page, *, files: FileOps | None = None
+    ) -> None:
+        """files: what the journal's disk is made of; None = the machine's own."""
         self.config = config
+        self._files = files
         self.page = page.slots
         self.signing_key = Ed25519PrivateKey.from_private_bytes(secrets.signing_seed)
         self.book = Book()
@@ -108,13 +113,12 @@ class DataPlane:
         self._tell_page()
 
     def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> SegmentJournal:
-        options = SegmentOptions(
-            segment_bytes=self.config.journal.segment_mib << 20,
-            group_bytes_max=self.config.engine.group_bytes_max,
-            signing_key=self.signing_key,
-        )
         journal = SegmentJournal.open(
-            self.config.journal.dir, options, from_position=from_position, witnesses=witnesses
+            self.config.journal.dir,
+            self.journal_options(),
+            from_position=from_position,
+            witnesses=witnesses,
+            files=self._files,
         )
         self._segments = journal
         cut = journal.recovery.cut
@@ -125,6 +129,14 @@ class DataPlane:
                 extra={"file": cut.path, "offset": cut.offset, "bytes": cut.size_bytes},
             )
         return journal
+
+    def journal_options(self) -> SegmentOptions:
+        """Layout and key of the journal."""
+        return SegmentOptions(
+            segment_bytes=self.config.journal.segment_mib << 20,
+            group_bytes_max=self.config.engine.group_bytes_max,
+            signing_key=self.signing_key,
+        )
 
     def _window(self, device_id: int, boot: int) -> tuple[int, ...]:
         data = self.memory.window(device_id, boot)
@@ -184,8 +196,11 @@ class DataPlane:
 
     # --- life
 
-    async def run(self, ready_fd: int) -> int:
-        """Serve until told to stop; the exit status."""
+    def assemble(self) -> Desk:
+        """Put commit, link and desk together; the desk answers the control socket.
+
+        Precondition: a loop runs.
+        """
         self.commit = GroupCommit(
             self.engine,
             self.journal,
@@ -198,7 +213,7 @@ class DataPlane:
             on_broken=self._broken,
         )
         self.link.commit = self.commit
-        desk = Desk(
+        return Desk(
             self.engine,
             self.commit,
             self.link,
@@ -207,7 +222,10 @@ class DataPlane:
             load_tariff=self.load_tariff,
             drain=self.stopping.set,
         )
-        control = ControlServer(self.config.control.socket, desk.handle)
+
+    async def run(self, ready_fd: int) -> int:
+        """Serve until told to stop; the exit status."""
+        control = ControlServer(self.config.control.socket, self.assemble().handle)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
