@@ -1,17 +1,19 @@
 from collections.abc import Iterator
+from typing import Self, final
 
 from _typeshed import ReadableBuffer
 
+@final
 class StoreHandle:
     denylist_version: int
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         accounts_max: int = 64_000_000,
         media_max: int = 128_000_000,
         boots_max: int = 64,
         op_horizon_us: int = 2_592_000_000_000,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def account_count(self) -> int: ...
     @property

@@ -1,7 +1,8 @@
-"""Memory of the engine: accounts, media, cells, boot windows and operations, with the undo logs of the open groups.
+"""Memory of the engine: accounts, media, cells, boot windows, operations, and undo of open groups.
 
-C functions over the containers of _accounts_memory.pxd; StoreHandle is the Python face. No I/O, no clock. A function
-that gets no memory says so (0, NULL, -1) and has changed nothing.
+C functions over the containers of _accounts_memory.pxd; StoreHandle is the Python face. No I/O, no
+clock. A function that gets no memory says so (0, NULL, -1) and has changed nothing. One module,
+longer than most, so that the functions of a tap are inlined into each other.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -11,8 +12,9 @@ from libc.string cimport memcpy, memset
 
 from fastpath._accounts_memory cimport (
     KEY_WORDS_MAX, UNDO_BLOCK_BYTES, Slab, Table, UndoBlock, UndoEntry, UndoLog, faregate_prefetch,
-    key_is_zero, log_clear, log_free, log_pop, log_push, log_room, shard_entry, slab_at, slab_extend,
-    slab_free, slab_init, table_find, table_free, table_init, table_insert, table_remove, undo_block_new,
+    key_is_zero, log_clear, log_free, log_pop, log_push, log_room, shard_entry, slab_at,
+    slab_extend, slab_free, slab_init, table_find, table_free, table_init, table_insert,
+    table_remove, undo_block_new,
 )
 from fastpath._accounts_windows cimport (
     RESIDUE_BITS, RESIDUE_MASK, Window, advance_acked, answers_are_tight, bit_is_set, grow_answers,
@@ -53,7 +55,7 @@ cdef uint64_t POSITION_MAX = (<uint64_t> 1 << (64 - RESIDUE_BITS)) - 1
 cdef int64_t OP_HORIZON_US = 2592000000000
 
 
-# ---- life ------------------------------------------------------------------------------------------------------------
+# ---- life ----------------------------------------------------------------------------------------
 
 cdef int init_log(UndoLog* log) noexcept nogil:
     log.first = undo_block_new(NULL)
@@ -85,7 +87,8 @@ cdef Store* store_new(uint64_t accounts_max, uint64_t media_max) noexcept nogil:
     store.impl = <StoreImpl*> calloc(1, sizeof(StoreImpl))
     accounts_max = min(accounts_max, <uint64_t> NUMBERS_MAX)
     cells_max = min(accounts_max * CELLS_PER_ACCOUNT, <uint64_t> NUMBERS_MAX)
-    if store.impl == NULL or init_parts(store.impl, <uint32_t> accounts_max, <uint32_t> cells_max) < 0:
+    if (store.impl == NULL
+            or init_parts(store.impl, <uint32_t> accounts_max, <uint32_t> cells_max) < 0):
         store_free(store)
         return NULL
     store.impl.media_max = media_max
@@ -141,7 +144,7 @@ cdef uint64_t store_bytes(const Store* store) noexcept nogil:
             + log_bytes(&impl.logs[0]) + log_bytes(&impl.logs[1]))
 
 
-# ---- accounts, cells, media, operations ------------------------------------------------------------------------------
+# ---- accounts, cells, media, operations ----------------------------------------------------------
 
 # Keys are held in three words even when the table looks at fewer.
 cdef inline void set_key(uint64_t* key, uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
@@ -210,7 +213,9 @@ cdef uint32_t new_account(Store* store, uint64_t account_id) noexcept nogil:
     cdef uint32_t slot = impl.accounts.used + 1
     if account_id == 0 or find_account(store, account_id) != 0:
         return 0
-    if undo_room(impl, 1, 0) < 0 or slab_extend(&impl.accounts, slot) < 0 or index_account(store, slot, account_id) < 0:
+    if undo_room(impl, 1, 0) < 0 or slab_extend(&impl.accounts, slot) < 0:
+        return 0
+    if index_account(store, slot, account_id) < 0:
         return 0
     impl.accounts.used = slot
     (<Account*> slab_at(&impl.accounts, slot)).account_id = account_id
@@ -263,9 +268,9 @@ cdef Medium* new_medium(Store* store, const uint8_t* token) noexcept nogil:
     cdef uint64_t key[KEY_WORDS_MAX]
     cdef Medium* medium
     set_token_key(key, token)
-    if impl.media.count >= impl.media_max or key_is_zero(key, 2) or table_find(&impl.media, key) != NULL:
+    if impl.media.count >= impl.media_max or key_is_zero(key, 2):
         return NULL
-    if undo_room(impl, 1, TOKEN_BYTES) < 0:
+    if table_find(&impl.media, key) != NULL or undo_room(impl, 1, TOKEN_BYTES) < 0:
         return NULL
     medium = <Medium*> table_insert(&impl.media, key)
     if medium != NULL:
@@ -274,7 +279,8 @@ cdef Medium* new_medium(Store* store, const uint8_t* token) noexcept nogil:
     return medium
 
 
-cdef uint64_t find_operation(const Store* store, uint64_t client, uint64_t id_high, uint64_t id_low) noexcept nogil:
+cdef uint64_t find_operation(const Store* store, uint64_t client, uint64_t id_high,
+                             uint64_t id_low) noexcept nogil:
     cdef uint64_t key[KEY_WORDS_MAX]
     cdef const OperationEntry* entry
     set_key(key, client, id_high, id_low)
@@ -308,7 +314,7 @@ cdef void operations_expire(Store* store, int64_t floor_us) noexcept nogil:
         store.impl.operations.floor = <uint64_t> (floor_us // 1000) << 16
 
 
-# ---- boot windows ----------------------------------------------------------------------------------------------------
+# ---- boot windows --------------------------------------------------------------------------------
 
 cdef inline Window* window_at(const StoreImpl* impl, uint32_t index) noexcept nogil:
     return <Window*> slab_at(&impl.windows, index)
@@ -326,7 +332,8 @@ cdef inline Window* first_window(const StoreImpl* impl, uint64_t device_id) noex
     return window_at(impl, entry.slot) if entry != NULL and entry.slot != 0 else NULL
 
 
-cdef BootWindow* find_window(const Store* store, uint64_t device_id, uint64_t boot_epoch) noexcept nogil:
+cdef BootWindow* find_window(const Store* store, uint64_t device_id,
+                             uint64_t boot_epoch) noexcept nogil:
     cdef Window* window = first_window(store.impl, device_id)
     while window != NULL:
         if window.shown.boot_epoch == boot_epoch:
@@ -335,9 +342,10 @@ cdef BootWindow* find_window(const Store* store, uint64_t device_id, uint64_t bo
     return NULL
 
 
-# The window that may go for a new one: of boots_max or more the least recently used, if unused since floor_us.
-# NULL with *full set = none may go; NULL without = no need.
-cdef Window* window_to_give_up(const StoreImpl* impl, uint64_t device_id, uint32_t boots_max, int64_t floor_us,
+# The window that may go for a new one: of boots_max or more the least recently used, if unused
+# since floor_us. NULL with *full set = none may go; NULL without = no need.
+cdef Window* window_to_give_up(const StoreImpl* impl, uint64_t device_id, uint32_t boots_max,
+                               int64_t floor_us,
                                bint* full) noexcept nogil:
     cdef Window* window = first_window(impl, device_id)
     cdef Window* oldest = window
@@ -418,13 +426,16 @@ cdef void give_up_window(Store* store, Window* window) noexcept nogil:
     impl.logs[impl.log].given_up += 1
 
 
-cdef BootWindow* new_window(Store* store, uint64_t device_id, uint64_t boot_epoch, uint32_t boots_max,
+cdef BootWindow* new_window(Store* store, uint64_t device_id, uint64_t boot_epoch,
+                            uint32_t boots_max,
                             int64_t floor_us) noexcept nogil:
     cdef StoreImpl* impl = store.impl
     cdef bint full = False
     cdef Window* oldest
     cdef Window* window
-    if device_id == 0 or find_window(store, device_id, boot_epoch) != NULL or undo_room(impl, 2, 0) < 0:
+    if device_id == 0 or find_window(store, device_id, boot_epoch) != NULL:
+        return NULL
+    if undo_room(impl, 2, 0) < 0:
         return NULL
     oldest = window_to_give_up(impl, device_id, boots_max, floor_us, &full)
     window = take_window(impl) if not full else NULL
@@ -460,7 +471,8 @@ cdef int make_answer_room(StoreImpl* impl, Window* window, uint32_t seq) noexcep
     return 0
 
 
-# Copies the window into the log before its first change in a group, and the answer that seq will replace.
+# Copies the window into the log before its first change in a group, and the answer that seq will
+# replace.
 cdef int save_window(StoreImpl* impl, Window* window, uint32_t seq) noexcept nogil:
     cdef UndoLog* log
     cdef uint8_t* copy
@@ -479,9 +491,12 @@ cdef int save_window(StoreImpl* impl, Window* window, uint32_t seq) noexcept nog
     return 0
 
 
-cdef int window_mark(Store* store, BootWindow* shown, uint32_t seq, uint64_t position, int64_t now_us) noexcept nogil:
+cdef int window_mark(Store* store, BootWindow* shown, uint32_t seq, uint64_t position,
+                     int64_t now_us) noexcept nogil:
     cdef Window* window = <Window*> shown
-    if window.saved_in == UNLINKED or position > POSITION_MAX or window_check(shown, seq) == SEQ_TOO_OLD or seq == 0:
+    if window.saved_in == UNLINKED or position > POSITION_MAX:
+        return -1
+    if seq == 0 or window_check(shown, seq) == SEQ_TOO_OLD:
         return -1
     if make_answer_room(store.impl, window, seq) < 0 or save_window(store.impl, window, seq) < 0:
         return -1
@@ -494,7 +509,8 @@ cdef int window_mark(Store* store, BootWindow* shown, uint32_t seq, uint64_t pos
     return 0
 
 
-cdef uint64_t window_answer(const Store* store, const BootWindow* shown, uint32_t seq) noexcept nogil:
+cdef uint64_t window_answer(const Store* store, const BootWindow* shown,
+                            uint32_t seq) noexcept nogil:
     cdef const Window* window = <const Window*> shown
     cdef uint64_t there
     if seq > shown.top_seq or window_check(shown, seq) != SEQ_SEEN or window.answers == NULL:
@@ -507,9 +523,12 @@ cdef bint window_is_resolved(const BootWindow* window, uint32_t seq) noexcept no
     return window_check(window, seq) == SEQ_SEEN and bit_is_set(window.resolved, seq)
 
 
-cdef int window_resolve(Store* store, BootWindow* shown, uint32_t seq, uint64_t position) noexcept nogil:
+cdef int window_resolve(Store* store, BootWindow* shown, uint32_t seq,
+                        uint64_t position) noexcept nogil:
     cdef Window* window = <Window*> shown
-    if window.saved_in == UNLINKED or position > POSITION_MAX or window_check(shown, seq) != SEQ_SEEN:
+    if window.saved_in == UNLINKED or position > POSITION_MAX:
+        return -1
+    if window_check(shown, seq) != SEQ_SEEN:
         return -1
     if make_answer_room(store.impl, window, seq) < 0 or save_window(store.impl, window, seq) < 0:
         return -1
@@ -519,7 +538,7 @@ cdef int window_resolve(Store* store, BootWindow* shown, uint32_t seq, uint64_t 
     return 0
 
 
-# ---- undo ------------------------------------------------------------------------------------------------------------
+# ---- undo ----------------------------------------------------------------------------------------
 
 cdef void undo_use(Store* store, int log) noexcept nogil:
     store.impl.log = log
@@ -531,7 +550,8 @@ cdef int undo_save_account(Store* store, uint32_t slot) noexcept nogil:
     cdef const Account* account = account_at(store, slot)
     if account == NULL or undo_room(impl, 1, sizeof(Account)) < 0:
         return -1
-    impl.last_account = <const Account*> undo_push(impl, UNDO_ACCOUNT, slot, account, sizeof(Account))
+    impl.last_account = <const Account*> undo_push(impl, UNDO_ACCOUNT, slot, account,
+                                                   sizeof(Account))
     return 0
 
 
@@ -657,7 +677,7 @@ cdef void undo_restore(Store* store, int log) noexcept nogil:
     empty_log(impl, &impl.logs[log])
 
 
-# ---- Python face -----------------------------------------------------------------------------------------------------
+# ---- Python face ---------------------------------------------------------------------------------
 
 cdef bytes bytes_of(const void* at, size_t size_bytes):
     return PyBytes_FromStringAndSize(<const char*> at, size_bytes)
@@ -667,11 +687,12 @@ cdef bytes bytes_of(const void* at, size_t size_bytes):
 cdef class StoreHandle:
     """Owns a store; not to be copied. Thread: one at a time.
 
-    Args: accounts_max and media_max bound the store (memory is taken as it fills); boots_max and op_horizon_us tell
-        recovery which boot windows the engine may have given up.
+    Args: accounts_max and media_max bound the store (memory is taken as it fills); boots_max and
+        op_horizon_us tell recovery which boot windows the engine may have given up.
     """
 
-    def __cinit__(self, *, uint64_t accounts_max=64_000_000, uint64_t media_max=128_000_000, uint32_t boots_max=BOOTS_MAX,
+    def __cinit__(self, *, uint64_t accounts_max=64_000_000, uint64_t media_max=128_000_000,
+                  uint32_t boots_max=BOOTS_MAX,
                   int64_t op_horizon_us=OP_HORIZON_US):
         self.store = store_new(accounts_max, media_max)
         if self.store == NULL:
@@ -685,7 +706,10 @@ cdef class StoreHandle:
         store_free(self.store)
 
     def clear(self):
-        """Empty the store, for another load. Precondition: nobody holds an address in it (no engine was made)."""
+        """Empty the store, for another load.
+
+        Precondition: nobody holds an address in it: no engine was made.
+        """
         cdef Store* fresh = store_new(self.accounts_max, self.media_max)
         if fresh == NULL:
             raise MemoryError("no memory for the store")
@@ -732,7 +756,9 @@ cdef class StoreHandle:
     def account_at(self, uint32_t slot):
         """The 256 bytes of the account in a slot, None = nothing there."""
         cdef const Account* account = account_at(self.store, slot)
-        return bytes_of(account, sizeof(Account)) if account != NULL and account.account_id != 0 else None
+        if account == NULL or account.account_id == 0:
+            return None
+        return bytes_of(account, sizeof(Account))
 
     def cell(self, uint32_t index):
         """The 64 bytes of an extension cell, None = not given out."""
@@ -782,11 +808,13 @@ cdef class StoreHandle:
                         yield bytes_of(entry, sizeof(Medium))
 
     def apply_group(self, group) -> int:
-        """Recovery: put the after-images and identities of one whole journal group in place. Nothing is decided again.
+        """Recovery: put the after-images and identities of one whole journal group in place.
 
-        Returns: the seq of the first record whose account's value did not change by amount - fare; 0 = all
-            keep that law (fares at the operator's risk charge nobody).
-        Raises: ValueError: something does not fit; it names the record's seq. The store is then of no use.
+        Nothing is decided again and nothing is logged for undo.
+        Returns: the seq of the first record whose account's value did not change by amount less
+            fare; 0 = all keep that law (fares at the operator's risk charge nobody).
+        Raises: ValueError: something does not fit; it names the record's seq. The store is then of
+            no use.
         """
         from fastpath._accounts_recovery import apply_group
 

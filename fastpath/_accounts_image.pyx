@@ -1,17 +1,18 @@
-"""The store as a stream of bytes: what a snapshot holds. No I/O: the caller gives `write` and `read_into`.
+"""The store as a stream of bytes: what a snapshot holds. No I/O: the caller writes and reads.
 
-Little-endian. ImageHead, then the accounts by slot (256 bytes each, free slots as zeros), the cells by index (64), the
-media (32, in no order), the boot windows (1,056 and 8 for every number seen: the position of its answer, by number modulo
-4,096), the operations (32: client, id in two halves, position; in no order). Indexes are made again when loading.
+Little-endian. ImageHead, then the accounts by slot (256 bytes each, free slots as zeros), the cells
+by index (64), the media (32, in no order), the boot windows (1,056 and 8 for every number seen: the
+position of its answer, by number modulo 4,096), the operations (32: client, id in two halves,
+position; in no order). Indexes are made again when loading.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 from fastpath._accounts cimport (
-    OperationEntry, Store, StoreHandle, StoreImpl, account_at, cell_at, extend_accounts, extend_cells,
+    OperationEntry, Store, StoreHandle, StoreImpl, account_at, extend_accounts, extend_cells,
     index_account, new_medium, new_operation, new_window, window_answer,
 )
 from fastpath._accounts_memory cimport (
@@ -22,8 +23,10 @@ from fastpath._accounts_windows cimport (
     RESIDUE_MASK, Window, answers_are_tight, bit_is_set, grow_answers, put_answer,
 )
 from fastpath._layout cimport (
-    FAREGATE_STRUCT_VERSION, TOKEN_BYTES, WINDOW_BITS, Account, BootWindow, Cell, Medium,
+    FAREGATE_STRUCT_VERSION, WINDOW_BITS, Account, BootWindow, Cell, Medium,
 )
+
+cimport cython
 
 import hashlib
 
@@ -52,16 +55,17 @@ cdef struct ImageHead:
 def layout_digest() -> bytes:
     """8 bytes that change with the shapes an image is made of."""
     shapes = (
-        FAREGATE_STRUCT_VERSION, sizeof(ImageHead), sizeof(Account), sizeof(Cell), sizeof(Medium), sizeof(BootWindow),
-        WINDOW_BITS, sizeof(OperationEntry),
+        FAREGATE_STRUCT_VERSION, sizeof(ImageHead), sizeof(Account), sizeof(Cell), sizeof(Medium),
+        sizeof(BootWindow), WINDOW_BITS, sizeof(OperationEntry),
     )
     return hashlib.sha256(repr(shapes).encode()).digest()[:8]
 
 
-# ---- dump ------------------------------------------------------------------------------------------------------------
+# ---- dump ----------------------------------------------------------------------------------------
 
 # Collects small pieces into large writes.
-cdef class Collector:
+@cython.final
+cdef class _Collector:
     cdef object write
     cdef bytearray buffer
     cdef uint8_t[::1] view
@@ -92,12 +96,13 @@ cdef int each_chunk(const Slab* slab, uint64_t used, object take, int mode) exce
     cdef uint64_t end
     while first <= used:
         end = min(((first >> slab.shift) + 1) << slab.shift, used + 1)
-        take(PyMemoryView_FromMemory(<char*> slab_at(slab, <uint32_t> first), (end - first) * slab.entry_bytes, mode))
+        take(PyMemoryView_FromMemory(<char*> slab_at(slab, <uint32_t> first),
+                                     (end - first) * slab.entry_bytes, mode))
         first = end
     return 0
 
 
-cdef int dump_table(const Table* table, Collector out) except -1:
+cdef int dump_table(const Table* table, _Collector out) except -1:
     cdef const Shard* shard
     cdef const uint64_t* entry
     cdef uint32_t i, place
@@ -117,7 +122,7 @@ cdef inline uint32_t seq_of_residue(const BootWindow* window, uint32_t residue) 
     return window.top_seq - ((window.top_seq - residue) & RESIDUE_MASK)
 
 
-cdef int dump_windows(const Store* store, Collector out) except -1:
+cdef int dump_windows(const Store* store, _Collector out) except -1:
     cdef const Window* window
     cdef uint32_t index, residue
     cdef uint64_t position
@@ -128,18 +133,20 @@ cdef int dump_windows(const Store* store, Collector out) except -1:
         out.add(&window.shown, sizeof(BootWindow))
         for residue in range(<uint32_t> WINDOW_BITS):
             if bit_is_set(window.shown.seen, residue):
-                position = window_answer(store, &window.shown, seq_of_residue(&window.shown, residue))
+                position = window_answer(store, &window.shown,
+                                         seq_of_residue(&window.shown, residue))
                 out.add(&position, sizeof(uint64_t))
     return 0
 
 
 def dump(StoreHandle handle not None, write) -> None:
-    """Write the image with `write(buffer)`, in pieces of up to 2 MiB that are only valid during the call.
+    """Write the image with `write(buffer)`, in pieces of up to 2 MiB.
 
+    A piece is only valid during its call.
     The store must not change meanwhile. Raises: what `write` raises.
     """
     cdef Store* store = handle.store
-    cdef Collector out = Collector(write)
+    cdef _Collector out = _Collector(write)
     cdef ImageHead head
     memcpy(head.magic, IMAGE_MAGIC, IMAGE_MAGIC_BYTES)
     head.struct_version = FAREGATE_STRUCT_VERSION
@@ -158,7 +165,7 @@ def dump(StoreHandle handle not None, write) -> None:
     out.flush()
 
 
-# ---- load ------------------------------------------------------------------------------------------------------------
+# ---- load ----------------------------------------------------------------------------------------
 
 cdef object read_struct(object read_into, void* at, size_t size_bytes):
     read_into(PyMemoryView_FromMemory(<char*> at, size_bytes, PyBUF_WRITE))
@@ -249,7 +256,8 @@ cdef int load_window(Store* store, object read_into) except -1:
     return 0
 
 
-cdef int put_position(StoreImpl* impl, Window* window, uint32_t residue, uint64_t position) except -1:
+cdef int put_position(StoreImpl* impl, Window* window, uint32_t residue,
+                      uint64_t position) except -1:
     cdef uint32_t added
     while answers_are_tight(window, residue):
         added = grow_answers(window)
@@ -262,33 +270,51 @@ cdef int put_position(StoreImpl* impl, Window* window, uint32_t residue, uint64_
 
 
 cdef int load_parts(Store* store, const ImageHead* head, object read_into) except -1:
-    cdef uint64_t i
+    cdef uint64_t _i
     load_accounts(store, head, read_into)
     if store.account_count != head.account_count:
         raise ValueError(f"{store.account_count} accounts instead of {head.account_count}")
     load_cells(store, head, read_into)
     table_expect(&store.impl.media, head.medium_count)
     load_table(store, head.medium_count, read_into, put_medium)
-    for i in range(head.window_count):
+    for _i in range(head.window_count):
         load_window(store, read_into)
     table_expect(&store.impl.operations, head.operation_count)
     return load_table(store, head.operation_count, read_into, put_operation)
 
 
-def load(StoreHandle handle not None, read_into) -> None:
-    """Fill an empty store from an image; `read_into(buffer)` fills the whole buffer with what comes next, or raises.
+# Asked before anything is allocated: counts that a damaged head makes up do not fit the image.
+cdef bint counts_fit(const ImageHead* head, uint64_t size_bytes) noexcept nogil:
+    cdef uint64_t most = 1 << 40
+    if (head.account_slots > most or head.cell_count > most or head.medium_count > most
+            or head.operation_count > most or head.window_count > most):
+        return False
+    return (sizeof(ImageHead) + head.account_slots * sizeof(Account)
+            + head.cell_count * sizeof(Cell)
+            + head.medium_count * sizeof(Medium) + head.window_count * sizeof(BootWindow)
+            + head.operation_count * sizeof(OperationEntry)) <= size_bytes
 
-    Raises: ValueError: the store is not empty, the image has other shapes or does not fit together; the store is then of no
-        use until it is cleared. Also what `read_into` raises.
+
+def load(StoreHandle handle not None, read_into, uint64_t size_bytes) -> None:
+    """Fill an empty store from an image.
+
+    `read_into(buffer)` fills the whole buffer with what comes next, or raises.
+    Args: size_bytes: of the whole image; bounds what a damaged one may ask for.
+    Raises: ValueError: the store is not empty, the image has other shapes or does not fit together;
+        the store is then of no use until it is cleared. Also what `read_into` raises.
     """
     cdef Store* store = handle.store
     cdef ImageHead head
     cdef int log = store.impl.log
-    if store.impl.accounts.used or store.impl.media.count or store.window_count or store.impl.operations.count:
+    if (store.impl.accounts.used or store.impl.media.count or store.window_count
+            or store.impl.operations.count):
         raise ValueError("the store is not empty")
     read_struct(read_into, &head, sizeof(ImageHead))
-    if memcmp(head.magic, IMAGE_MAGIC, IMAGE_MAGIC_BYTES) != 0 or head.struct_version != FAREGATE_STRUCT_VERSION:
+    if (memcmp(head.magic, IMAGE_MAGIC, IMAGE_MAGIC_BYTES) != 0
+            or head.struct_version != FAREGATE_STRUCT_VERSION):
         raise ValueError("not an image of this version")
+    if head.account_count > head.account_slots or not counts_fit(&head, size_bytes):
+        raise ValueError("the counts of the image do not fit its size")
     store.impl.log = -1
     try:
         load_parts(store, &head, read_into)

@@ -1,6 +1,7 @@
 # The three containers of the store, inlined into the modules that use them:
-#   Slab      numbered entries of one size in mapped chunks: an entry never moves, growth maps one more chunk
-#   Table     4,096 small open-addressing hash tables that double one at a time: no growth stalls a tap
+#   Slab      numbered entries of one size in mapped chunks: an entry never moves, growth maps one
+#             more chunk
+#   Table     4,096 small open-addressing hash tables that double one at a time: no growth stalls
 #   UndoLog   a stack of before-images in blocks that are kept from group to group
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
@@ -14,10 +15,11 @@ cdef extern from *:
 
     #define FAREGATE_HUGE ((size_t)2 << 20)
 
-    /* Zeroed memory, aligned to 2 MiB and marked for huge pages when its size allows. NULL = none left. */
+    /* Zeroed memory, aligned to 2 MiB and marked for huge pages when its size allows, or NULL. */
     static inline void *faregate_map(size_t bytes) {
         size_t align = bytes % FAREGATE_HUGE ? 0 : FAREGATE_HUGE;
-        char *raw = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        char *raw = mmap(NULL, bytes + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                         -1, 0);
         if (raw == MAP_FAILED) return NULL;
         if (!align) return raw;
         size_t head = (align - ((size_t)raw & (align - 1))) & (align - 1);
@@ -46,7 +48,7 @@ cdef extern from *:
     void faregate_prefetch(const void* at) noexcept nogil
 
 
-# ---- slab ------------------------------------------------------------------------------------------------------------
+# ---- slab ----------------------------------------------------------------------------------------
 
 cdef struct Slab:
     uint8_t** chunks       # directory for max entries, made once
@@ -57,7 +59,8 @@ cdef struct Slab:
     uint64_t size_bytes
 
 
-cdef inline int slab_init(Slab* slab, uint32_t entry_bytes, uint32_t shift, uint32_t max) noexcept nogil:
+cdef inline int slab_init(Slab* slab, uint32_t entry_bytes, uint32_t shift,
+                          uint32_t max) noexcept nogil:
     memset(slab, 0, sizeof(Slab))
     slab.entry_bytes = entry_bytes
     slab.shift = shift
@@ -88,7 +91,8 @@ cdef inline void* slab_at(const Slab* slab, uint32_t index) noexcept nogil:
     return slab.chunks[index >> slab.shift] + <size_t> inside * slab.entry_bytes
 
 
-# Memory for all numbers up to index; -1 = over the limit or no memory. `used` is the caller's to raise.
+# Memory for all numbers up to index; -1 = over the limit or no memory. `used` is the caller's to
+# raise.
 cdef inline int slab_extend(Slab* slab, uint32_t index) noexcept nogil:
     cdef uint32_t chunk
     if index > slab.max:
@@ -102,11 +106,11 @@ cdef inline int slab_extend(Slab* slab, uint32_t index) noexcept nogil:
     return 0
 
 
-# ---- table -----------------------------------------------------------------------------------------------------------
+# ---- table ---------------------------------------------------------------------------------------
 
 cdef enum:
     SHARD_COUNT = 4096
-    SHARD_SHIFT = 52       # the top 12 bits of the hash choose the shard, the low ones the place in it
+    SHARD_SHIFT = 52       # the top 12 bits of the hash choose the shard, the low ones the place
     KEY_WORDS_MAX = 3
     FIRST_CAPACITY = 8
 
@@ -115,19 +119,21 @@ cdef struct Shard:
     uint32_t mask          # capacity - 1
     uint32_t count
 
-# An entry begins with its key of 1 to 3 words; a key of zeros marks a free place and is never stored.
+# An entry begins with its key of 1 to 3 words; a key of zeros marks a free place and is never
+# stored.
 cdef struct Table:
     Shard* shards
     uint32_t entry_bytes   # 16 or 32
     uint32_t key_words
     uint32_t first_capacity
     uint64_t seed          # 0 = keys are hashes already
-    uint64_t floor         # entries whose second key word is below it may be dropped instead of doubling
+    uint64_t floor         # entries whose second key word is below it may be dropped when full
     uint64_t count
     uint64_t size_bytes
 
 
-cdef inline int table_init(Table* table, uint32_t entry_bytes, uint32_t key_words, uint64_t seed) noexcept nogil:
+cdef inline int table_init(Table* table, uint32_t entry_bytes, uint32_t key_words,
+                           uint64_t seed) noexcept nogil:
     memset(table, 0, sizeof(Table))
     table.entry_bytes = entry_bytes
     table.key_words = key_words
@@ -155,8 +161,9 @@ cdef inline uint64_t mix64(uint64_t x) noexcept nogil:
     return x ^ (x >> 31)
 
 
-# Keys that outsiders choose are mixed with a secret seed, so that nobody can aim at one shard. Keyed hashes need no
-# secret; one multiplication only guards against tokens that were not hashed (test data).
+# Keys that outsiders choose are mixed with a secret seed, so that nobody can aim at one shard.
+# Keyed hashes need no secret; one multiplication only guards against tokens that were not hashed
+# (test data).
 cdef inline uint64_t table_hash(const Table* table, const uint64_t* key) noexcept nogil:
     cdef uint64_t h = table.seed
     cdef uint32_t i
@@ -176,7 +183,8 @@ cdef inline bint key_is_same(const uint64_t* a, const uint64_t* b, uint32_t word
     return a[0] == b[0] and (words < 2 or a[1] == b[1]) and (words < 3 or a[2] == b[2])
 
 
-cdef inline uint64_t* shard_entry(const Table* table, const Shard* shard, uint64_t place) noexcept nogil:
+cdef inline uint64_t* shard_entry(const Table* table, const Shard* shard,
+                                  uint64_t place) noexcept nogil:
     return <uint64_t*> (shard.entries + <size_t> place * table.entry_bytes)
 
 
@@ -205,7 +213,8 @@ cdef inline void table_prefetch(const Table* table, const uint64_t* key) noexcep
 
 
 # The free place where this key belongs; precondition: there is one, and the key is absent.
-cdef inline uint64_t* shard_place(const Table* table, const Shard* shard, const uint64_t* key) noexcept nogil:
+cdef inline uint64_t* shard_place(const Table* table, const Shard* shard,
+                                  const uint64_t* key) noexcept nogil:
     cdef uint64_t place = table_hash(table, key) & shard.mask
     cdef uint64_t* entry = shard_entry(table, shard, place)
     while not key_is_zero(entry, table.key_words):
@@ -228,7 +237,8 @@ cdef inline uint32_t shard_kept(const Table* table, const Shard* shard) noexcept
     return kept
 
 
-# Moves the entries worth keeping into a new block of this capacity (a power of two with room for them).
+# Moves the entries worth keeping into a new block of this capacity (a power of two with room for
+# them).
 cdef inline int shard_rebuild(Table* table, Shard* shard, uint32_t capacity) noexcept nogil:
     cdef Shard bigger
     cdef uint64_t* entry
@@ -313,7 +323,7 @@ cdef inline void table_expect(Table* table, uint64_t count) noexcept nogil:
         table.first_capacity *= 2
 
 
-# ---- undo log --------------------------------------------------------------------------------------------------------
+# ---- undo log ------------------------------------------------------------------------------------
 
 cdef enum:
     UNDO_BLOCK_BYTES = 1 << 20

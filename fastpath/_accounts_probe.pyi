@@ -1,5 +1,8 @@
+from typing import final
+
 from fastpath._accounts import StoreHandle
 
+@final
 class Probe:
     handle: StoreHandle
     def __init__(self, handle: StoreHandle) -> None: ...

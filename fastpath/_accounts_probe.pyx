@@ -1,14 +1,14 @@
-"""Python hands on the C functions of _accounts, for tests and benchmarks; the gateway does not use it."""
+"""Python hands on the C functions of _accounts, for tests and benchmarks alone."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastpath._accounts cimport (
-    Store, StoreHandle, account_at, cell_at, find_account, find_medium, find_window, new_account, new_cell,
-    new_medium, new_operation, new_window, operations_expire, undo_forget, undo_last_account, undo_restore,
-    undo_save_account, undo_save_cell, undo_save_medium, undo_use, window_check, window_is_resolved,
-    window_mark, window_resolve,
+    Store, StoreHandle, account_at, cell_at, find_account, find_medium, find_window, new_account,
+    new_cell, new_medium, new_operation, new_window, operations_expire, undo_forget,
+    undo_last_account, undo_restore, undo_save_account, undo_save_cell, undo_save_medium, undo_use,
+    window_check, window_is_resolved, window_mark, window_resolve,
 )
 from fastpath._accounts_memory cimport mix64
 from fastpath._layout cimport TOKEN_BYTES, Account, BootWindow, Cell, Medium
@@ -24,7 +24,7 @@ cdef const uint8_t* token_of(bytes token) except NULL:
 
 @cython.final
 cdef class Probe:
-    """The C functions of one store under their own names; results and refusals as in _accounts.pxd."""
+    """The C functions of one store under their own names; results as in _accounts.pxd."""
     cdef readonly StoreHandle handle
     cdef Store* store
 
@@ -43,7 +43,8 @@ cdef class Probe:
 
     def last_saved(self):
         cdef const Account* account = undo_last_account(self.store)
-        return PyBytes_FromStringAndSize(<const char*> account, sizeof(Account)) if account != NULL else None
+        return PyBytes_FromStringAndSize(<const char*> account,
+                                         sizeof(Account)) if account != NULL else None
 
     def new_cell(self) -> int:
         return new_cell(self.store)
@@ -66,7 +67,8 @@ cdef class Probe:
             raise ValueError("no such medium")
         memcpy(medium, PyBytes_AS_STRING(image), sizeof(Medium))
 
-    def new_window(self, uint64_t device_id, uint64_t boot_epoch, uint32_t boots_max=64, int64_t floor_us=0) -> bool:
+    def new_window(self, uint64_t device_id, uint64_t boot_epoch, uint32_t boots_max=64,
+                   int64_t floor_us=0) -> bool:
         return new_window(self.store, device_id, boot_epoch, boots_max, floor_us) != NULL
 
     cdef BootWindow* window(self, uint64_t device_id, uint64_t boot_epoch) except NULL:
@@ -78,16 +80,19 @@ cdef class Probe:
     def check(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq) -> int:
         return window_check(self.window(device_id, boot_epoch), seq)
 
-    def mark(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq, uint64_t position, int64_t now_us=1) -> int:
+    def mark(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq, uint64_t position,
+             int64_t now_us=1) -> int:
         return window_mark(self.store, self.window(device_id, boot_epoch), seq, position, now_us)
 
-    def resolve(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq, uint64_t position) -> int:
+    def resolve(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq,
+                uint64_t position) -> int:
         return window_resolve(self.store, self.window(device_id, boot_epoch), seq, position)
 
     def is_resolved(self, uint64_t device_id, uint64_t boot_epoch, uint32_t seq) -> bool:
         return window_is_resolved(self.window(device_id, boot_epoch), seq)
 
-    def new_operation(self, uint64_t client, uint64_t id_high, uint64_t id_low, uint64_t position) -> int:
+    def new_operation(self, uint64_t client, uint64_t id_high, uint64_t id_low,
+                      uint64_t position) -> int:
         return new_operation(self.store, client, id_high, id_low, position)
 
     def expire_operations(self, int64_t floor_us) -> None:
@@ -109,7 +114,7 @@ cdef class Probe:
         undo_restore(self.store, log)
 
     def fill(self, uint64_t count, int64_t balance_minor=0) -> int:
-        """Accounts with one medium each: ids from 1, tokens of mixed account ids. Returns how many found room."""
+        """Accounts with one medium each: ids from 1, mixed tokens. Returns how many found room."""
         cdef uint64_t i
         cdef uint32_t slot
         cdef uint64_t token[2]
@@ -128,7 +133,7 @@ cdef class Probe:
         return count
 
     def touch(self, uint64_t count, uint64_t lookups) -> int:
-        """Find the medium and account of `lookups` mixed ids up to `count`; returns the sum of balances."""
+        """Find medium and account of `lookups` mixed ids up to `count`; the sum of balances."""
         cdef uint64_t i, account_id
         cdef uint64_t token[2]
         cdef int64_t total = 0

@@ -1,25 +1,27 @@
-"""Recovery: the after-images and identities of journal groups put into a store. Nothing is decided again."""
+"""Recovery: after-images and identities of journal groups put in place, nothing decided again."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpath._accounts cimport (
-    SEQ_NEW, Store, StoreHandle, account_at, cell_at, extend_accounts, extend_cells, find_medium, find_window,
-    index_account, new_medium, new_operation, new_window, operations_expire, window_check, window_mark,
-    window_resolve,
+    SEQ_NEW, Store, StoreHandle, account_at, cell_at, extend_accounts, extend_cells, find_medium,
+    find_window, index_account, new_medium, new_operation, new_window, operations_expire,
+    window_check, window_mark, window_resolve,
 )
 from fastpath._journal cimport JOURNAL_HEAD_BYTES, JOURNAL_RECORD_BYTES, body_fault, next_record
 from fastpath._layout cimport (
-    ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_CELL, ITEM_MEDIUM, ITEM_NOTE,
-    ITEM_ORIGINAL, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT, OP_SETTLEMENT,
-    REASON_OK_RISK, Account, BootWindow, Cell, GroupHead, Medium, RecordHead, RecordItem,
+    ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_CELL, ITEM_MEDIUM,
+    ITEM_NOTE, ITEM_ORIGINAL, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT,
+    OP_SETTLEMENT, REASON_OK_RISK, Account, BootWindow, Cell, GroupHead, Medium, RecordHead,
+    RecordItem,
 )
 
 cdef enum:
     LINE_WORDS = 8    # LINE_BYTES / 8
 
 
-cdef int apply_account_line(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
+cdef int apply_account_line(Store* store, const RecordHead* head,
+                            const RecordItem* item) noexcept nogil:
     cdef Account* account
     cdef uint64_t account_id
     if item.line >= ACCOUNT_LINES or extend_accounts(store, item.index) < 0:
@@ -48,7 +50,9 @@ cdef int apply_medium(Store* store, const RecordItem* item) noexcept nogil:
     cdef const Medium* image = <const Medium*> words
     cdef Medium* medium
     memcpy(words, item.image, LINE_BYTES)
-    if words[4] | words[5] | words[6] | words[7] or image.account_slot > store.impl.accounts.used or image.state == 0:
+    if words[4] | words[5] | words[6] | words[7] or image.state == 0:
+        return -1
+    if image.account_slot > store.impl.accounts.used:
         return -1
     medium = find_medium(store, image.token)
     if medium == NULL:
@@ -60,7 +64,8 @@ cdef int apply_medium(Store* store, const RecordItem* item) noexcept nogil:
 
 
 # In a reversal: boot epoch and sequence of the tap that it undoes; that tap keeps its answer.
-cdef int apply_original(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
+cdef int apply_original(Store* store, const RecordHead* head,
+                        const RecordItem* item) noexcept nogil:
     cdef uint64_t boot
     cdef uint32_t seq
     cdef BootWindow* window
@@ -86,7 +91,8 @@ cdef int apply_item(Store* store, const RecordHead* head, const RecordItem* item
 cdef BootWindow* window_of_record(Store* store, const RecordHead* head) noexcept nogil:
     cdef BootWindow* window = find_window(store, head.id_a, head.id_b)
     if window == NULL:
-        window = new_window(store, head.id_a, head.id_b, store.impl.boots_max, head.ts_us - store.impl.op_horizon_us)
+        window = new_window(store, head.id_a, head.id_b, store.impl.boots_max,
+                            head.ts_us - store.impl.op_horizon_us)
     if window == NULL:
         window = new_window(store, head.id_a, head.id_b, <uint32_t> 0xFFFFFFFF, 0)
     return window
@@ -98,7 +104,9 @@ cdef int apply_tap_identity(Store* store, const RecordHead* head, uint64_t posit
         return -1
     if head.op == OP_SETTLEMENT:
         window = find_window(store, head.id_a, head.id_b)
-        return window_resolve(store, window, <uint32_t> head.id_c, position) if window != NULL else -1
+        if window == NULL:
+            return -1
+        return window_resolve(store, window, <uint32_t> head.id_c, position)
     window = window_of_record(store, head)
     if window == NULL or window_check(window, <uint32_t> head.id_c) != SEQ_NEW:
         return -1
@@ -124,7 +132,7 @@ cdef enum Fault:
     FAULT_OWNER = 5
 
 FAULTS = {
-    FAULT_GROUP: "the group's head and length do not fit each other, or its struct version is another",
+    FAULT_GROUP: "the group's head and length do not fit, or its struct version is another",
     FAULT_RECORDS: "lengths, order, count or control totals of the records do not fit",
     FAULT_IDENTITY: "its identity was used before, is too old, or names nothing known",
     FAULT_ITEM: "an after-image cannot be put in its place",
@@ -134,11 +142,12 @@ FAULTS = {
 # What a group did, for those who watch.
 cdef struct Applied:
     uint64_t fault_seq
-    uint64_t law_broken_seq    # first record after which balances do not agree with what it moved; 0 = none
+    uint64_t law_broken_seq    # first record that moved something else than it says; 0 = none
 
 
 cdef inline const RecordItem* item_of(const RecordHead* head, uint32_t i) noexcept nogil:
-    return <const RecordItem*> (<const uint8_t*> head + JOURNAL_RECORD_BYTES + i * sizeof(RecordItem))
+    return <const RecordItem*> (<const uint8_t*> head + JOURNAL_RECORD_BYTES
+                                + i * sizeof(RecordItem))
 
 
 # Value of the accounts that a record touches, modulo 2^64.
@@ -160,13 +169,15 @@ cdef bint items_have_owner(const Store* store, const RecordHead* head) noexcept 
     cdef uint32_t i
     for i in range(head.item_count):
         item = item_of(head, i)
-        if item.type == ITEM_ACCOUNT_LINE and account_at(store, item.index).account_id != head.account_id:
+        if item.type != ITEM_ACCOUNT_LINE:
+            continue
+        if account_at(store, item.index).account_id != head.account_id:
             return False
     return True
 
 
-# What came in, less the fare, is what the balances grew by. A fare at the operator's risk and a record without an account
-# charge nobody.
+# What came in, less the fare, is what the balances grew by. A fare at the operator's risk and a
+# record without an account charge nobody.
 cdef bint value_law_holds(const RecordHead* head, uint64_t before, uint64_t after) noexcept nogil:
     cdef uint64_t moved = 0
     if head.account_id != 0:
@@ -176,8 +187,10 @@ cdef bint value_law_holds(const RecordHead* head, uint64_t before, uint64_t afte
     return after - before == moved
 
 
-cdef Fault apply_record(Store* store, const RecordHead* head, uint64_t position, Applied* applied) noexcept nogil:
+cdef Fault apply_record(Store* store, const RecordHead* head, uint64_t position,
+                        Applied* applied) noexcept nogil:
     cdef uint64_t before = value_of_items(store, head)
+    cdef uint64_t after
     cdef uint32_t i
     applied.fault_seq = head.seq
     if apply_identity(store, head, position) < 0:
@@ -187,7 +200,8 @@ cdef Fault apply_record(Store* store, const RecordHead* head, uint64_t position,
             return FAULT_ITEM
     if not items_have_owner(store, head):
         return FAULT_OWNER
-    if applied.law_broken_seq == 0 and not value_law_holds(head, before, value_of_items(store, head)):
+    after = value_of_items(store, head)
+    if applied.law_broken_seq == 0 and not value_law_holds(head, before, after):
         applied.law_broken_seq = head.seq
     return FAULT_NONE
 
@@ -199,7 +213,8 @@ cdef Fault check_records(const uint8_t* bytes, size_t size_bytes, Applied* appli
         return FAULT_GROUP
     memcpy(&head, bytes, sizeof(GroupHead))
     applied.fault_seq = head.first_seq
-    if (head.magic != GROUP_MAGIC or head.format != 1 or head.struct_version != FAREGATE_STRUCT_VERSION
+    if (head.magic != GROUP_MAGIC or head.format != 1
+            or head.struct_version != FAREGATE_STRUCT_VERSION
             or size_bytes != JOURNAL_HEAD_BYTES + <size_t> head.body_bytes):
         return FAULT_GROUP
     at = body_fault(bytes, size_bytes)
@@ -208,16 +223,19 @@ cdef Fault check_records(const uint8_t* bytes, size_t size_bytes, Applied* appli
     return FAULT_NONE if at == -1 else FAULT_RECORDS
 
 
-cdef Fault apply_records(Store* store, const uint8_t* bytes, size_t size_bytes, Applied* applied) noexcept nogil:
+cdef Fault apply_records(Store* store, const uint8_t* bytes, size_t size_bytes,
+                         Applied* applied) noexcept nogil:
     cdef const GroupHead* group = <const GroupHead*> bytes
     cdef const RecordHead* record
+    cdef uint64_t position
     cdef Fault fault = check_records(bytes, size_bytes, applied)
     if fault != FAULT_NONE:
         return fault
     operations_expire(store, group.ts_us - store.impl.op_horizon_us)
     record = next_record(group, NULL)
     while record != NULL and fault == FAULT_NONE:
-        fault = apply_record(store, record, group.position + <size_t> (<const uint8_t*> record - bytes), applied)
+        position = group.position + <size_t> (<const uint8_t*> record - bytes)
+        fault = apply_record(store, record, position, applied)
         record = next_record(group, record)
     return fault
 

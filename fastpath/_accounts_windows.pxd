@@ -1,4 +1,5 @@
-# Boot windows as such, without the store: bits over the last 4,096 sequence numbers and a ring of answers.
+# Boot windows as such, without the store: bits over the last 4,096 sequence numbers and a ring of
+# answers.
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -10,7 +11,8 @@ cdef enum:
     RESIDUE_BITS = 12
     RESIDUE_MASK = WINDOW_BITS - 1
 
-# A boot window with what only the store needs. `shown` comes first: a BootWindow* handed out is a Window*.
+# A boot window with what only the store needs. `shown` comes first: a BootWindow* handed out is a
+# Window*.
 cdef struct Window:
     BootWindow shown
     uint64_t* answers      # place seq & answer_mask: position << 12 | (seq & 4095); 0 = none
@@ -32,8 +34,9 @@ cdef inline void clear_bit(uint64_t* bits, uint32_t seq) noexcept nogil:
     bits[(seq & RESIDUE_MASK) >> 6] &= ~(<uint64_t> 1 << (seq & 63))
 
 
-# One more doubling of the answers; returns the bytes added, 0 = no memory. Two live answers never share a place, and an old
-# place splits in two: everything in it is carried over, what has left the window as well (undo may want it back).
+# One more doubling of the answers; returns the bytes added, 0 = no memory. Two live answers never
+# share a place, and an old place splits in two: everything in it is carried over, what has left the
+# window as well (undo may want it back).
 cdef inline uint32_t grow_answers(Window* window) noexcept nogil:
     cdef uint32_t old = window.answer_mask + 1 if window.answers != NULL else 0
     cdef uint32_t new = 2 * old if old else FIRST_ANSWERS
@@ -58,7 +61,9 @@ cdef inline bint answers_are_tight(const Window* window, uint32_t seq) noexcept 
     if window.answer_mask == RESIDUE_MASK:
         return False
     there = window.answers[seq & window.answer_mask]
-    return there != 0 and ((there ^ seq) & RESIDUE_MASK) != 0 and bit_is_set(window.shown.seen, there & RESIDUE_MASK)
+    if there == 0 or ((there ^ seq) & RESIDUE_MASK) == 0:
+        return False
+    return bit_is_set(window.shown.seen, there & RESIDUE_MASK)
 
 
 # Moves the window up so that seq is its top: what leaves it is forgotten.
@@ -75,13 +80,20 @@ cdef inline void slide_window(BootWindow* window, uint32_t seq) noexcept nogil:
     window.top_seq = seq
 
 
+# Whether the 64 numbers behind seq fill one word of the window and all have been seen.
+cdef inline bint word_is_full(const BootWindow* window, uint32_t seq) noexcept nogil:
+    if (seq & 63) != 63 or window.top_seq - seq < 64:
+        return False
+    return window.seen[((seq + 1) & RESIDUE_MASK) >> 6] == ~(<uint64_t> 0)
+
+
 # Whole words first: after a long gap closes, thousands of numbers are passed at once.
 cdef inline void advance_acked(BootWindow* window) noexcept nogil:
     cdef uint32_t seq = window.acked_seq
     if window.top_seq - seq > WINDOW_BITS:
         return     # what came after it has left the window unseen
     while seq < window.top_seq:
-        if (seq & 63) == 63 and window.top_seq - seq >= 64 and window.seen[((seq + 1) & RESIDUE_MASK) >> 6] == ~(<uint64_t> 0):
+        if word_is_full(window, seq):
             seq += 64
         elif bit_is_set(window.seen, seq + 1):
             seq += 1

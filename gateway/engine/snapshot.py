@@ -136,7 +136,7 @@ def load_snapshot(path: Path, store: StoreHandle) -> SnapshotInfo:
             if size != HEAD_BYTES + info.body_bytes:
                 raise _damaged(path, f"{size} bytes instead of {HEAD_BYTES + info.body_bytes}")
             reader = _BodyReader(path, file.fileno())
-            load(store, reader.read_into)
+            load(store, reader.read_into, info.body_bytes)
             reader.finish(info)
     except (OSError, ValueError) as error:
         raise _damaged(path, str(error)) from error

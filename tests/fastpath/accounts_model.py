@@ -42,7 +42,7 @@ def load_image(store: StoreHandle, image: bytes) -> None:
         buffer[:] = image[at : at + buffer.nbytes]
         at += buffer.nbytes
 
-    load(store, read_into)
+    load(store, read_into, len(image))
     assert at == len(image)
 
 
