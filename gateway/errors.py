@@ -7,6 +7,7 @@
     ├── AuthError                   AUTH_…      a peer or a file that is not who it says
     ├── JournalError                JOURNAL_…
     │   ├── JournalFull             no room; memory was put back, nothing was written
+    │   │   └── JournalUnavailable  its server cannot be reached; nothing was written either
     │   ├── JournalBroken           an I/O error: only recovery can say what is on the disk
     │   ├── Fenced                  someone else writes this journal
     │   └── Corrupt                 a file does not hold what was written into it; file and offset
@@ -125,6 +126,13 @@ class JournalFull(JournalError):
     default_retry = Retry.SAFE
 
 
+class JournalUnavailable(JournalFull):
+    """The journal's server cannot be reached or takes no writes. Nothing of a group is there, nor
+    will be; memory has to be put back."""
+
+    default_code = "JOURNAL_UNAVAILABLE"
+
+
 class JournalBroken(JournalError):
     """EIO or a failed fsync: what is on the disk is known only after recovery. The process ends."""
 
@@ -239,6 +247,7 @@ CODES: dict[str, str] = {
     "AUTH_FAILED": "check the device's key and that it is not revoked: `faregate device list`",
     "JOURNAL_ERROR": "`faregate journal verify` tells what is wrong with it",
     "JOURNAL_FULL": "make room on the journal's disk; taps go on as soon as there is some",
+    "JOURNAL_UNAVAILABLE": "look at the servers of [valkey]; taps go on when one of them leads",
     "JOURNAL_BROKEN": "look at the disk and the kernel log, then start again to recover",
     "JOURNAL_FENCED": "one process a journal: stop the other one first",
     "JOURNAL_CORRUPT": "do not edit the file; see `faregate journal verify`, or restore a backup",
@@ -261,6 +270,7 @@ CODES: dict[str, str] = {
     "ENV_EXISTS": "nothing is overwritten: choose a new folder",
     "ENV_RUNNING": "one `faregate serve` a data folder: stop the other one first",
     "ENV_PORT_IN_USE": "another process listens there; change the port or stop it",
+    "ENV_VALKEY_UNSAFE": "the detail names the setting; docs/replication.md says what it must be",
     "ENV_TIMEOUT": "a process did not become ready in time; its log says why",
     "BACKUP_INVALID": "the backup is incomplete or was changed; take another one",
     "INTERNAL_ERROR": "the log has the details; this is a fault of faregate",
