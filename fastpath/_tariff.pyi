@@ -3,6 +3,7 @@ from typing import final
 from fastpath.types import TariffSpec
 
 MAGIC: bytes
+SECTIONS: tuple[tuple[str, int], ...]
 FORMAT: int
 FARE_MAX_MINOR: int
 STOPS_MAX: int

@@ -554,15 +554,16 @@ cdef class Book:
 
         Raises: BookFullError: all places of the slot are taken. ValueError: no such slot.
         """
-        if slot >= TARIFF_SLOTS:
-            raise ValueError(f"tariff slot {slot} does not exist (0 to {TARIFF_SLOTS - 1})")
-        versions = [one for one in self.kept[slot] if one.valid_from_us != tariff.valid_from_us]
+        versions = [one for one in self.kept.get(slot, ()) if one.valid_from_us != tariff.valid_from_us]
         if len(versions) == TARIFF_VERSIONS:
             raise BookFullError(f"slot {slot} holds {TARIFF_VERSIONS} versions already; drop one first")
         self.set_versions(slot, sorted([*versions, tariff], key=lambda one: one.valid_from_us))
 
     def drop(self, uint32_t slot, uint64_t key):
-        """Forget a version; journeys opened under it are then priced by the version in force at their entry."""
+        """Forget a version; journeys opened under it are then priced by the version in force at their entry.
+
+        Raises: ValueError: no such slot.
+        """
         self.set_versions(slot, [one for one in self.list_versions(slot) if one.key != key])
 
     def list_versions(self, uint32_t slot):
@@ -585,7 +586,9 @@ cdef class Book:
     cdef set_versions(self, uint32_t slot, list versions):
         cdef uint32_t i
         cdef CompiledTariff one
-        before = self.kept.get(slot)
+        if slot >= TARIFF_SLOTS:
+            raise ValueError(f"tariff slot {slot} does not exist (0 to {TARIFF_SLOTS - 1})")
+        before = self.kept[slot]  # kept alive until nothing points to them
         self.kept[slot] = versions
         for i, one in enumerate(versions):
             self.c.slots[slot][i] = &one.c
