@@ -101,6 +101,31 @@ Made from `gateway/commands/` by `make docs`; do not edit.
 Every command has `--json` (one JSON object, or JSON lines, on standard output; errors too). Those
 that need settings have `--config FILE` and `--set NAME=VALUE`. Exit status: 0 ok, 1 findings, 2
 usage, 3 environment.
+
+A command that moves value is one operation with an id (UUIDv7). When its answer is not heard, the
+outcome is unknown: `faregate operation show ID` tells it, and the same command with
+`--operation-id ID` has its effect once, however often it is sent.
+
+A medium is named by its token (`--token`, 32 hex digits) or by a card's text (`--card`): then the
+token is BLAKE2b-128 of the text in UTF-8, keyed with HMAC-SHA256(master key, "faregate token").
+A token is never printed in full; the text is stored nowhere.
+"""
+
+JOURNEYS = """
+## A file of journeys
+
+`faregate quote --journeys FILE --json` reads a list and prints a list in the same order. Absent keys
+and nulls are the same; stops are ids or names; times are local, `24:10:00` is the next day.
+
+    [{"id": "a", "rider_category_id": null, "fare_media_id": "card", "legs": [
+        {"from_stop": "苹果园", "to_stop": "国贸", "network_id": "beijing-subway",
+         "from_area": null, "to_area": null,
+         "date": "2026-11-23", "dep": "08:00:00", "arr": "08:45:00"}]}]
+
+    [{"id": "a", "total": "6.00", "currency": "CNY", "legs": [{"fare": "6.00", ...}]}]
+
+A journey that cannot be priced has `"total": null`, a `reason` that never changes its meaning, and
+a `detail`.
 """
 
 
@@ -148,7 +173,7 @@ def metric_families() -> str:
 
 def commands() -> str:
     """docs/cli.md, from the functions themselves: Typer's inner classes differ between versions."""
-    return CLI + "".join(_command_pages(build_cli(), "faregate"))
+    return CLI + "".join(_command_pages(build_cli(), "faregate")) + JOURNEYS
 
 
 def _command_pages(app: typer.Typer, path: str) -> Iterator[str]:

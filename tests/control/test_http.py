@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -185,3 +186,11 @@ async def test_what_is_not_there_is_404(client: Client) -> None:
         assert answer.status == 404
     async with client.post("/readyz") as answer:
         assert answer.status == 405
+
+
+async def test_a_handler_that_blocks_the_loop_would_be_found(
+    client: Client, plane: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.http.app.check_readiness", lambda *_: time.sleep(0.001) or [])
+    async with client.get("/readyz") as answer:
+        assert answer.status == 500
