@@ -114,7 +114,7 @@ A token is never printed in full; the text is stored nowhere.
 JOURNEYS = """
 ## A file of journeys
 
-`faregate quote --journeys FILE --json` reads a list and prints a list in the same order. Absent keys
+`faregate quote --journeys FILE --json` reads a list and prints one in the same order. Absent keys
 and nulls are the same; stops are ids or names; times are local, `24:10:00` is the next day.
 
     [{"id": "a", "rider_category_id": null, "fare_media_id": "card", "legs": [
