@@ -14,7 +14,6 @@ class TapAudit:
     strangers: int
     groups: int
     group_bytes: int
-    def __init__(self) -> None: ...
     def add_device(self, device_id: int, boot_epoch: int, first_seq: int, taps: int) -> int:
         """Expect sequence numbers first_seq to first_seq + taps - 1 of one boot; returns its index."""
     def read_group(self, group: ReadableBuffer) -> None:

@@ -6,6 +6,8 @@ Reads docs/journal.md's layout with offsets of its own: must not import the engi
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+cimport cython
+
 cdef enum:
     GROUP_HEAD_BYTES = 128
     RECORD_HEAD_BYTES = 168
@@ -28,6 +30,7 @@ cdef uint32_t read_u32(const uint8_t* at) noexcept nogil:
     return value
 
 
+@cython.final
 cdef class TapAudit:
     cdef dict places
     cdef list found
@@ -37,7 +40,7 @@ cdef class TapAudit:
     cdef readonly uint64_t groups
     cdef readonly uint64_t group_bytes
 
-    def __init__(self):
+    def __cinit__(self):
         self.places = {}
         self.found = []
 

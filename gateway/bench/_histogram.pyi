@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Histogram:
     """Durations in nanoseconds (or any unit) from 0 to 2^42; a read value is off by at most 1/256."""
 

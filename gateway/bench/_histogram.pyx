@@ -5,6 +5,8 @@ Must not import anything of the gateway.
 
 from libc.string cimport memset
 
+cimport cython
+
 
 cdef int64_t bucket_middle(uint64_t bucket) noexcept nogil:
     cdef uint64_t shift
@@ -25,6 +27,7 @@ cdef int64_t value_at(const Counts* counts, uint64_t rank) noexcept nogil:
     return counts.greatest
 
 
+@cython.final
 cdef class Histogram:
     def record(self, int64_t value) -> None:
         count_value(&self.counts, value)

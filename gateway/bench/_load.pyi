@@ -1,9 +1,10 @@
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from gateway.bench._histogram import Histogram
 
+@final
 class Load:
     """Taps over authenticated connections, from one thread; everything but `go` is preparation.
 
@@ -18,9 +19,9 @@ class Load:
 
     def __init__(
         self,
-        *,
         tokens: bytes,
         stops: array[int],
+        *,
         batch: int = 0,
         kind: int = 0,
         flags: int = 0,
@@ -47,9 +48,9 @@ class Load:
         self,
         *,
         duration_s: float,
-        warmup_s: float = 0,
-        drain_s: float = 5,
-        rate: float = 0,
+        warmup_s: float = 0.0,
+        drain_s: float = 5.0,
+        rate: float = 0.0,
         poisson: bool = False,
         depth: int = 1,
         verify_every: int = 1,

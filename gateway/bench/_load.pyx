@@ -19,6 +19,8 @@ from gateway.bench._frames cimport (
 )
 from gateway.bench._histogram cimport count_value
 
+cimport cython
+
 import os
 import time
 
@@ -469,11 +471,12 @@ cdef void count_unanswered(Run* run) noexcept nogil:
                 count_value(run.latency, now_ns - began_ns)
 
 
+@cython.final
 cdef class Load:
     def __cinit__(self):
         self.run.epoll_fd = -1
 
-    def __init__(self, *, bytes tokens not None, object stops not None, uint32_t batch=0,
+    def __init__(self, bytes tokens not None, object stops not None, *, uint32_t batch=0,
                  int kind=0, uint32_t flags=0, uint32_t line=0, uint64_t seed=1):
         cdef const uint8_t[::1] token_view = tokens
         cdef const uint32_t[::1] stop_view = stops
