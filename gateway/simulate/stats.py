@@ -7,11 +7,22 @@ from dataclasses import dataclass, field
 
 from fastpath.types import Op, Reason, TapKind
 
-FINE_US = 8192
-"""Below this, durations are kept to the microsecond; above, in steps of COARSE_US."""
-COARSE_US = 128
-COARSE_COUNT = 8192
-"""Up to 1.06 s; longer ones count as that."""
+STEPS_US = (1, 128, 8192)
+"""Three scales of as many steps: exact up to 8 ms, then to 0.1 ms up to 1 s, then to 8 ms."""
+STEP_COUNT = 8192
+
+
+def _find_starts() -> tuple[int, ...]:
+    starts, at_us = [], 0
+    for step_us in STEPS_US:
+        starts.append(at_us)
+        at_us += step_us * STEP_COUNT
+    return (*starts, at_us)
+
+
+_STARTS_US = _find_starts()
+LONGEST_US = _STARTS_US[-1] - 1
+"""68 s; longer ones count as that."""
 
 
 class Latencies:
@@ -20,25 +31,35 @@ class Latencies:
     __slots__ = ("count", "counts")
 
     def __init__(self) -> None:
-        self.counts = [0] * (FINE_US + COARSE_COUNT)
+        self.counts = [0] * (STEP_COUNT * len(STEPS_US))
         self.count = 0
 
     def note(self, us: int) -> None:
         """One more. Cost: a fraction of a microsecond."""
-        if us >= FINE_US:
-            us = min(FINE_US + (us - FINE_US) // COARSE_US, FINE_US + COARSE_COUNT - 1)
-        self.counts[us] += 1
+        self.counts[us if us < STEP_COUNT else _place(us)] += 1
         self.count += 1
 
     def quantile_us(self, parts_per_1000: int) -> int:
         """The duration that so many of a thousand do not exceed; 0 when there are none."""
         wanted = -(-self.count * parts_per_1000 // 1000)
         seen = 0
-        for at, count in enumerate(self.counts):
+        for place, count in enumerate(self.counts):
             seen += count
             if count and seen >= wanted:
-                return at if at < FINE_US else FINE_US + (at - FINE_US + 1) * COARSE_US - 1
+                return _end_us(place)
         return 0
+
+
+def _place(us: int) -> int:
+    us = min(us, LONGEST_US)
+    scale = 1 if us < _STARTS_US[2] else 2
+    return scale * STEP_COUNT + (us - _STARTS_US[scale]) // STEPS_US[scale]
+
+
+def _end_us(place: int) -> int:
+    """The longest duration that is counted here."""
+    scale, step = divmod(place, STEP_COUNT)
+    return _STARTS_US[scale] + (step + 1) * STEPS_US[scale] - 1
 
 
 @dataclass(slots=True)

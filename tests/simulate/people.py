@@ -13,7 +13,7 @@ from fastpath.types import TapKind, TariffSpec
 from gateway.config import Config
 from gateway.keys import load_secrets
 from gateway.link.handshake import derive_device_key
-from gateway.simulate.check import CheckResult, check_run
+from gateway.simulate.check import CheckResult, Told, check_run
 from gateway.simulate.crowd import Crowd
 from gateway.simulate.gates import GateDevice
 from gateway.simulate.orders import Orders
@@ -38,6 +38,7 @@ from gateway.simulate.roster import (
     read_balances,
     top_up,
 )
+from gateway.simulate.session import AnswerRow, TapRow
 from gateway.simulate.travel import Hands, Plan, travel
 from gateway.simulate.world import Day, World
 from tests.support.plane import Running, make_folder, records_of, running
@@ -142,13 +143,24 @@ class Evidence:
             if all(getattr(record, name) == value for name, value in wanted.items())
         )
 
-    def with_record(self, at: int, **changed: object) -> list[RecordView]:
-        """The records with one of them falsified."""
-        return [
-            *self.records[:at],
-            self.records[at]._replace(**changed),
-            *self.records[at + 1 :],
-        ]
+    def falsified(self, at: int, **changed: object) -> CheckResult:
+        """Check the journal up to a record that is falsified."""
+        record = self.records[at]._replace(**changed)
+        return self.check(records=[*self.records[:at], record], told=(), balances={})
+
+    def told_falsely(self, told: Told) -> CheckResult:
+        """Check one answer against the journal up to its record."""
+        position = told[2].position
+        records = [record for record in self.records if record.position <= position]
+        return self.check(records=records, told=[told], balances={})
+
+    def find_told(self, kind: int) -> tuple[int, TapRow, AnswerRow]:
+        """The first answer to a tap of this kind."""
+        return next(
+            (device, sent, answer)
+            for device, sent, answer in self.crowd.log
+            if sent is not None and sent.kind == kind
+        )
 
 
 async def ride(

@@ -6,7 +6,6 @@ import pytest
 
 from fastpath.types import Op, Reason, TapKind
 from gateway.simulate.check import TAP_OPS
-from gateway.simulate.session import AnswerRow
 from tests.simulate.people import Evidence, run_evidence
 
 
@@ -61,8 +60,7 @@ def test_the_run_had_all_the_trouble_it_should(evidence: Evidence) -> None:
 )
 def test_a_falsified_field_of_a_ride_is_found(evidence: Evidence, field: str, change: int) -> None:
     at = evidence.find(op=Op.CHECK_OUT, reason=Reason.OK)
-    falsified = getattr(evidence.records[at], field) + change
-    result = evidence.check(records=evidence.with_record(at, **{field: falsified}), told=())
+    result = evidence.falsified(at, **{field: getattr(evidence.records[at], field) + change})
     assert result.wrong > 0
     assert f"record {evidence.records[at].seq} " in result.findings[0]
 
@@ -75,25 +73,19 @@ def test_money_given_back_twice_over_is_found(evidence: Evidence, op: Op) -> Non
         if record.op == op and record.fare_minor < 0
     )
     record = evidence.records[at]
-    forged = evidence.with_record(
-        at,
-        fare_minor=2 * record.fare_minor,
-        balance_minor=record.balance_minor - record.fare_minor,
-    )
-    assert evidence.check(records=forged, told=()).wrong > 0
+    fare, balance = 2 * record.fare_minor, record.balance_minor - record.fare_minor
+    assert evidence.falsified(at, fare_minor=fare, balance_minor=balance).wrong == 1
 
 
 def test_a_credit_that_never_was_is_found(evidence: Evidence) -> None:
     at = evidence.find(op=Op.CREDIT, reason=Reason.OK)
     amount = evidence.records[at].amount_minor
-    result = evidence.check(records=evidence.with_record(at, amount_minor=amount + 100))
-    assert result.wrong > 0
+    assert evidence.falsified(at, amount_minor=amount + 100).wrong > 0
 
 
 def test_a_refusal_turned_into_a_passage_is_found(evidence: Evidence) -> None:
     at = evidence.find(op=Op.CHECK_IN, reason=Reason.INSUFFICIENT_BALANCE)
-    result = evidence.check(records=evidence.with_record(at, reason=Reason.OK), told=())
-    assert result.wrong > 0
+    assert evidence.falsified(at, reason=Reason.OK).wrong > 0
 
 
 def test_a_missing_tap_is_lost(evidence: Evidence) -> None:
@@ -115,40 +107,32 @@ def test_a_tap_recorded_twice_is_doubled(evidence: Evidence) -> None:
     "field", ["fare_minor", "balance_minor", "reason", "verdict", "seq", "period_paid_minor"]
 )
 def test_an_altered_answer_is_found(evidence: Evidence, field: str) -> None:
-    told = list(evidence.crowd.log)
-    at = next(at for at, (_, sent, _) in enumerate(told) if sent is not None and sent.kind != 4)
-    device, sent, answer = told[at]
-    told[at] = (device, sent, answer._replace(**{field: getattr(answer, field) + 1}))
-    result = evidence.check(told=told)
+    device, sent, answer = evidence.find_told(TapKind.CHECK_OUT)
+    altered = answer._replace(**{field: getattr(answer, field) + 1})
+    assert evidence.told_falsely((device, sent, answer)).wrong == 0
+    result = evidence.told_falsely((device, sent, altered))
     assert result.wrong == 1
     assert "told otherwise" in result.findings[0]
 
 
 def test_an_answer_to_another_device_is_found(evidence: Evidence) -> None:
-    told = list(evidence.crowd.log)
-    at = next(at for at, (_, _, answer) in enumerate(told) if answer.position)
-    told[at] = (told[at][0] + 1, *told[at][1:])
-    assert evidence.check(told=told).wrong == 1
+    device, sent, answer = evidence.find_told(TapKind.CHECK_IN)
+    assert evidence.told_falsely((device + 1, sent, answer)).wrong == 1
 
 
 @pytest.mark.parametrize("field", ["kind", "stop", "device_ts_us"])
 def test_a_record_with_other_facts_than_the_tap_is_found(evidence: Evidence, field: str) -> None:
-    told = list(evidence.crowd.log)
-    at = next(at for at, (_, sent, _) in enumerate(told) if sent is not None and sent.kind == 2)
-    device, sent, answer = told[at]
-    assert sent is not None
-    told[at] = (device, sent._replace(**{field: getattr(sent, field) + 1}), answer)
-    result = evidence.check(told=told)
+    device, sent, answer = evidence.find_told(TapKind.CHECK_OUT)
+    other = sent._replace(**{field: getattr(sent, field) + 1})
+    result = evidence.told_falsely((device, other, answer))
     assert result.wrong == 1
     assert "facts" in result.findings[0]
 
 
 def test_an_answer_without_a_record_is_wrong(evidence: Evidence) -> None:
-    told = list(evidence.crowd.log)
-    device, sent, answer = next(each for each in told if each[1] is not None)
-    assert sent is not None
-    busy = AnswerRow(*answer)._replace(position=0, reason=Reason.OP_CONFLICT)
-    result = evidence.check(told=[*told, (device, sent._replace(kind=TapKind.FLAT), busy)])
+    device, sent, answer = evidence.find_told(TapKind.FLAT)
+    refused = answer._replace(position=0, reason=Reason.OP_CONFLICT)
+    result = evidence.told_falsely((device, sent, refused))
     assert result.wrong == 1
     assert "op_conflict" in result.findings[0]
 
@@ -164,8 +148,7 @@ def test_a_money_field_moved_to_another_account_is_found(evidence: Evidence) -> 
     at = evidence.find(op=Op.CHECK_OUT, reason=Reason.OK)
     account = evidence.records[at].account_id
     other = next(one for one in evidence.balances if one != account)
-    result = evidence.check(records=evidence.with_record(at, account_id=other), told=())
-    assert result.wrong > 0
+    assert evidence.falsified(at, account_id=other).wrong > 0
 
 
 def test_only_taps_count_as_taps(evidence: Evidence) -> None:

@@ -6,17 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpath.types import Op, Reason, TapKind
-from gateway.simulate.stats import COARSE_US, FINE_US, Latencies, Stats
+from gateway.simulate.stats import LONGEST_US, Latencies, Stats
 
 
-@given(st.lists(st.integers(0, 1_000_000), min_size=1), st.sampled_from([1, 500, 990, 999, 1000]))
+@given(st.lists(st.integers(0, 60_000_000), min_size=1), st.sampled_from([1, 500, 990, 999, 1000]))
 def test_a_quantile_is_exact_below_and_close_above(values: list[int], part: int) -> None:
     latencies = Latencies()
     for value in values:
         latencies.note(value)
     exact = sorted(values)[-(-len(values) * part // 1000) - 1]
     found = latencies.quantile_us(part)
-    assert exact <= found <= (exact if exact < FINE_US else exact + COARSE_US)
+    assert exact <= found <= exact + exact // 64
+    assert found == exact or exact >= 8192
 
 
 def test_no_values_have_no_quantile() -> None:
@@ -26,7 +27,7 @@ def test_no_values_have_no_quantile() -> None:
 def test_a_very_long_wait_counts_as_the_longest() -> None:
     latencies = Latencies()
     latencies.note(10**9)
-    assert latencies.quantile_us(1000) > 1_000_000
+    assert latencies.quantile_us(1000) == LONGEST_US
 
 
 def test_taps_that_met_an_outage_are_kept_apart() -> None:
