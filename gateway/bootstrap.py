@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config import Config
+from gateway.errors import ConfigError
 
 if TYPE_CHECKING:
     from fastpath.api import CompiledTariff
     from gateway.control.client import ControlClient
     from gateway.engine.audit import AuditReport
+    from gateway.link.devices import DeviceEntry
     from gateway.registry.devices import DeviceRegistry
     from gateway.registry.store import RegistryStore
     from gateway.tariffs.store import TariffStore
@@ -21,11 +23,40 @@ if TYPE_CHECKING:
 def run_data(config: Config, ready_fd: int) -> int:
     """The data plane, until it has drained; the exit status."""
     from gateway.dataplane import serve
-    from gateway.link.devices import DeviceEntry
     from gateway.observability.page import Page
 
     page = Page.create(config.page_path)
-    entries = [
+    tariffs = compile_tariffs(config)
+    return serve(config, page, ready_fd, tariffs=tariffs, list_devices=lambda: list_devices(config))
+
+
+def run_standby(config: Config, ready_fd: int) -> int:
+    """A data plane that follows another one's journal until it has to lead; the exit status."""
+    from gateway.dataplane import serve
+    from gateway.engine.standby import Standby
+    from gateway.journals import valkey_options
+    from gateway.observability.page import Page
+
+    if config.journal.kind != "valkey":
+        raise ConfigError(detail='journal.kind: a standby needs a journal in "valkey"')
+    page = Page.create(config.page_path)
+    tariffs = compile_tariffs(config)  # beforehand: at the takeover every moment counts
+    standby = Standby(valkey_options(config), config.snapshots.dir, config.engine_limits())
+    return serve(
+        config,
+        page,
+        ready_fd,
+        tariffs=tariffs,
+        list_devices=lambda: list_devices(config),
+        follow=standby.follow,
+    )
+
+
+def list_devices(config: Config) -> list[DeviceEntry]:
+    """The validators of the registry, as the link needs them."""
+    from gateway.link.devices import DeviceEntry
+
+    return [
         DeviceEntry(
             device.device_id,
             device.tariff_slot,
@@ -35,7 +66,6 @@ def run_data(config: Config, ready_fd: int) -> int:
         )
         for device in build_devices(config).list_all()
     ]
-    return serve(config, page, ready_fd, tariffs=compile_tariffs(config), devices=entries)
 
 
 def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
@@ -82,8 +112,13 @@ def run_snapshotter(config: Config, ready_fd: int) -> int:
     return main(config, ready_fd)
 
 
-PROCESSES = {"data": run_data, "http": run_http, "snapshotter": run_snapshotter}
-"""Processes of `faregate serve`, by name."""
+PROCESSES = {
+    "data": run_data,
+    "http": run_http,
+    "snapshotter": run_snapshotter,
+    "standby": run_standby,
+}
+"""Processes of `faregate serve` and `faregate standby`, by name."""
 
 
 def build_registry_store(config: Config) -> RegistryStore:
@@ -111,7 +146,7 @@ def audit_journal(config: Config) -> AuditReport:
     """Decide the journal of a data folder again, with every tariff that is kept there."""
     from fastpath.api import Book, StoreHandle
     from gateway.engine.audit import audit
-    from gateway.journal.segments import SegmentJournal
+    from gateway.journals import open_reader
     from gateway.tariffs.store import TariffStore
 
     book = Book()
@@ -119,4 +154,4 @@ def audit_journal(config: Config) -> AuditReport:
         book.put(slot, tariff)
     limits = config.engine_limits()
     memory = StoreHandle(boots_max=limits.boots_per_device_max, op_horizon_us=limits.op_horizon_us)
-    return audit(SegmentJournal.open(config.journal.dir, read_only=True), book, memory)
+    return audit(open_reader(config), book, memory)

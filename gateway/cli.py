@@ -7,8 +7,9 @@ gateway/commands/, one file a noun, and load what they need only when they run.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
+from typing import Any
 
 import typer
 
@@ -33,6 +34,7 @@ from gateway.errors import (
 
 COMMANDS = (
     "serve",
+    "standby",
     "init",
     "status",
     "simulate",
@@ -78,18 +80,21 @@ def build_cli() -> typer.Typer:
         rich_markup_mode="markdown",
     )
     for name in COMMANDS:
-        module = f"gateway.commands.{name}"
-        if find_spec(module) is not None:
-            import_module(module).register(app)
+        import_module(f"gateway.commands.{name}").register(app)
     return app
+
+
+@cache
+def _root() -> Any:
+    """The command tree: Typer and old versions of it give it different types."""
+    return typer.main.get_command(build_cli())
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
-    command = typer.main.get_command(build_cli())
     try:
-        status = command.main(arguments, prog_name="faregate", standalone_mode=False)
+        status = _root().main(arguments, prog_name="faregate", standalone_mode=False)
     except typer.Abort:
         return EXIT_FINDINGS
     except _ClickError as error:

@@ -118,8 +118,8 @@ class JournalConfig:
     """The journal: the truth about money."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _RULES
-    kind: Literal["segments"] = "segments"
-    """Where the journal lives: files of this machine."""
+    kind: Literal["segments", "valkey"] = "segments"
+    """Where the journal lives: files of this machine, or the servers of [valkey]."""
     dir: Path = Path("journal")
     """Folder of the segment files."""
     segment_mib: Annotated[int, Strict(), Field(ge=1, le=4096)] = 256
@@ -128,6 +128,31 @@ class JournalConfig:
     """Whether commits happen in a helper thread; auto goes by commit_thread_above_ms."""
     commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 2.0
     """With `auto`: the moving 99th percentile of a commit above which the thread takes over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValkeyConfig:
+    """The journal in Valkey, with `journal.kind = "valkey"` (docs/replication.md)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    servers: tuple[Text, ...] = ("127.0.0.1:6379",)
+    """All servers that may be primary, host:port; the primary among them is found by asking."""
+    name: Annotated[str, Strict(), Field(pattern="^[A-Za-z0-9_.-]{1,64}$")] = "main"
+    """Of this shard; gateways with the same name share one journal."""
+    replicas: Annotated[int, Strict(), Field(ge=0, le=16)] = 1
+    """How many replicas must have a group before anybody is told; 0 = the primary is enough."""
+    timeout_ms: Annotated[int, Strict(), Field(ge=50, le=60_000)] = 2000
+    """For connecting and for one reply."""
+    resolve_s: Seconds = 30
+    """How long an unknown outcome is asked about before the data plane ends."""
+    leader_ttl_ms: Annotated[int, Strict(), Field(ge=100, le=60_000)] = 1000
+    """A standby takes over when the leader gave no sign of life for so long."""
+    user: Text | None = None
+    """Of the servers' access list; without it the default user."""
+    password_file: OptionalPath = None
+    """Password of the servers (mode 0600)."""
+    tls_ca_file: OptionalPath = None
+    """Speak TLS, to servers with a certificate of this authority (PEM)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +238,7 @@ class Config:
     control: ControlConfig = field(default_factory=ControlConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
+    valkey: ValkeyConfig = field(default_factory=ValkeyConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     tariffs: TariffsConfig = field(default_factory=TariffsConfig)
@@ -438,6 +464,8 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield "link.tls_client_ca_file: needs link.tls_cert_file"
     if link.idle_timeout_s <= link.heartbeat_s:
         yield "link.idle_timeout_s: must be longer than link.heartbeat_s"
+    if not config.valkey.servers:
+        yield "valkey.servers: name at least one"
     if not link.mac:
         yield "link.mac: name at least one algorithm"
     socket = config.control.socket

@@ -15,7 +15,9 @@ import os
 import signal
 import ssl
 import struct
+import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
@@ -29,11 +31,12 @@ from gateway.control.desk import Desk
 from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
 from gateway.engine.commit import CommitPace, GroupCommit
-from gateway.engine.recovery import Recovery, recover
-from gateway.errors import TariffError
+from gateway.engine.recovery import Recovery, build_memory, recover
+from gateway.errors import Fenced, TariffError
 from gateway.journal.layout import SegmentOptions
 from gateway.journal.scan import Witness
 from gateway.journal.segments import SegmentJournal
+from gateway.journals import open_valkey
 from gateway.keys import Secrets, load_secrets
 from gateway.link.codes import Algorithm
 from gateway.link.denylist import Denylist
@@ -42,16 +45,16 @@ from gateway.link.server import SWEEP_SLICES, LinkServer, LinkSettings
 from gateway.link.service import LinkState, LoadedTariff, signer, tariff_message
 from gateway.observability import page as slots
 from gateway.observability.page import DiskState, Page, PlaneState
-from gateway.readiness import tell_ready
+from gateway.readiness import EXIT_FENCED, EXIT_JOURNAL_BROKEN, tell_ready
 from gateway.tariffs.store import TariffStore
 
 if TYPE_CHECKING:
+    from gateway.engine.standby import Followed
     from gateway.journal.files import FileOps
     from gateway.journal.port import Journal
 
 log = logging.getLogger(__name__)
 
-EXIT_JOURNAL_BROKEN = 70
 TICK_S = 1 / SWEEP_SLICES
 DRAIN_GRACE_S = 0.1
 """How long bytes already under way to us may take to arrive when draining."""
@@ -69,24 +72,31 @@ class DataPlane:
     """Everything of one data plane. Made by `build`, run by `run`."""
 
     def __init__(
-        self, config: Config, secrets: Secrets, page: Page, *, files: FileOps | None = None
+        self,
+        config: Config,
+        secrets: Secrets,
+        page: Page,
+        *,
+        files: FileOps | None = None,
+        followed: Followed | None = None,
     ) -> None:
-        """files: what the journal's disk is made of; None = the machine's own."""
+        """files: what the journal's disk is made of; None = the machine's own.
+        followed: memory that a standby has kept up to date; None = recover.
+        """
         self.config = config
         self._files = files
         self.page = page.slots
         self.signing_key = Ed25519PrivateKey.from_private_bytes(secrets.signing_seed)
         self.book = Book()
         limits = config.engine_limits()
-        self.memory = StoreHandle(
-            accounts_max=limits.accounts_max,
-            media_max=limits.media_max,
-            boots_max=limits.boots_per_device_max,
-            op_horizon_us=limits.op_horizon_us,
-        )
+        self.memory = followed.memory if followed is not None else build_memory(limits)
         self.devices = DeviceBook(secrets.master_key)
         self.store = TariffStore(config.gateway.data_dir / "tariffs")
-        self.recovery: Recovery = recover(self.memory, config.snapshots.dir, self._open_journal)
+        self.recovery: Recovery = (
+            followed.recovery
+            if followed is not None
+            else recover(self.memory, config.snapshots.dir, self._open_journal)
+        )
         self.journal: Journal = self.recovery.journal
         self.engine = Engine(
             self.memory,
@@ -112,7 +122,9 @@ class DataPlane:
         self._disk_checked = 0.0
         self._tell_page()
 
-    def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> SegmentJournal:
+    def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> Journal:
+        if self.config.journal.kind == "valkey":
+            return open_valkey(self.config, witnesses=witnesses)
         journal = SegmentJournal.open(
             self.config.journal.dir,
             self.journal_options(),
@@ -120,7 +132,6 @@ class DataPlane:
             witnesses=witnesses,
             files=self._files,
         )
-        self._segments = journal
         cut = journal.recovery.cut
         if cut is not None:
             self.page[slots.RECOVERED_CUT_BYTES] = cut.size_bytes
@@ -205,9 +216,7 @@ class DataPlane:
             self.engine,
             self.journal,
             self.page,
-            CommitPace(
-                self.config.journal.commit_thread_above_ms * 1000, self.config.journal.commit_thread
-            ),
+            self._commit_pace(),
             on_output=self.link.send,
             on_left=self.link.leave,
             on_broken=self._broken,
@@ -237,12 +246,19 @@ class DataPlane:
             ready_fd,
             {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)},
         )
+        self.journal.announce(f"{self.config.link.host}:{port}")
         self.ready.set()
         log.info("serving", extra={"port": port, "records": self.recovery.records})
         await self.stopping.wait()
         await self._drain(control)
         ticker.cancel()
         return 0
+
+    def _commit_pace(self) -> CommitPace:
+        journal = self.config.journal
+        # A network may take as long as it likes: never in the loop.
+        mode = "always" if journal.kind == "valkey" else journal.commit_thread
+        return CommitPace(journal.commit_thread_above_ms * 1000, mode)
 
     async def _drain(self, control: ControlServer) -> None:
         """Every tap that was read gets its answer; then connections end with a bye."""
@@ -259,13 +275,14 @@ class DataPlane:
         log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
 
     def _broken(self, error: BaseException) -> NoReturn:
-        """The disk said something that only recovery can sort out: end at once, tell nobody
-        anything.
+        """The disk said something that only recovery can sort out, or another gateway leads: end at
+        once, tell nobody anything.
         """
+        fenced = isinstance(error, Fenced)
         self.page[slots.STATE] = PlaneState.BROKEN
-        log.critical("journal_broken", extra={"detail": str(error)})
+        log.critical("fenced" if fenced else "journal_broken", extra={"detail": str(error)})
         logging.shutdown()
-        os._exit(EXIT_JOURNAL_BROKEN)
+        os._exit(EXIT_FENCED if fenced else EXIT_JOURNAL_BROKEN)
 
     async def _tick(self) -> None:
         """Ten times a second: time-outs and what the page shows."""
@@ -285,7 +302,10 @@ class DataPlane:
     def _second(self) -> None:
         """Once a second: what costs a system call or a walk."""
         page, memory = self.page, self.memory
-        page[slots.DISK_STATE] = DISK_STATES[str(self._segments.disk_state())]
+        try:
+            page[slots.DISK_STATE] = DISK_STATES[str(self.journal.disk_state())]
+        except Fenced as error:
+            self._broken(error)
         room = os.statvfs(self.config.gateway.data_dir)
         page[slots.DISK_FREE_BYTES] = room.f_bavail * room.f_frsize
         page[slots.DISK_TOTAL_BYTES] = room.f_blocks * room.f_frsize
@@ -358,15 +378,42 @@ def freeze() -> None:
     gc.disable()
 
 
-def serve(config: Config, page: Page, ready_fd: int, *, tariffs: list[tuple[int, CompiledTariff]],
-          devices: list[DeviceEntry]) -> int:  # fmt: skip
-    """Run a data plane to its end; the exit status."""
+Follow = Callable[[threading.Event], "Followed | None"]
+"""Keeps memory up to date until it is time to lead; None = told to stop."""
+
+
+def serve(
+    config: Config,
+    page: Page,
+    ready_fd: int,
+    *,
+    tariffs: list[tuple[int, CompiledTariff]],
+    list_devices: Callable[[], list[DeviceEntry]],
+    follow: Follow | None = None,
+) -> int:
+    """Run a data plane to its end; the exit status. With `follow` as a standby at first."""
 
     async def run() -> int:
-        plane = DataPlane(config, load_secrets(config), page)
+        secrets = load_secrets(config)
+        followed = None
+        if follow is not None:
+            tell_ready(ready_fd, {"standby": config.valkey.name})
+            followed = await _follow(follow)
+            if followed is None:
+                return 0
+        plane = DataPlane(config, secrets, page, followed=followed)
         plane.load_tariffs(tariffs)
-        plane.load_devices(devices)
+        plane.load_devices(list_devices())
         freeze()
         return await plane.run(ready_fd)
 
     return uvloop.run(run())
+
+
+async def _follow(follow: Follow) -> Followed | None:
+    """In a thread: the loop takes signals."""
+    stop = threading.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return await asyncio.to_thread(follow, stop)

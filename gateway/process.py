@@ -1,7 +1,8 @@
 """One process of the gateway, as the supervisor starts it: `python -m gateway.process NAME ...`.
 
 Exit status: 0 stopped when asked to, 3 refused to start (nothing will change by trying again),
-70 the journal is broken and only recovery can help, 1 anything else.
+70 the journal is broken and only recovery can help, 75 another gateway took the lead, 1 anything
+else.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ EXIT_REFUSED = 3
 """Refused to start: the same start would be refused again."""
 EXIT_JOURNAL_BROKEN = 70
 """Only recovery, that is a new start, can tell what is on the disk."""
+EXIT_FENCED = 75
+"""Another gateway took the lead: a new start would be a standby's, or be refused."""
 KILL_AFTER_S = 30.0
 _closed: set[int] = set()  # a number closed here may by now be another file
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated
 
@@ -48,9 +48,14 @@ def serve(
     loaded = load_settings(config, replaced)
     load_secrets(loaded.config)  # refuse here, with all findings, rather than in three processes
     names = tuple(part.value for part in only) if only else supervisor.NAMES
-    say = _say_json if as_json else _Speaker().say
+    say = build_say(as_json=as_json)
     status = supervisor.serve(loaded, say, flags=parse_flags(replaced), names=names)
     raise typer.Exit(status)
+
+
+def build_say(*, as_json: bool) -> Callable[[str, Mapping[str, object]], None]:
+    """How the supervisor tells what happens."""
+    return _say_json if as_json else _Speaker().say
 
 
 def _say_json(event: str, fields: Mapping[str, object]) -> None:

@@ -8,7 +8,6 @@ the loop goes on reading into the next group. Knows the engine and a journal; no
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import deque
@@ -121,11 +120,15 @@ class GroupCommit:
         await waiter
 
     def flush(self) -> bool:
-        """Commit at once, in the loop, to make room; False = a group is being written: wait."""
+        """Commit at once to make room; False = a group is being written: wait for it.
+
+        In the loop, unless commits have to be in the thread.
+        """
         if self.engine.is_writing:
             return False
-        self._commit(in_thread=False)
-        return True
+        in_thread = self.pace.mode == "always"
+        self._commit(in_thread=in_thread)
+        return not in_thread
 
     def close(self) -> None:
         """After the last commit: end the thread."""
@@ -171,7 +174,7 @@ class GroupCommit:
         """
         began = time.monotonic_ns()
         self.journal.append(self._position, group)
-        return hashlib.sha256(group).digest(), (time.monotonic_ns() - began) // 1000
+        return self.journal.head().chain_hash, (time.monotonic_ns() - began) // 1000
 
     def _written_by_thread(
         self, done: ThreadFuture[tuple[bytes, int]], size: int, records: int

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastpath.api import StoreHandle
 from gateway.engine.snapshot import load_latest
 from gateway.errors import Corrupt
 from gateway.journal.scan import Witness
 
 if TYPE_CHECKING:
-    from fastpath.api import StoreHandle
+    from fastpath.types import EngineLimits
     from gateway.journal.port import Journal
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,16 @@ class Recovery:
     snapshot_position: int
     records: int
     duration_us: int
+
+
+def build_memory(limits: EngineLimits) -> StoreHandle:
+    """Empty memory with the bounds of the engine."""
+    return StoreHandle(
+        accounts_max=limits.accounts_max,
+        media_max=limits.media_max,
+        boots_max=limits.boots_per_device_max,
+        op_horizon_us=limits.op_horizon_us,
+    )
 
 
 def recover(memory: StoreHandle, snapshots: Path, open_journal: OpenJournal) -> Recovery:

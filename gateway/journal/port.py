@@ -1,4 +1,4 @@
-"""The port every journal implements: segments (embedded), later Valkey and JetStream.
+"""The port every journal implements: segments (embedded) and Valkey.
 
 A position is a byte address in the whole journal. Must not import any implementation.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -19,6 +20,15 @@ class Head:
     next_seq: int
     chain_hash: bytes
     """SHA-256 of the last group (head and body); 32 zero bytes when there is none."""
+
+
+class DiskState(StrEnum):
+    """How much room is left for the journal."""
+
+    OK = "ok"
+    WARN = "warn"
+    REFUSE_COMMANDS = "refuse_commands"
+    """Taps go on in the reserve; commands of the control plane are refused."""
 
 
 class Journal(Protocol):
@@ -58,6 +68,12 @@ class Journal(Protocol):
 
         Raises: Corrupt: there is no record. JournalError: it is past retention.
         """
+
+    def disk_state(self) -> DiskState:
+        """Room left; ask once a second, not once a tap. Raises: OSError. Fenced: deposed."""
+
+    def announce(self, where: str) -> None:
+        """Tell others where this writer's link listens, if there are others to tell."""
 
     def close(self) -> None:
         """Give the journal back; what was appended stays durable without it."""

@@ -6,7 +6,6 @@ The file format and the rules of recovery are docs/journal.md; why not a databas
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from enum import StrEnum
 from pathlib import Path
 
 from fastpath import _journal as codec
@@ -14,7 +13,7 @@ from gateway.errors import Corrupt, Fenced, JournalError
 from gateway.journal.files import FileOps, RealFiles
 from gateway.journal.keeper import file_sha256
 from gateway.journal.layout import SegmentOptions, place_group
-from gateway.journal.port import Head
+from gateway.journal.port import DiskState, Head
 from gateway.journal.reading import SegmentReader
 from gateway.journal.recovery import RecoveryReport
 from gateway.journal.roots import Root
@@ -24,15 +23,6 @@ from gateway.journal.writer import SegmentWriter
 __all__ = ["DiskState", "SegmentJournal", "SegmentOptions", "Witness", "place_group"]
 
 _NOWHERE = Head(0, 1, codec.NO_HASH)
-
-
-class DiskState(StrEnum):
-    """How much room is left for the journal."""
-
-    OK = "ok"
-    WARN = "warn"
-    REFUSE_COMMANDS = "refuse_commands"
-    """Taps go on in the reserve; commands of the control plane are refused."""
 
 
 class SegmentJournal:
@@ -126,6 +116,9 @@ class SegmentJournal:
         if used >= self.options.refuse_percent or without_reserve:
             return DiskState.REFUSE_COMMANDS
         return DiskState.WARN if used >= self.options.warn_percent else DiskState.OK
+
+    def announce(self, where: str) -> None:
+        """Nobody else reads these files to find a leader."""
 
     def shrink(self, before_position: int) -> int:
         """Drop closed segments that end at or before a position; their roots stay.

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from fastpath import _journal as codec
 from gateway.errors import Corrupt, Fenced, InvariantError, JournalError, JournalUnavailable
-from gateway.journal.port import Head
+from gateway.journal.port import DiskState, Head
 from gateway.journal.scan import Witness
-from gateway.journal.segments import DiskState
 from gateway.journal.valkey_leader import Leader, LeaderSign, parse_leader, wait_until_free
 from gateway.journal.valkey_stream import EntryId, StreamReader, Walk, place_group
 from gateway.journal.valkey_wire import LOST, PrivateLoop, ValkeyOptions, connect_primary

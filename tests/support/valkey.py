@@ -29,7 +29,7 @@ SETTINGS = {
     "save": "",
     "maxmemory": "256mb",
     "maxmemory-policy": "noeviction",
-    "repl-diskless-sync-delay": "0",
+    "repl-diskless-sync": "no",  # the other way begins up to a second later
     "repl-ping-replica-period": "1",
     "daemonize": "no",
     "loglevel": "warning",
