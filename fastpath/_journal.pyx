@@ -241,6 +241,13 @@ def view_group(const uint8_t[::1] group):
     )
 
 
+def view_head(const uint8_t[::1] record, uint64_t position=0):
+    """The head of a record without its items. Raises ValueError: shorter than a head."""
+    if record.shape[0] < JOURNAL_RECORD_BYTES:
+        raise ValueError("shorter than a record head")
+    return RecordView(*_RECORD.unpack_from(record, 0), (), position)
+
+
 def view_record(const uint8_t[::1] record, uint64_t position=0):
     """One record, head and items, as a named tuple. Raises ValueError when the lengths do not fit."""
     if record.shape[0] < JOURNAL_RECORD_BYTES:

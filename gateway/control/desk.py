@@ -12,11 +12,12 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from fastpath._journal import RecordView, view_head
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
 from gateway.control import operations
 from gateway.control.frames import Reply, Request
-from gateway.control.operations import Arguments, Ceilings, Head
+from gateway.control.operations import Arguments, Ceilings
 from gateway.errors import CommandError, Retry
 from gateway.link.codes import DeviceMode
 from gateway.link.devices import DeviceBook, DeviceEntry
@@ -96,11 +97,11 @@ class Desk:
         order = operations.read_order(request.op, request.args, self._ceilings, principal)
         data, position, repeated = self._command(request, order)
         await self._commit.committed()
-        head = operations.read_head(data)
+        head = view_head(data, position)
         reason = Reason(head.reason)
         if reason.accepted and not repeated:
             self._tell(head)
-        result = operations.result_of(head, position, repeated=repeated)
+        result = operations.result_of(head, repeated=repeated)
         return Reply(
             request.id,
             reason.accepted,
@@ -134,7 +135,7 @@ class Desk:
                 ) from None
             return run()
 
-    def _tell(self, head: Head) -> None:
+    def _tell(self, head: RecordView) -> None:
         """Carry a durable change of a medium's state to the validators."""
         if head.op == Op.MEDIUM_STATE:
             self._state.denylist.note(
@@ -183,7 +184,7 @@ class Desk:
             raise CommandError(
                 "unknown_operation", f"no operation {text} is known: it had no effect"
             )
-        return operations.result_of(operations.read_head(data), position, repeated=True)
+        return operations.result_of(view_head(data, position), repeated=True)
 
     async def _device_put(self, args: Arguments) -> dict[str, Any]:
         versions = args.integers("key_versions", 1, 2**32 - 1)

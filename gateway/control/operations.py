@@ -10,13 +10,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from fastpath._journal import RecordView
 from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason
 from gateway.errors import CommandError
-
-RECORD_HEAD = struct.Struct("<IBBBB Qqq QQQQ 16s qqqqq Q IIIIII qq")
-"""RecordHead of fastpath/layout.h."""
 
 ACCOUNT = struct.Struct("<QQqqqqQ HHBBBB qQQQ II q I BBBB q IIqIIqIIq II q QQ II qqq BBBB IIi")
 """Account of fastpath/layout.h."""
@@ -80,43 +78,6 @@ SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(("spare",
 
 AMOUNT_MAX = 1 << 53
 """Amounts stay exact in JSON readers that know only doubles."""
-
-
-class Head(NamedTuple):
-    """A record head as Python numbers."""
-
-    length_bytes: int
-    op: int
-    reason: int
-    verdict: int
-    item_count: int
-    seq: int
-    ts_us: int
-    device_ts_us: int
-    account_id: int
-    id_a: int
-    id_b: int
-    id_c: int
-    token: bytes
-    fare_minor: int
-    amount_minor: int
-    balance_minor: int
-    nominal_minor: int
-    subsidy_minor: int
-    tariff_key: int
-    stop: int
-    other_stop: int
-    flags: int
-    rules: int
-    distance_m: int
-    denylist_version: int
-    fare_ts_us: int
-    period_paid_minor: int
-
-
-def read_head(data: bytes) -> Head:
-    """Unpack the first bytes of a record."""
-    return Head(*RECORD_HEAD.unpack_from(data))
 
 
 def account_as_dict(data: bytes) -> dict[str, Any]:
@@ -322,16 +283,16 @@ def clip(text: str) -> bytes:
     return text.encode()[:64].decode(errors="ignore").encode()
 
 
-def result_of(head: Head, position: int, *, repeated: bool) -> dict[str, Any]:
+def result_of(record: RecordView, *, repeated: bool) -> dict[str, Any]:
     """What a command's reply says."""
     return {
-        "op": Op(head.op).name.lower(),
-        "account_id": head.account_id,
-        "amount_minor": head.amount_minor,
-        "balance_minor": head.balance_minor,
-        "position": position,
-        "seq": head.seq,
-        "ts_us": head.ts_us,
+        "op": Op(record.op).name.lower(),
+        "account_id": record.account_id,
+        "amount_minor": record.amount_minor,
+        "balance_minor": record.balance_minor,
+        "position": record.position,
+        "seq": record.seq,
+        "ts_us": record.ts_us,
         "repeated": repeated,
-        "reason": Reason(head.reason).name.lower(),
+        "reason": Reason(record.reason).name.lower(),
     }
