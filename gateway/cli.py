@@ -86,7 +86,7 @@ def build_cli() -> typer.Typer:
 
 @cache
 def _root() -> Any:
-    """The command tree: Typer and old versions of it give it different types."""
+    """The command tree, made once. Its type differs between versions of Typer."""
     return typer.main.get_command(build_cli())
 
 

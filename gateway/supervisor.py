@@ -21,10 +21,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway.config import Config, LoadedConfig
 from gateway.errors import EnvironmentFault
 from gateway.readiness import EXIT_REFUSED
+
+if TYPE_CHECKING:
+    from gateway.config import Config, LoadedConfig
 
 NAMES = ("data", "http", "snapshotter")
 LAUNCHER = (sys.executable, "-m", "gateway.process")

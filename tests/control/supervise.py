@@ -7,12 +7,13 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from gateway import supervisor
-from gateway.config import load_config
 from gateway.supervisor import NAMES, Patience, Supervisor, hold_pid_file
 
-FAKE = (sys.executable, str(Path(__file__).with_name("fake_process.py")))
+FAKE = (sys.executable, "-S", str(Path(__file__).with_name("fake_process.py")))
 
 
 def say(event: str, fields: Mapping[str, object]) -> None:
@@ -21,7 +22,10 @@ def say(event: str, fields: Mapping[str, object]) -> None:
 
 
 async def run(config: Path, names: list[str]) -> int:
-    loaded = load_config(config, env={})
+    # Settings without their checks: loading those takes longer than the whole play.
+    loaded: Any = SimpleNamespace(
+        path=config, config=SimpleNamespace(run_dir=config.parent / "run")
+    )
     hold_pid_file(loaded.config, names)
     patience = Patience(drain_s=1.0, stop_s=0.5)
     made = Supervisor(loaded, say, flags={}, names=names, patience=patience, launcher=FAKE)

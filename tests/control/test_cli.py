@@ -314,7 +314,10 @@ def test_many_journeys_at_once(cli: Cli, tmp_path: Path) -> None:
     assert (first["id"], first["total"]) == (1, "6.00")
     assert (second["id"], second["total"]) == (2, None)
     assert second["reason"]
-    assert cli("quote", "--journeys", str(file), config=False).status == 1
-    for content in ("{", "{}"):
-        file.write_text(content)
-        assert cli("quote", "--journeys", str(file), config=False).status in (1, 2)
+    bus = ["quote", "--tariff", "beijing-bus", "--journeys", str(file)]
+    file.write_text(json.dumps([{"id": 3, "legs": []}]))
+    assert cli(*bus, config=False).status == 1
+    file.write_text("{}")
+    assert cli.fail(1, *bus, config=False)["code"] == "TARIFF_JOURNEYS"
+    file.write_text("{")
+    assert cli.fail(2, *bus, config=False)["code"] == "USAGE_INVALID"

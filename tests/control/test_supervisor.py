@@ -35,7 +35,7 @@ class Run:
         config = folder / "gateway.toml"
         config.write_text("")
         self.process = subprocess.Popen(
-            [sys.executable, str(SUPERVISE), str(config), *names],
+            [sys.executable, "-S", str(SUPERVISE), str(config), *names],
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             cwd=ROOT,
