@@ -36,6 +36,12 @@ class Orders:
         self._slots = asyncio.Semaphore(connections)
 
     async def __aenter__(self) -> Self:
+        """Connect once, to know that there is a gateway. Raises: CommandError."""
+        try:
+            self._idle.append(await asyncio.open_unix_connection(str(self._path)))
+        except OSError as error:
+            detail = f"cannot reach the gateway at {self._path}: {error.strerror or error}"
+            raise CommandError("COMMAND_NOT_SENT", detail, retry=Retry.SAFE) from error
         return self
 
     async def __aexit__(

@@ -61,6 +61,7 @@ def test_an_interrupted_demo_ends_what_it_started(tmp_path: Path) -> None:
     process = start(tmp_path, "--seconds", "60")
     until = time.monotonic() + 60
     while len(processes_in(tmp_path)) < 3 and time.monotonic() < until:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=50)
