@@ -11,6 +11,7 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from types import TracebackType
 
 from gateway.bootstrap import PROCESSES
 from gateway.config import load_config
@@ -59,11 +60,17 @@ def main(argv: list[str] | None = None) -> int:
         flags = dict(pair.split("=", 1) for pair in options.set)
         config = load_config(options.config, flags=flags).config
         setup_logging(config.log, options.name)
+        sys.excepthook = log_crash  # one line of JSON in place of a bare traceback
         return PROCESSES[options.name](config, options.ready_fd)
     except FareGatewayError as error:
         log.critical("process_failed", extra=error.as_dict(), exc_info=_unexpected(error))
         tell_failure(options.ready_fd, error)
         return exit_status(error)
+
+
+def log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What nobody expected, in the log; Python then ends the process with status 1."""
+    log.critical("process_crashed", exc_info=(kind, error, trace))
 
 
 def exit_status(error: FareGatewayError) -> int:
