@@ -1,44 +1,27 @@
-"""The decisions on C structs: what a validator or the control plane asks, and what comes of it.
+"""The decisions on taps: what a validator asks, and what comes of it.
 
-fastpath/reference.py is the specification of the rules; tests compare the two on random histories. Here every function
-is `noexcept nogil` and makes no Python object (tests/fastpath/test_annotated.py). Reasons are looked for in their order of
-precedence, so the first one found is the one that is told.
+fastpath/reference.py is the specification of the rules; tests compare the two on random histories.
+Every function is `noexcept nogil` and makes no Python object (tests/fastpath/test_annotated.py).
+Reasons are looked for in their order of precedence, so the first one found is the one that is told.
+Reversals and commands: _reversal.pyx, _commands.pyx. What stands here is one file so that the
+C compiler sees the whole path of a tap at once.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from fastpath._layout cimport *
 from fastpath._tariff cimport (
-    DISCOUNTS_MAX, FACTOR_ONE, NO_STOP, OdFare, Interchange, TariffBook, TariffC, book_at, book_by_key, day_index, stop_index,
+    FACTOR_ONE, NO_STOP, Interchange, OdFare, TariffBook, TariffC, book_at, book_by_key, day_index,
+    stop_index,
+)
+from fastpath._totals cimport (
+    FARE_MAX, add_money, add_to_period, month_total, scale_half_up, spendable,
 )
 
 cdef extern from * nogil:
     """
-    #define MONEY_MAX ((int64_t)1 << 60)
-    #define FARE_MAX 100000000
-
-    /* amount * medium * tier (parts per million), half up to a multiple of unit; amount is scaled by a million already. */
-    static inline int64_t scale_half_up(int64_t amount_ppm, int64_t medium_ppm, int64_t tier_ppm, int64_t unit_minor) {
-        __int128 value = (__int128)amount_ppm * medium_ppm * tier_ppm;
-        __int128 unit = (__int128)1000000000000000000 * unit_minor;
-        return (int64_t)((2 * value + unit) / (2 * unit)) * unit_minor;
-    }
-
-    /* False = the sum does not fit into what an account may hold. */
-    static inline int add_money(int64_t a, int64_t b, int64_t *sum) {
-        return !__builtin_add_overflow(a, b, sum) && *sum <= MONEY_MAX && *sum >= -MONEY_MAX;
-    }
-    """
-    const int64_t MONEY_MAX
-    const int64_t FARE_MAX
-    int64_t scale_half_up(int64_t amount_ppm, int64_t medium_ppm, int64_t tier_ppm, int64_t unit_minor)
-    bint add_money(int64_t a, int64_t b, int64_t* sum)
-    void __builtin_prefetch(const void* at)
-
-# When no tariff is in force to say it.
-cdef extern from * nogil:
-    """
+    /* When no tariff is in force to say it. */
     #define CLOCK_AHEAD_US 300000000LL
     #define CLOCK_BEHIND_US 86400000000LL
     #define OFFLINE_HORIZON_US 2592000000000LL
@@ -46,6 +29,7 @@ cdef extern from * nogil:
     const int64_t CLOCK_AHEAD_US
     const int64_t CLOCK_BEHIND_US
     const int64_t OFFLINE_HORIZON_US
+    void __builtin_prefetch(const void* at)
 
 # One tap on its way through the rules.
 cdef struct Case:
@@ -58,7 +42,7 @@ cdef struct Case:
     const TariffC* tariff     # prices this tap
     int64_t ts_us             # fare time
     uint32_t stop             # index of the tap's stop
-    uint32_t month            # of the monthly totals; 0 = the tariff has none, or no calendar for this instant
+    uint32_t month            # of the monthly totals; 0 = none in this tariff or calendar
     uint32_t day
     bint is_ride              # a check-out that ends the open journey
     bint is_late              # an offline tap from before the journey line's newest instant
@@ -74,11 +58,7 @@ cdef struct Charge:
     bint is_new_trip
 
 
-# --- answers -------------------------------------------------------------------------------------------------------
-
-cdef inline int64_t spendable(const Account* account) noexcept nogil:
-    return account.balance_minor + account.subsidy_minor - account.held_minor
-
+# --- answers --------------------------------------------------------------------------------------
 
 cdef inline void finish(Case* case, int reason, int verdict) noexcept nogil:
     case.out.reason = <uint8_t> reason
@@ -103,14 +83,18 @@ cdef void post_risk(Case* case, int64_t fare_minor) noexcept nogil:
     finish(case, REASON_OK_RISK, VERDICT_OPEN_WITH_DEBT)
 
 
-# --- time, tariff, place -------------------------------------------------------------------------------------------
+# --- time, tariff, place --------------------------------------------------------------------------
 
 cdef int find_fare_time(Case* case) noexcept nogil:
     cdef const Tap* tap = case.tap
     cdef const TariffC* tariff = book_at(case.book, tap.tariff_slot, tap.now_us)
-    cdef int64_t ahead_us = CLOCK_AHEAD_US if tariff == NULL else tariff.rules.clock_ahead_us
-    cdef int64_t behind_us = CLOCK_BEHIND_US if tariff == NULL else tariff.rules.clock_behind_us
-    cdef int64_t horizon_us = OFFLINE_HORIZON_US if tariff == NULL else tariff.rules.offline_horizon_us
+    cdef int64_t ahead_us = CLOCK_AHEAD_US
+    cdef int64_t behind_us = CLOCK_BEHIND_US
+    cdef int64_t horizon_us = OFFLINE_HORIZON_US
+    if tariff != NULL:
+        ahead_us = tariff.rules.clock_ahead_us
+        behind_us = tariff.rules.clock_behind_us
+        horizon_us = tariff.rules.offline_horizon_us
     case.ts_us = tap.device_ts_us
     if tap.flags & TAP_CLOCK_UNSURE:
         case.ts_us = tap.now_us
@@ -125,7 +109,7 @@ cdef int find_fare_time(Case* case) noexcept nogil:
     return REASON_OK
 
 
-# An open journey keeps the version of its entry; if that one is gone, the one in force at the entry takes its place.
+# An open journey keeps the version of its entry; when that is gone, the one in force at the entry.
 cdef const TariffC* entry_tariff(const Case* case) noexcept nogil:
     cdef const TariffC* tariff = book_at(case.book, case.tap.tariff_slot, case.account.entry_ts_us)
     cdef const TariffC* kept
@@ -135,11 +119,14 @@ cdef const TariffC* entry_tariff(const Case* case) noexcept nogil:
     return kept if kept != NULL else tariff
 
 
-cdef void find_month(Case* case, int64_t instant_us) noexcept nogil:
+cdef void find_month(Case* case) noexcept nogil:
     cdef const TariffC* tariff = case.tariff
+    cdef int64_t instant_us = case.ts_us
     cdef int64_t day
     if tariff.tier_count == 0:
         return
+    if case.is_ride and tariff.rules.month_by_entry:
+        instant_us = case.account.entry_ts_us
     day = day_index(tariff, instant_us)
     if day < 0:
         tariff = book_at(case.book, case.tap.tariff_slot, instant_us)
@@ -172,7 +159,10 @@ cdef int find_message_fault(Case* case) noexcept nogil:
         return fault
     case.is_late = find_is_late(case)
     case.is_ride = case.tap.kind == KIND_CHECK_OUT and is_journey_open(case) and not case.is_late
-    case.tariff = entry_tariff(case) if case.is_ride else book_at(case.book, case.tap.tariff_slot, case.ts_us)
+    if case.is_ride:
+        case.tariff = entry_tariff(case)
+    else:
+        case.tariff = book_at(case.book, case.tap.tariff_slot, case.ts_us)
     if case.tariff == NULL:
         return REASON_TARIFF_NOT_LOADED
     case.out.tariff_key = case.tariff.key
@@ -182,7 +172,7 @@ cdef int find_message_fault(Case* case) noexcept nogil:
     return REASON_OK
 
 
-# --- who -----------------------------------------------------------------------------------------------------------
+# --- who ------------------------------------------------------------------------------------------
 
 cdef int find_standing(const Case* case) noexcept nogil:
     cdef uint8_t state = case.medium.state
@@ -190,7 +180,7 @@ cdef int find_standing(const Case* case) noexcept nogil:
         return REASON_DENYLISTED
     if state == MEDIUM_LOST or state == MEDIUM_REPLACED:
         return REASON_MEDIUM_LOST
-    if state == MEDIUM_EXPIRED or (case.medium.expires_us != 0 and case.ts_us >= case.medium.expires_us):
+    if state == MEDIUM_EXPIRED or 0 != case.medium.expires_us <= case.ts_us:
         return REASON_MEDIUM_EXPIRED
     if case.account.status & ACCOUNT_CLOSED:
         return REASON_ACCOUNT_CLOSED
@@ -206,7 +196,7 @@ cdef int find_stranger(const Case* case, int standing) noexcept nogil:
     return standing if standing != REASON_OK else REASON_CURRENCY_MISMATCH
 
 
-# --- money ---------------------------------------------------------------------------------------------------------
+# --- money ----------------------------------------------------------------------------------------
 
 cdef inline bint can_bear(const Account* account, int64_t fare_minor) noexcept nogil:
     cdef int64_t left
@@ -231,7 +221,7 @@ cdef int find_funds(Case* case, int64_t fare_minor, int64_t least_minor) noexcep
     return REASON_INSUFFICIENT_BALANCE
 
 
-# Turn the first reason against the tap into a verdict. True = the tap takes effect; `finish` follows when it has.
+# Turn the first reason against the tap into a verdict. True = the tap takes effect.
 cdef bint admit(Case* case, int refusal, bint is_debt, int64_t fare_minor) noexcept nogil:
     if refusal != REASON_OK and not case.is_opened:
         refuse(case, refusal)
@@ -270,13 +260,7 @@ cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
         case.out.rules |= RULE_CREDIT_LINE
 
 
-# --- monthly totals ------------------------------------------------------------------------------------------------
-
-cdef inline int64_t month_total(const Period* period, uint32_t month) noexcept nogil:
-    if month == period.month:
-        return period.month_paid_minor
-    return period.prev_month_paid_minor if month == period.prev_month else 0
-
+# --- monthly totals -------------------------------------------------------------------------------
 
 # Only the two newest months are kept; what comes later than that is not counted (and has no tier).
 cdef inline bint is_countable(const Case* case) noexcept nogil:
@@ -297,19 +281,6 @@ cdef void open_month(Period* period, uint32_t month) noexcept nogil:
         period.prev_month_paid_minor = 0
 
 
-# Add to (or, with negative numbers, take from) the totals of a month and of the newest day; never below 0.
-cdef void add_to_period(Period* period, uint32_t month, uint32_t day, int64_t paid_minor, int32_t trips) noexcept nogil:
-    if month == period.month:
-        period.month_paid_minor = max(0, period.month_paid_minor + paid_minor)
-        period.month_trips = <uint32_t> max(0, <int64_t> period.month_trips + trips)
-    elif month == period.prev_month:
-        period.prev_month_paid_minor = max(0, period.prev_month_paid_minor + paid_minor)
-        period.prev_month_trips = <uint32_t> max(0, <int64_t> period.prev_month_trips + trips)
-    if day != 0 and day == period.day:
-        period.day_paid_minor = max(0, period.day_paid_minor + paid_minor)
-        period.day_trips = <uint32_t> max(0, <int64_t> period.day_trips + trips)
-
-
 # Count a trip; returns the month it was counted in, 0 = not counted.
 cdef uint32_t count_trip(Case* case, const Charge* charge) noexcept nogil:
     cdef Period* period = case.period
@@ -327,7 +298,7 @@ cdef uint32_t count_trip(Case* case, const Charge* charge) noexcept nogil:
     return case.month
 
 
-# --- prices --------------------------------------------------------------------------------------------------------
+# --- prices ---------------------------------------------------------------------------------------
 
 # Index + 1 of the first time discount that a journey from this stop at this instant has, 0 = none.
 cdef uint8_t find_discount(const TariffC* tariff, uint32_t stop, int64_t ts_us) noexcept nogil:
@@ -344,7 +315,8 @@ cdef uint8_t find_discount(const TariffC* tariff, uint32_t stop, int64_t ts_us) 
     return 0
 
 
-cdef bint find_pair(const TariffC* tariff, uint32_t origin, uint32_t destination, OdFare* out) noexcept nogil:
+cdef bint find_pair(const TariffC* tariff, uint32_t origin, uint32_t destination,
+                    OdFare* out) noexcept nogil:
     if origin == NO_STOP or destination == NO_STOP:
         return False
     out[0] = tariff.fares[<uint64_t> origin * tariff.stop_count + destination]
@@ -354,7 +326,8 @@ cdef bint find_pair(const TariffC* tariff, uint32_t origin, uint32_t destination
     return out.fare_minor >= 0
 
 
-cdef uint32_t rules_of_pair(const TariffC* tariff, bint is_same_stop, const OdFare* pair) noexcept nogil:
+cdef uint32_t rules_of_pair(const TariffC* tariff, bint is_same_stop,
+                            const OdFare* pair) noexcept nogil:
     if is_same_stop and tariff.rules.same_stop_fare_minor >= 0:
         return RULE_SAME_STATION
     if pair.part == PART_BAND:
@@ -393,8 +366,8 @@ cdef int64_t discounted(Case* case, int64_t fare_minor, int64_t part_minor, int6
         case.out.rules |= RULE_MEDIUM_FACTOR
     if tier_ppm != FACTOR_ONE:
         case.out.rules |= RULE_MONTHLY_TIER
-    return scale_half_up((fare_minor - part_minor) * FACTOR_ONE + part_minor * time_ppm, medium_ppm, tier_ppm,
-                         case.tariff.rules.round_to_minor)
+    return scale_half_up((fare_minor - part_minor) * FACTOR_ONE + part_minor * time_ppm,
+                         medium_ppm, tier_ppm, case.tariff.rules.round_to_minor)
 
 
 # Nominal price of the legs already made: what an out-of-station interchange continues.
@@ -416,6 +389,14 @@ cdef int64_t total_before(const Case* case, int64_t earlier_nominal_minor) noexc
         else:
             total_minor -= case.account.journey_paid_minor
     return max(0, total_minor)
+
+
+cdef int64_t find_overstay(Case* case) noexcept nogil:
+    cdef int64_t allowed_us = case.tariff.rules.max_stay_us
+    if allowed_us < 0 or case.ts_us - case.account.entry_ts_us <= allowed_us:
+        return 0
+    case.out.rules |= RULE_OVERSTAY
+    return case.tariff.rules.overstay_minor
 
 
 # Price the journey that this check-out ends.
@@ -444,9 +425,7 @@ cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
     charge.is_new_trip = account.leg_count <= 1
     if account.leg_count > 1:
         case.out.rules |= RULE_OUT_OF_STATION
-    if tariff.rules.max_stay_us >= 0 and case.ts_us - account.entry_ts_us > tariff.rules.max_stay_us:
-        case.out.rules |= RULE_OVERSTAY
-        charge.surcharge_minor = tariff.rules.overstay_minor
+    charge.surcharge_minor = find_overstay(case)
     return REASON_OK
 
 
@@ -488,13 +467,14 @@ cdef int price_flat(Case* case, Charge* charge) noexcept nogil:
     if case.period == NULL:
         charge.ride_minor = fare_minor
     else:
-        charge.ride_minor = discounted(case, fare_minor, 0, FACTOR_ONE, find_tier(case, total_before(case, 0)))
+        charge.ride_minor = discounted(case, fare_minor, 0, FACTOR_ONE,
+                                       find_tier(case, total_before(case, 0)))
     return REASON_OK
 
 
-# --- what is kept --------------------------------------------------------------------------------------------------
+# --- what is kept ---------------------------------------------------------------------------------
 
-# Fill line 3. A late tap leaves it alone: only what changed the account last can be undone as a whole.
+# Fill line 3. A late tap leaves it alone: only what came last can be undone as a whole.
 cdef void remember(Case* case, int64_t fare_minor, uint32_t month, uint8_t flags) noexcept nogil:
     cdef Account* account = case.account
     cdef const Tap* tap = case.tap
@@ -513,11 +493,12 @@ cdef void remember(Case* case, int64_t fare_minor, uint32_t month, uint8_t flags
 
 cdef bint repeats_last(const Case* case) noexcept nogil:
     cdef const Account* account = case.account
-    return (account.last_device != 0 and account.last_kind == case.tap.kind and account.last_stop == case.tap.stop
+    return (account.last_device != 0 and account.last_kind == case.tap.kind
+            and account.last_stop == case.tap.stop
             and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us)
 
 
-# --- check-in ------------------------------------------------------------------------------------------------------
+# --- check-in -------------------------------------------------------------------------------------
 
 cdef int find_entry_conflict(const Case* case) noexcept nogil:
     cdef const Account* account = case.account
@@ -561,8 +542,10 @@ cdef uint8_t carried_discount(const Case* case) noexcept nogil:
 cdef void open_journey(Case* case, bint is_joined) noexcept nogil:
     cdef Account* account = case.account
     cdef uint8_t carried = carried_discount(case)
-    cdef uint8_t discount = carried if is_joined else find_discount(case.tariff, case.stop, case.ts_us)
+    cdef uint8_t discount = carried
     cdef uint8_t flags = LAST_PREV_DONE if account.journey_state == JOURNEY_DONE else 0
+    if not is_joined:
+        discount = find_discount(case.tariff, case.stop, case.ts_us)
     account.prev_origin_stop = account.origin_stop
     account.prev_paid_minor = <int> account.journey_paid_minor
     remember(case, 0, 0, <uint8_t> (flags | (account.leg_count << LAST_LEGS_SHIFT)))
@@ -608,7 +591,7 @@ cdef void check_in(Case* case, int standing) noexcept nogil:
     open_journey(case, is_joined)
 
 
-# --- check-out -----------------------------------------------------------------------------------------------------
+# --- check-out ------------------------------------------------------------------------------------
 
 cdef int find_exit_conflict(const Case* case) noexcept nogil:
     cdef int64_t setting = case.tariff.rules.missing_check_in
@@ -635,7 +618,7 @@ cdef void close_journey(Case* case, const Charge* charge, uint32_t month) noexce
 cdef void check_out(Case* case, int standing) noexcept nogil:
     cdef Charge charge
     cdef int refusal = standing
-    cdef bint is_debt = case.is_ride and standing != REASON_OK   # authorised at entry: the ride is owed
+    cdef bint is_debt = case.is_ride and standing != REASON_OK   # authorised at entry: owed
     cdef int64_t fare_minor
     memset(&charge, 0, sizeof(Charge))
     if case.is_ride:
@@ -657,7 +640,7 @@ cdef void check_out(Case* case, int standing) noexcept nogil:
         remember(case, fare_minor, 0, LAST_NO_JOURNEY)
 
 
-# --- flat, inspect -------------------------------------------------------------------------------------------------
+# --- flat, inspect --------------------------------------------------------------------------------
 
 cdef void flat(Case* case, int standing) noexcept nogil:
     cdef Charge charge
@@ -693,7 +676,7 @@ cdef void inspect(Case* case, int standing) noexcept nogil:
         finish(case, REASON_OK, VERDICT_OPEN)
 
 
-# --- taps ----------------------------------------------------------------------------------------------------------
+# --- taps -----------------------------------------------------------------------------------------
 
 # A tap of nobody we know: refused, or, when the ride was made, priced at what it would have cost.
 cdef void decide_stranger(Case* case, int reason) noexcept nogil:
@@ -720,7 +703,7 @@ cdef void decide_known(Case* case, Period* medium_period) noexcept nogil:
     case.period = &case.account.period
     if medium_period != NULL and case.tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
         case.period = medium_period
-    find_month(case, case.account.entry_ts_us if case.is_ride and case.tariff.rules.month_by_entry else case.ts_us)
+    find_month(case)
     if stranger != REASON_OK:
         decide_stranger(case, stranger)
         return
@@ -744,8 +727,8 @@ cdef void prefetch_account(const Account* account) noexcept nogil:
     __builtin_prefetch(at + 3 * LINE_BYTES)
 
 
-cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* account, Period* medium_period,
-                     const Tap* tap, Decision* out) noexcept nogil:
+cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* account,
+                     Period* medium_period, const Tap* tap, Decision* out) noexcept nogil:
     cdef Case case
     cdef int fault
     memset(&case, 0, sizeof(Case))
@@ -777,402 +760,3 @@ cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept n
     cdef int64_t ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
     cdef const TariffC* tariff = book_at(book, tap.tariff_slot, ts_us)
     return tariff != NULL and tariff.tier_count > 0 and tariff.rules.cap_owner == CAP_OWNER_MEDIUM
-
-
-# --- reversal ------------------------------------------------------------------------------------------------------
-
-# What a reversal gives back.
-cdef struct Undo:
-    int64_t fare_minor
-    int64_t subsidy_minor
-    int64_t counted_minor
-    uint32_t month            # 0 = was not counted
-    uint32_t day
-    int32_t trips
-
-
-cdef bint is_last(const Account* account, const Tap* original) noexcept nogil:
-    return (account.last_device != 0 and account.last_device == original.device and account.last_boot == original.boot
-            and account.last_seq == original.seq and account.last_kind == original.kind)
-
-
-cdef int64_t counted_instant(const TariffC* tariff, const Account* account, const Tap* original, const Decision* charged,
-                             bint is_whole) noexcept nogil:
-    if is_whole and original.kind == KIND_CHECK_OUT and tariff.rules.month_by_entry:
-        return account.entry_ts_us
-    return charged.ts_us
-
-
-# All that the account's last tap did.
-cdef void undo_whole(const Account* account, const Tap* original, Undo* undo) noexcept nogil:
-    undo.fare_minor = account.last_fare_minor
-    undo.subsidy_minor = account.last_subsidy_minor
-    undo.month = account.last_month
-    undo.counted_minor = account.last_fare_minor
-    undo.trips = 1
-    if original.kind == KIND_CHECK_OUT:
-        undo.counted_minor = account.journey_paid_minor - account.prev_paid_minor
-        undo.trips = 1 if account.leg_count <= 1 else 0
-
-
-# The money of a tap that others have followed; the month is that of its fare time.
-cdef void undo_money(const TariffC* tariff, const Tap* original, const Decision* charged, Undo* undo) noexcept nogil:
-    cdef int64_t day
-    if original.kind == KIND_CHECK_IN:
-        return                # what it may have charged was for the journey before
-    undo.fare_minor = charged.fare_minor
-    undo.subsidy_minor = charged.subsidy_minor
-    if tariff == NULL or tariff.tier_count == 0 or charged.rules & RULE_MISSING_CHECK_IN:
-        return
-    day = day_index(tariff, charged.ts_us)
-    undo.month = tariff.day_month[day] if day >= 0 else 0
-    undo.counted_minor = charged.fare_minor
-    if charged.rules & RULE_OVERSTAY:
-        undo.counted_minor = max(0, charged.fare_minor - tariff.rules.overstay_minor)
-    undo.trips = 0 if charged.rules & RULE_OUT_OF_STATION else 1
-
-
-cdef void undo_period(const TariffC* tariff, const Account* account, Period* period, const Tap* original,
-                      const Decision* charged, bint is_whole, Undo* undo) noexcept nogil:
-    cdef int64_t day = -1
-    if undo.month == 0:
-        return
-    if tariff != NULL:
-        if tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
-            undo.counted_minor = charged.nominal_minor
-        day = day_index(tariff, counted_instant(tariff, account, original, charged, is_whole))
-    if day >= 0:
-        undo.day = <uint32_t> (tariff.rules.first_day + day)
-    add_to_period(period, undo.month, undo.day, -undo.counted_minor, -undo.trips)
-
-
-# Line 1 as it was before the account's last tap, and line 3 emptied.
-cdef void undo_journey(Account* account) noexcept nogil:
-    cdef uint8_t flags = account.last_flags
-    if account.last_kind == KIND_CHECK_IN:
-        account.journey_state = JOURNEY_DONE if flags & LAST_PREV_DONE else JOURNEY_NONE
-        account.leg_count = flags >> LAST_LEGS_SHIFT
-        account.origin_stop = account.prev_origin_stop
-        account.journey_paid_minor = account.prev_paid_minor
-        account.entry_flags = account.entry_flags >> ENTRY_PREV_DISCOUNT_SHIFT
-    elif account.last_kind == KIND_CHECK_OUT and not flags & LAST_NO_JOURNEY:
-        account.journey_state = JOURNEY_OPEN
-        account.exit_stop = account.prev_origin_stop
-        account.journey_paid_minor = account.prev_paid_minor
-    elif account.last_kind == KIND_FLAT:
-        account.last_flat_ts_us = 0
-    forget_last(account)
-
-
-cdef void forget_last(Account* account) noexcept nogil:
-    account.last_device = 0
-    account.last_boot = 0
-    account.last_seq = 0
-    account.last_stop = 0
-    account.last_ts_us = 0
-    account.last_fare_minor = 0
-    account.last_subsidy_minor = 0
-    account.last_kind = 0
-    account.last_medium_kind = 0
-    account.last_flags = 0
-    account.last_month = 0
-    account.prev_origin_stop = 0
-    account.prev_paid_minor = 0
-
-
-cdef int give_back(Account* account, const Undo* undo) noexcept nogil:
-    cdef int64_t balance_minor
-    cdef int64_t subsidy_minor
-    if not add_money(account.balance_minor, undo.fare_minor - undo.subsidy_minor, &balance_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if not add_money(account.subsidy_minor, undo.subsidy_minor, &subsidy_minor):
-        return REASON_AMOUNT_OVERFLOW
-    account.balance_minor = balance_minor
-    account.subsidy_minor = subsidy_minor
-    return REASON_OK
-
-
-cdef void fill_reversal(const Decision* charged, const Undo* undo, bint is_whole, Decision* out) noexcept nogil:
-    out.fare_minor = -undo.fare_minor
-    out.subsidy_minor = -undo.subsidy_minor
-    out.nominal_minor = -charged.nominal_minor if undo.fare_minor != 0 else 0
-    out.distance_m = charged.distance_m
-    out.other_stop = charged.other_stop
-    out.verdict = VERDICT_OPEN
-    if not is_whole:
-        out.rules |= RULE_MONEY_ONLY
-    if undo.subsidy_minor != 0:
-        out.rules |= RULE_SUBSIDY
-
-
-# Give the money of a ride back that no account of ours bore.
-cdef void reverse_risk(const Decision* charged, Decision* out) noexcept nogil:
-    cdef Undo undo
-    memset(&undo, 0, sizeof(Undo))
-    undo.fare_minor = charged.fare_minor
-    out.reason = REASON_OK if charged.fare_minor != 0 else REASON_NOTHING_TO_REVERSE
-    if charged.fare_minor != 0:
-        fill_reversal(charged, &undo, False, out)
-
-
-cdef int reverse(const TariffBook* book, Account* account, Period* medium_period, const Tap* original,
-                 const Decision* charged, Decision* out) noexcept nogil:
-    cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
-    cdef bint is_whole = is_last(account, original)
-    cdef Period* period = &account.period
-    cdef Undo undo
-    cdef int fault
-    memset(&undo, 0, sizeof(Undo))
-    if medium_period != NULL and (tariff == NULL or tariff.rules.cap_owner == CAP_OWNER_MEDIUM):
-        period = medium_period
-    if is_whole:
-        undo_whole(account, original, &undo)
-    else:
-        undo_money(tariff, original, charged, &undo)
-        if undo.fare_minor == 0:
-            return REASON_NOTHING_TO_REVERSE
-    fault = give_back(account, &undo)
-    if fault != REASON_OK:
-        return fault
-    fill_reversal(charged, &undo, is_whole, out)
-    undo_period(tariff, account, period, original, charged, is_whole, &undo)
-    if is_whole:
-        undo_journey(account)
-    out.period_paid_minor = month_total(period, undo.month)
-    return REASON_OK
-
-
-cdef void decide_reversal(const TariffBook* book, Account* account, Period* medium_period, const Tap* original,
-                          const Decision* charged, Decision* out) noexcept nogil:
-    memset(out, 0, sizeof(Decision))
-    out.ts_us = charged.ts_us
-    out.tariff_key = charged.tariff_key
-    if charged.reason >= REASON_BUSY or original.kind == KIND_INSPECT:
-        out.reason = REASON_NOTHING_TO_REVERSE
-    elif charged.reason == REASON_OK_RISK:
-        reverse_risk(charged, out)
-    elif account == NULL:
-        out.reason = REASON_UNKNOWN_ACCOUNT
-    else:
-        out.reason = <uint8_t> reverse(book, account, medium_period, original, charged, out)
-    if account != NULL:
-        out.balance_minor = spendable(account)
-
-
-# --- commands ------------------------------------------------------------------------------------------------------
-
-cdef bint is_version_other(const Account* account, const Command* command) noexcept nogil:
-    return command.expected_version != 0 and command.expected_version != account.version
-
-
-# What stands against moving money, in order of precedence.
-cdef int find_money_fault(const Account* account, const Command* command, uint16_t closed, uint16_t frozen) noexcept nogil:
-    if command.purse > 1:
-        return REASON_BAD_REQUEST
-    if account == NULL:
-        return REASON_UNKNOWN_ACCOUNT
-    if account.status & closed:
-        return REASON_ACCOUNT_CLOSED
-    if account.status & frozen:
-        return REASON_ACCOUNT_FROZEN
-    if command.currency != 0 and command.currency != account.currency:
-        return REASON_CURRENCY_MISMATCH
-    return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
-
-
-# What stands against changing an open account.
-cdef int find_change_fault(const Account* account, const Command* command) noexcept nogil:
-    if account == NULL:
-        return REASON_UNKNOWN_ACCOUNT
-    if account.status & ACCOUNT_CLOSED:
-        return REASON_ACCOUNT_CLOSED
-    return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
-
-
-cdef int64_t* purse_of(Account* account, uint8_t purse) noexcept nogil:
-    return &account.balance_minor if purse == 0 else &account.subsidy_minor
-
-
-cdef int open_account(Account* account, const Command* command) noexcept nogil:
-    if not 1 <= command.currency <= 999:
-        return REASON_BAD_REQUEST
-    if account == NULL:
-        return REASON_UNKNOWN_ACCOUNT
-    if is_version_other(account, command):
-        return REASON_VERSION_CONFLICT
-    if account.currency != 0:
-        return REASON_ALREADY_EXISTS
-    account.currency = command.currency
-    account.rider_category = command.rider_category
-    return REASON_OK
-
-
-cdef int close_account(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_change_fault(account, command)
-    if fault != REASON_OK:
-        return fault
-    if (account.balance_minor != 0 or account.subsidy_minor != 0 or account.held_minor != 0
-            or account.journey_state == JOURNEY_OPEN):
-        return REASON_BALANCE_NOT_ZERO
-    account.status |= ACCOUNT_CLOSED
-    return REASON_OK
-
-
-cdef int credit(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_CREDIT)
-    cdef int64_t sum_minor
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor <= 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    purse_of(account, command.purse)[0] = sum_minor
-    return REASON_OK
-
-
-cdef int debit(Account* account, const Command* command, Decision* out) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_DEBIT)
-    cdef int64_t sum_minor
-    cdef int64_t floor_minor = 0
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor <= 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], -command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if command.purse == 0:
-        floor_minor = account.held_minor - account.credit_limit_minor
-    if sum_minor < floor_minor:
-        return REASON_INSUFFICIENT_BALANCE
-    purse_of(account, command.purse)[0] = sum_minor
-    if sum_minor < 0:
-        out.rules |= RULE_CREDIT_LINE
-    return REASON_OK
-
-
-# A correction goes through whatever the account's standing; only the subsidy cannot go below 0.
-cdef int adjust(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, 0, 0)
-    cdef int64_t sum_minor
-    if command.expected_version == 0:
-        return REASON_BAD_REQUEST
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor == 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if command.purse == 1 and sum_minor < 0:
-        return REASON_INSUFFICIENT_BALANCE
-    purse_of(account, command.purse)[0] = sum_minor
-    return REASON_OK
-
-
-cdef int set_frozen(Account* account, const Command* command) noexcept nogil:
-    cdef uint16_t freezable = ACCOUNT_FROZEN_DEBIT | ACCOUNT_FROZEN_CREDIT
-    cdef int fault = find_change_fault(account, command)
-    if command.status_bits == 0 or command.status_bits & ~freezable:
-        return REASON_BAD_REQUEST
-    if fault != REASON_OK:
-        return fault
-    if command.op == OP_FREEZE:
-        account.status |= command.status_bits
-    else:
-        account.status &= <uint16_t> ~command.status_bits
-    return REASON_OK
-
-
-cdef int set_credit_limit(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_change_fault(account, command)
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor < 0:
-        return REASON_AMOUNT_INVALID
-    if command.amount_minor > MONEY_MAX:
-        return REASON_AMOUNT_OVERFLOW
-    account.credit_limit_minor = command.amount_minor
-    return REASON_OK
-
-
-cdef int set_category(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_change_fault(account, command)
-    if fault == REASON_OK:
-        account.rider_category = command.rider_category
-    return fault
-
-
-# A replaced medium stays replaced. One that another account holds is not taken over, unless it has expired.
-cdef int link_medium(Account* account, uint32_t slot, Medium* medium, const Command* command) noexcept nogil:
-    cdef int fault
-    cdef bint is_other = medium != NULL and medium.state != 0 and medium.account_slot != slot
-    if medium != NULL and medium.state == MEDIUM_REPLACED:
-        return REASON_OP_CONFLICT
-    if not MEDIUM_KIND_CARD <= command.medium_kind <= MEDIUM_KIND_BLE or command.expires_us < 0:
-        return REASON_BAD_REQUEST
-    if medium == NULL:
-        return REASON_UNKNOWN_MEDIUM
-    fault = find_change_fault(account, command)
-    if fault != REASON_OK:
-        return fault
-    if is_other and medium.state != MEDIUM_EXPIRED:
-        return REASON_ALREADY_EXISTS
-    if is_other or medium.state == 0:
-        medium.state = MEDIUM_ACTIVE
-    medium.kind = command.medium_kind
-    medium.expires_us = command.expires_us
-    return REASON_OK
-
-
-cdef int set_medium_state(const Account* account, uint32_t slot, Medium* medium, const Command* command) noexcept nogil:
-    if medium != NULL and medium.state == MEDIUM_REPLACED and command.medium_state != MEDIUM_REPLACED:
-        return REASON_OP_CONFLICT
-    if not MEDIUM_ACTIVE <= command.medium_state <= MEDIUM_DENYLISTED or command.expires_us < 0:
-        return REASON_BAD_REQUEST
-    if medium == NULL or medium.state == 0 or (account != NULL and medium.account_slot != slot):
-        return REASON_UNKNOWN_MEDIUM
-    if account != NULL and is_version_other(account, command):
-        return REASON_VERSION_CONFLICT
-    medium.state = command.medium_state
-    if command.expires_us != 0:
-        medium.expires_us = command.expires_us
-    return REASON_OK
-
-
-cdef int decide_money_command(Account* account, const Command* command, Decision* out) noexcept nogil:
-    if command.op == OP_CREDIT:
-        return credit(account, command)
-    if command.op == OP_DEBIT:
-        return debit(account, command, out)
-    return adjust(account, command)
-
-
-cdef int decide_account_command(Account* account, const Command* command) noexcept nogil:
-    if command.op == OP_ACCOUNT_OPEN:
-        return open_account(account, command)
-    if command.op == OP_ACCOUNT_CLOSE:
-        return close_account(account, command)
-    if command.op == OP_FREEZE or command.op == OP_UNFREEZE:
-        return set_frozen(account, command)
-    if command.op == OP_SET_CREDIT_LIMIT:
-        return set_credit_limit(account, command)
-    return set_category(account, command) if command.op == OP_SET_CATEGORY else REASON_BAD_REQUEST
-
-
-cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
-                         Decision* out) noexcept nogil:
-    cdef int reason
-    memset(out, 0, sizeof(Decision))
-    if command.op == OP_CREDIT or command.op == OP_DEBIT or command.op == OP_ADJUST:
-        reason = decide_money_command(account, command, out)
-    elif command.op == OP_MEDIUM_LINK:
-        reason = link_medium(account, slot, medium, command)
-    elif command.op == OP_MEDIUM_STATE:
-        reason = set_medium_state(account, slot, medium, command)
-    else:
-        reason = decide_account_command(account, command)
-    out.reason = <uint8_t> reason
-    out.verdict = VERDICT_OPEN if reason == REASON_OK else VERDICT_DENY
-    out.ts_us = command.now_us
-    if account != NULL:
-        out.balance_minor = spendable(account)

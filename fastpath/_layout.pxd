@@ -1,4 +1,4 @@
-# C shapes of the engine: the bodies, sizes and comments are in layout.h; only what Cython code names stands here.
+# C shapes of the engine: bodies and comments are in layout.h; only what Cython code names is here.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from "layout.h" nogil:
@@ -197,7 +197,8 @@ cdef extern from "layout.h" nogil:
         uint8_t previous_hash[32]
         uint8_t spare3[16]
 
-# The numbers of types.py for C, prefixed by what they belong to; tests/fastpath/test_core_constants.py compares all of them.
+# The numbers of types.py for C, prefixed by what they belong to
+# (tests/fastpath/test_core_constants.py compares them all).
 
 cdef enum:  # TapKind
     KIND_CHECK_IN = 1
@@ -349,7 +350,8 @@ cdef enum:  # FarePart
     PART_COMBINED = 4
 
 # What only C code knows.
-# Account.entry_flags: low half = time discount of this journey (index + 1, 0 = none), high half = of the one before.
+# Account.entry_flags: low half = time discount of this journey (index + 1, 0 = none), high half =
+# that of the journey before.
 cdef enum:
     ENTRY_DISCOUNT_MASK = 0x0F
     ENTRY_PREV_DISCOUNT_SHIFT = 4

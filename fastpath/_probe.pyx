@@ -1,6 +1,7 @@
 """Python faces of the C decisions, for tests, audits and benchmarks; the tap path never comes here.
 
-Structs come and go as dicts with the field names of layout.h. What a decision changed is returned, not written back.
+Structs come and go as dicts with the field names of layout.h. What a decision changed is returned,
+not written back.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -11,8 +12,8 @@ from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
 from fastpath._core cimport decide_command, decide_reversal, decide_tap, wants_medium_period
 from fastpath._layout cimport (
-    KIND_CHECK_IN, KIND_CHECK_OUT, MEDIUM_ACTIVE, MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES, Account, Command, Decision, Medium, Period,
-    Tap,
+    KIND_CHECK_IN, KIND_CHECK_OUT, MEDIUM_ACTIVE, MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES,
+    Account, Command, Decision, Medium, Period, Tap,
 )
 from fastpath._tariff cimport Book, TariffBook
 
@@ -45,7 +46,8 @@ def tap(Book book not None, dict medium, dict account, dict period, dict event n
     return a if account is not None else None, p if period is not None else None, out
 
 
-def reversal(Book book not None, dict account, dict period, dict original not None, dict charged not None):
+def reversal(Book book not None, dict account, dict period, dict original not None,
+             dict charged not None):
     """decide_reversal: (account, medium period, decision) after it."""
     cdef Account a
     cdef Period p
@@ -56,7 +58,8 @@ def reversal(Book book not None, dict account, dict period, dict original not No
         a = account
     if period is not None:
         p = period
-    decide_reversal(&book.c, &a if account is not None else NULL, &p if period is not None else NULL, &t, &before, &out)
+    decide_reversal(&book.c, &a if account is not None else NULL,
+                    &p if period is not None else NULL, &t, &before, &out)
     return a if account is not None else None, p if period is not None else None, out
 
 
@@ -70,14 +73,17 @@ def command(dict account, uint32_t slot, dict medium, dict order not None):
         a = account
     if medium is not None:
         m = medium
-    decide_command(&a if account is not None else NULL, slot, &m if medium is not None else NULL, &c, &out)
-    return a if account is not None else None, medium_fields(&m) if medium is not None else None, out
+    decide_command(&a if account is not None else NULL, slot, &m if medium is not None else NULL,
+                   &c, &out)
+    return (a if account is not None else None, medium_fields(&m) if medium is not None else None,
+            out)
 
 
 # By hand: Cython takes a byte array for a C string.
 cdef dict medium_fields(const Medium* m):
-    return {"token": PyBytes_FromStringAndSize(<const char*> m.token, TOKEN_BYTES), "account_slot": m.account_slot,
-            "kind": m.kind, "state": m.state, "version": m.version, "expires_us": m.expires_us}
+    return {"token": PyBytes_FromStringAndSize(<const char*> m.token, TOKEN_BYTES),
+            "account_slot": m.account_slot, "kind": m.kind, "state": m.state, "version": m.version,
+            "expires_us": m.expires_us}
 
 
 def wants_period(Book book not None, dict event not None):
@@ -86,7 +92,7 @@ def wants_period(Book book not None, dict event not None):
     return wants_medium_period(&book.c, &t)
 
 
-# --- benchmark -----------------------------------------------------------------------------------------------------
+# --- benchmark ------------------------------------------------------------------------------------
 
 # Of this thread: what other programs take does not count.
 cdef int64_t clock_ns() noexcept nogil:
@@ -121,7 +127,9 @@ cdef void travel(Course* course, uint64_t step, uint8_t kind) noexcept nogil:
     event.kind = kind
     event.medium_kind = MEDIUM_KIND_CARD
     event.amount_minor = -1
-    event.device_ts_us = course.base_us + <int64_t> step * 100 + (1800000000 if kind == KIND_CHECK_OUT else 0)
+    event.device_ts_us = course.base_us + <int64_t> step * 100
+    if kind == KIND_CHECK_OUT:
+        event.device_ts_us += 1800000000
     event.now_us = event.device_ts_us + 50000
     decide_tap(course.book, &course.medium, &course.accounts[who], NULL, &event, &out)
     course.accepted += out.reason < REASON_BUSY
@@ -145,12 +153,13 @@ cdef void* allocate(size_t size) noexcept nogil:
     return at
 
 
-def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops not None, int64_t base_us, uint64_t journeys,
-          uint16_t currency):
+def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops not None,
+          int64_t base_us, uint64_t journeys, uint16_t currency):
     """Let accounts travel in the given (random) order; every account is cold when its turn comes.
 
-    Args: order: a permutation of range(accounts). Returns: ns of processor time taken by 2 * journeys decisions,
-        how many were accepted, the fares charged. Cost: 256 bytes of memory an account.
+    Args: order: a permutation of range(accounts). Returns: ns of processor time taken by 2 *
+        journeys decisions, how many were accepted, the fares charged. Cost: 256 bytes of memory an
+        account.
     """
     cdef Course course
     cdef uint32_t count = len(order)
@@ -167,7 +176,8 @@ def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops 
         course.accounts[i].currency = currency
         course.accounts[i].balance_minor = 1000000
     course.book, course.order, course.stops = &book.c, &order[0], &stops[0]
-    course.account_count, course.stop_count, course.lag, course.base_us = count, len(stops), max(1, count // 2), base_us
+    course.account_count, course.stop_count = count, len(stops)
+    course.lag, course.base_us = max(1, count // 2), base_us
     for step in range(course.lag):
         travel(&course, step, KIND_CHECK_IN)
     course.accepted = 0

@@ -1,4 +1,5 @@
-# Compiled tariffs as C arrays, and the book of all loaded versions. Immutable once loaded; swapped by pointer.
+# Compiled tariffs as C arrays, and the book of all loaded versions. Immutable once loaded; swapped
+# by pointer.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
@@ -99,7 +100,8 @@ cdef inline uint32_t stop_index(const TariffC* tariff, uint32_t stop_id) noexcep
         at = (at + 1) & tariff.slot_mask
     return tariff.slots[at].index
 
-# Service day of an instant, -1 = outside the table. Loading checked that the guess is never off by more than one.
+# Service day of an instant, -1 = outside the table. Loading checked that the guess is never off by
+# more than one.
 cdef inline int64_t day_index(const TariffC* tariff, int64_t ts_us) noexcept nogil:
     cdef int64_t day
     if ts_us < tariff.day_start_us[0] or ts_us >= tariff.day_start_us[tariff.day_count]:

@@ -20,6 +20,7 @@ class BookFullError(ValueError):
 
 @final
 class CompiledTariff:
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
     @property
     def blob(self) -> bytes: ...
     @property

@@ -1,7 +1,8 @@
-"""Compiled tariffs: a TariffSpec packed into one immutable little-endian blob, and the C view on it.
+"""Compiled tariffs: a TariffSpec packed into one immutable little-endian blob, and a C view on it.
 
-The blob is canonical (the same spec gives the same bytes), so its SHA-256 names it. Layout: header, section table, then
-the sections in the order of SECTIONS, each 8-byte aligned with zero padding. `load` trusts nothing in it.
+The blob is canonical (the same spec gives the same bytes), so its SHA-256 names it. Layout: header,
+section table, then the sections in the order of SECTIONS, each 8-byte aligned with zero padding.
+`load` trusts nothing in it.
 """
 
 import hashlib
@@ -9,14 +10,18 @@ import json
 import struct
 from array import array
 
-from libc.stdint cimport INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport (
+    INT64_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t,
+)
 from libc.string cimport memset
 
 cimport cython
 
 from fastpath._layout cimport FAREGATE_STRUCT_VERSION
 
-from fastpath.types import DayTable, MonthlyTier, OutOfStation, TariffRules, TariffSpec, TimeDiscount
+from fastpath.types import (
+    DayTable, MonthlyTier, OutOfStation, TariffRules, TariffSpec, TimeDiscount,
+)
 
 MAGIC = b"FGTARIFF"
 FORMAT = 1
@@ -35,12 +40,13 @@ cdef int64_t DURATION_MAX_US = 3650 * DAY_US
 HEADER = struct.Struct("<8sHHIQ")      # magic, format, struct version, sections, total bytes
 ENTRY = struct.Struct("<IIQQ")         # id, item bytes, offset, count
 SECTIONS = (
-    ("meta", 1), ("scalars", 8), ("stop_ids", 4), ("slots", sizeof(StopSlot)), ("fares", sizeof(OdFare)), ("highest", 8),
-    ("day_start", 8), ("day_month", 4), ("discount_ppm", 8), ("discount_stops", 1), ("discount_start", 8),
-    ("discount_end", 8), ("interchange_rows", 4), ("interchanges", sizeof(Interchange)), ("tiers", sizeof(Tier)),
+    ("meta", 1), ("scalars", 8), ("stop_ids", 4), ("slots", sizeof(StopSlot)),
+    ("fares", sizeof(OdFare)), ("highest", 8), ("day_start", 8), ("day_month", 4),
+    ("discount_ppm", 8), ("discount_stops", 1), ("discount_start", 8), ("discount_end", 8),
+    ("interchange_rows", 4), ("interchanges", sizeof(Interchange)), ("tiers", sizeof(Tier)),
 )
-RULE_NAMES = tuple(TariffRules.__dataclass_fields__)
-SCALAR_COUNT = sizeof(Scalars) // 8
+_RULE_NAMES = tuple(TariffRules.__dataclass_fields__)
+_SCALAR_COUNT = sizeof(Scalars) // 8
 
 
 class TariffSpecError(ValueError):
@@ -61,7 +67,7 @@ class BookFullError(ValueError):
     code = "TARIFF_BOOK_FULL"
 
 
-# --- building ------------------------------------------------------------------------------------------------------
+# --- building -------------------------------------------------------------------------------------
 
 cdef size_t _padding(size_t size):
     return (8 - size % 8) % 8
@@ -81,7 +87,7 @@ def _packed(typecode, name, values):
 
 
 def _pack_scalars(spec):
-    rules = [int(getattr(spec.rules, name)) for name in RULE_NAMES]
+    rules = [int(getattr(spec.rules, name)) for name in _RULE_NAMES]
     values = [spec.valid_from_us, spec.valid_until_us, spec.currency, spec.days.first_day, *rules,
               *_sized("medium_factor_ppm", spec.medium_factor_ppm, 16)]
     return _packed("q", "rules", values)
@@ -110,7 +116,8 @@ def _pack_fares(spec):
         return bytes(out)
     cdef OdFare* cells = <OdFare*> <char*> out
     cdef int64_t[::1] fare = array("q", _sized("od_fare_minor", spec.od_fare_minor, count))
-    cdef int64_t[::1] part_of_fare = array("q", _sized("od_discountable_minor", spec.od_discountable_minor, count))
+    cdef int64_t[::1] share = array(
+        "q", _sized("od_discountable_minor", spec.od_discountable_minor, count))
     cdef int64_t[::1] distance = array("q", _sized("od_distance_m", spec.od_distance_m, count))
     cdef const uint8_t[::1] part = _sized("od_part", spec.od_part, count)
     for i in range(count):
@@ -119,12 +126,12 @@ def _pack_fares(spec):
         if fare[i] < 0:
             cells[i].fare_minor = -1
             continue
-        if not (0 <= part_of_fare[i] <= fare[i]):
-            raise TariffSpecError(f"od_discountable_minor[{i}] is {part_of_fare[i]} of a fare of {fare[i]}")
+        if not (0 <= share[i] <= fare[i]):
+            raise TariffSpecError(f"od_discountable_minor[{i}] is {share[i]} of {fare[i]}")
         if not (0 <= distance[i] <= UINT32_MAX):
             raise TariffSpecError(f"od_distance_m[{i}] is {distance[i]}")
         cells[i].fare_minor = <int32_t> fare[i]
-        cells[i].discountable_minor = <int32_t> part_of_fare[i]
+        cells[i].discountable_minor = <int32_t> share[i]
         cells[i].distance_m = <uint32_t> distance[i]
         cells[i].part = part[i]
     return bytes(out)
@@ -146,24 +153,31 @@ def _pack_interchanges(spec):
 def _pack_sections(spec):
     stops, days = len(spec.stop_ids), len(spec.days.start_us) - 1
     discounts = spec.time_discounts
-    meta = {"discounts": [one.name for one in discounts], "tariff_id": spec.tariff_id, "version": spec.version}
+    meta = {"discounts": [one.name for one in discounts], "tariff_id": spec.tariff_id,
+            "version": spec.version}
     rows, interchanges = _pack_interchanges(spec)
     return {
-        "meta": json.dumps(meta, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode(),
+        "meta": json.dumps(meta, ensure_ascii=False, separators=(",", ":"),
+                           sort_keys=True).encode(),
         "scalars": _pack_scalars(spec),
         "stop_ids": _packed("I", "stop_ids", spec.stop_ids),
         "slots": _pack_slots(spec.stop_ids),
         "fares": _pack_fares(spec),
-        "highest": _packed("q", "highest_minor", [max(0, fare) for fare in _sized("highest", spec.highest_minor, stops)]),
+        "highest": _packed("q", "highest_minor",
+                           [max(0, fare) for fare in _sized("highest", spec.highest_minor, stops)]),
         "day_start": _packed("q", "days.start_us", spec.days.start_us),
         "day_month": _packed("I", "days.month", _sized("days.month", spec.days.month, days)),
         "discount_ppm": _packed("q", "factor_ppm", [one.factor_ppm for one in discounts]),
-        "discount_stops": b"".join(bytes(_sized("stop_flags", one.stop_flags, stops)) for one in discounts),
-        "discount_start": b"".join(_packed("q", one.name, _sized(one.name, one.start_us, days)) for one in discounts),
-        "discount_end": b"".join(_packed("q", one.name, _sized(one.name, one.end_us, days)) for one in discounts),
+        "discount_stops": b"".join(bytes(_sized("stop_flags", one.stop_flags, stops))
+                                   for one in discounts),
+        "discount_start": b"".join(_packed("q", one.name, _sized(one.name, one.start_us, days))
+                                   for one in discounts),
+        "discount_end": b"".join(_packed("q", one.name, _sized(one.name, one.end_us, days))
+                                 for one in discounts),
         "interchange_rows": rows,
         "interchanges": interchanges,
-        "tiers": b"".join(struct.pack("<qq", one.from_minor, one.factor_ppm) for one in spec.monthly_tiers),
+        "tiers": b"".join(struct.pack("<qq", one.from_minor, one.factor_ppm)
+                          for one in spec.monthly_tiers),
     }
 
 
@@ -181,10 +195,11 @@ def _pack(spec):
         body += bytes(_padding(len(body)))
         parts.append(body)
         offset += len(body)
-    return HEADER.pack(MAGIC, FORMAT, FAREGATE_STRUCT_VERSION, len(SECTIONS), offset) + b"".join(table + parts)
+    head = HEADER.pack(MAGIC, FORMAT, FAREGATE_STRUCT_VERSION, len(SECTIONS), offset)
+    return b"".join([head, *table, *parts])
 
 
-# --- loading -------------------------------------------------------------------------------------------------------
+# --- loading --------------------------------------------------------------------------------------
 
 def _require(bint holds, what):
     if not holds:
@@ -206,8 +221,10 @@ def _sections_of(blob):
     found = {}
     for number, (name, item_bytes) in enumerate(SECTIONS, start=1):
         said, size, offset, items = ENTRY.unpack_from(blob, HEADER.size + ENTRY.size * (number - 1))
-        _require((said, size, offset) == (number, item_bytes, end), f"section {name} is not where it belongs")
-        _require(items <= total // size and offset + items * size <= total, f"section {name} runs over the end")
+        _require((said, size, offset) == (number, item_bytes, end),
+                 f"section {name} is not where it belongs")
+        _require(items <= total // size and offset + items * size <= total,
+                 f"section {name} runs over the end")
         found[name] = (offset, items)
         end = offset + items * size
         padding = _padding(end)
@@ -224,14 +241,17 @@ def _check_counts(sections):
     _require(stops <= STOPS_MAX, f"{stops} stops, at most {STOPS_MAX}")
     _require(days <= DAYS_MAX, f"{days} service days, at most {DAYS_MAX}")
     _require(discounts <= DISCOUNTS_MAX, f"{discounts} time discounts, at most {DISCOUNTS_MAX}")
-    _require(slots >= 2 and slots & (slots - 1) == 0 and slots > stops, f"a stop table of {slots} slots")
+    _require(slots >= 2 and slots & (slots - 1) == 0 and slots > stops,
+             f"a stop table of {slots} slots")
     wanted = {
-        "scalars": SCALAR_COUNT, "fares": stops * stops, "highest": stops, "day_start": days + 1,
-        "discount_stops": discounts * stops, "discount_start": discounts * days, "discount_end": discounts * days,
+        "scalars": _SCALAR_COUNT, "fares": stops * stops, "highest": stops, "day_start": days + 1,
+        "discount_stops": discounts * stops, "discount_start": discounts * days,
+        "discount_end": discounts * days,
         "interchange_rows": stops + 1,
     }
     for name, items in wanted.items():
-        _require(count[name] == items, f"section {name} has {count[name]} entries, {items} are needed")
+        _require(count[name] == items,
+                 f"section {name} has {count[name]} entries, {items} are needed")
 
 
 def _check_meta(raw):
@@ -239,8 +259,10 @@ def _check_meta(raw):
         meta = json.loads(raw)
     except ValueError as error:
         raise TariffBlobError(f"section meta is not JSON: {error}") from error
-    sound = (isinstance(meta, dict) and isinstance(meta.get("tariff_id"), str) and isinstance(meta.get("version"), str)
-             and isinstance(meta.get("discounts"), list) and all(isinstance(name, str) for name in meta["discounts"]))
+    sound = (isinstance(meta, dict) and isinstance(meta.get("tariff_id"), str)
+             and isinstance(meta.get("version"), str)
+             and isinstance(meta.get("discounts"), list)
+             and all(isinstance(name, str) for name in meta["discounts"]))
     _require(sound, "section meta lacks tariff_id, version or discounts")
     return meta
 
@@ -248,12 +270,14 @@ def _check_meta(raw):
 # Lower and upper bounds of the scalars behind first_day, in the order of TariffRules.
 cdef tuple _rule_bounds():
     return (
-        ("entry_minimum_minor", 0, FARE_MAX), ("exit_overdraft", 0, 1), ("same_stop_fare_minor", -1, FARE_MAX),
-        ("max_stay_us", -1, DURATION_MAX_US), ("overstay_minor", 0, FARE_MAX), ("missing_check_in", 0, 2),
+        ("entry_minimum_minor", 0, FARE_MAX), ("exit_overdraft", 0, 1),
+        ("same_stop_fare_minor", -1, FARE_MAX), ("max_stay_us", -1, DURATION_MAX_US),
+        ("overstay_minor", 0, FARE_MAX), ("missing_check_in", 0, 2),
         ("missing_check_out_after_us", -1, DURATION_MAX_US), ("passback_us", 0, DURATION_MAX_US),
-        ("flat_minor", -1, FARE_MAX), ("cap_owner", 0, 1), ("month_basis", 0, 1), ("month_by_entry", 0, 1),
-        ("clock_ahead_us", 0, DURATION_MAX_US), ("clock_behind_us", 0, DURATION_MAX_US),
-        ("offline_horizon_us", 0, DURATION_MAX_US), ("round_to_minor", 1, 1_000_000),
+        ("flat_minor", -1, FARE_MAX), ("cap_owner", 0, 1), ("month_basis", 0, 1),
+        ("month_by_entry", 0, 1), ("clock_ahead_us", 0, DURATION_MAX_US),
+        ("clock_behind_us", 0, DURATION_MAX_US), ("offline_horizon_us", 0, DURATION_MAX_US),
+        ("round_to_minor", 1, 1_000_000),
     )
 
 
@@ -261,12 +285,15 @@ cdef tuple _rule_bounds():
 cdef class CompiledTariff:
     """One tariff as an immutable blob with a C view on it. Made by `build` or `load`."""
 
-    def __init__(self):
+    def __init__(self, *args, **kwargs):
         raise TypeError("use CompiledTariff.build(spec) or CompiledTariff.load(blob)")
 
     @staticmethod
     def build(spec not None):
-        """Pack a TariffSpec. Raises: TariffSpecError, TariffBlobError: what is wrong with it. Cost: O(stops squared)."""
+        """Pack a TariffSpec. Cost: O(stops squared).
+
+        Raises: TariffSpecError, TariffBlobError: what is wrong with it.
+        """
         return CompiledTariff.load(_pack(spec))
 
     @staticmethod
@@ -275,7 +302,8 @@ cdef class CompiledTariff:
         cdef CompiledTariff self = CompiledTariff.__new__(CompiledTariff)
         sections = _sections_of(blob)
         _check_counts(sections)
-        _require(<uintptr_t> <const char*> blob % 8 == 0, "the bytes are not 8-byte aligned in memory")
+        _require(<uintptr_t> <const char*> blob % 8 == 0,
+                 "the bytes are not 8-byte aligned in memory")
         self.blob = blob
         self.digest = hashlib.sha256(blob).digest()
         offset, count = sections["meta"]
@@ -329,7 +357,8 @@ cdef class CompiledTariff:
                  "valid_until_us is not behind valid_from_us")
         _require(1 <= rules.currency <= 999, f"currency {rules.currency} is not an ISO 4217 number")
         for i, (name, low, high) in enumerate(_rule_bounds()):
-            _require(low <= values[4 + i] <= high, f"{name} is {values[4 + i]}, outside {low} to {high}")
+            _require(low <= values[4 + i] <= high,
+                     f"{name} is {values[4 + i]}, outside {low} to {high}")
         for i in range(16):
             _require(0 <= rules.medium_factor_ppm[i] <= MEDIUM_FACTOR_MAX,
                      f"medium_factor_ppm[{i}] is {rules.medium_factor_ppm[i]}")
@@ -341,13 +370,18 @@ cdef class CompiledTariff:
         for i in range(c.slot_mask + 1):
             if c.slots[i].stop_id != 0:
                 taken += 1
-                _require(c.slots[i].index < c.stop_count, f"stop table slot {i} points behind the stops")
-        _require(taken == c.stop_count, f"the stop table has {taken} entries for {c.stop_count} stops")
+                _require(c.slots[i].index < c.stop_count,
+                         f"stop table slot {i} points behind the stops")
+        _require(taken == c.stop_count,
+                 f"the stop table has {taken} entries for {c.stop_count} stops")
         for i in range(c.stop_count):
             _require(c.stop_ids[i] != 0, "stop id 0 means no stop")
-            _require(i == 0 or c.stop_ids[i] > c.stop_ids[i - 1], f"stop ids do not ascend at index {i}")
-            _require(stop_index(c, c.stop_ids[i]) == i, f"the stop table does not lead to stop {c.stop_ids[i]}")
-            _require(0 <= c.highest_minor[i] <= FARE_MAX, f"highest_minor[{i}] is {c.highest_minor[i]}")
+            _require(i == 0 or c.stop_ids[i] > c.stop_ids[i - 1],
+                     f"stop ids do not ascend at index {i}")
+            _require(stop_index(c, c.stop_ids[i]) == i,
+                     f"the stop table does not lead to stop {c.stop_ids[i]}")
+            _require(0 <= c.highest_minor[i] <= FARE_MAX,
+                     f"highest_minor[{i}] is {c.highest_minor[i]}")
 
     cdef check_fares(self):
         cdef uint64_t i
@@ -371,54 +405,67 @@ cdef class CompiledTariff:
         _require(0 < c.rules.first_day <= 100_000, f"first_day is {c.rules.first_day}")
         _require(0 <= c.day_start_us[0] <= 100_000 * DAY_US, "the day table begins out of range")
         for i in range(c.day_count):
-            _require(c.day_start_us[i] < c.day_start_us[i + 1], f"service day {i} does not end after it begins")
+            _require(c.day_start_us[i] < c.day_start_us[i + 1],
+                     f"service day {i} does not end after it begins")
             drift = c.day_start_us[i + 1] - c.day_start_us[0] - (<int64_t> i + 1) * DAY_US
-            _require(-DAY_US <= drift <= DAY_US, f"service day {i} ends too far from its ordinary time")
+            _require(-DAY_US <= drift <= DAY_US,
+                     f"service day {i} ends too far from its ordinary time")
             _require(c.day_month[i] > 0, f"service day {i} has no month")
-            _require(i == 0 or c.day_month[i] >= c.day_month[i - 1], f"months go back at service day {i}")
+            _require(i == 0 or c.day_month[i] >= c.day_month[i - 1],
+                     f"months go back at service day {i}")
 
     cdef check_discounts(self):
         cdef const TariffC* c = &self.c
         cdef uint64_t i
         cdef uint64_t windows = <uint64_t> c.discount_count * c.day_count
         for i in range(c.discount_count):
-            _require(0 <= c.discount_ppm[i] <= OTHER_FACTOR_MAX, f"time discount {i} has a factor of {c.discount_ppm[i]}")
-        _require(len(self.meta["discounts"]) == c.discount_count, "time discounts and their names differ in number")
+            _require(0 <= c.discount_ppm[i] <= OTHER_FACTOR_MAX,
+                     f"time discount {i} has a factor of {c.discount_ppm[i]}")
+        _require(len(self.meta["discounts"]) == c.discount_count,
+                 "time discounts and their names differ in number")
         for i in range(<uint64_t> c.discount_count * c.stop_count):
-            _require(c.discount_stops[i] <= 1, f"stop flag {i} of the time discounts is {c.discount_stops[i]}")
+            _require(c.discount_stops[i] <= 1,
+                     f"stop flag {i} of the time discounts is {c.discount_stops[i]}")
         for i in range(windows):
             if c.discount_start_us[i] == 0 and c.discount_end_us[i] == 0:
                 continue
-            _require(c.discount_start_us[i] < c.discount_end_us[i], f"time window {i} does not end after it begins")
+            _require(c.discount_start_us[i] < c.discount_end_us[i],
+                     f"time window {i} does not end after it begins")
 
     cdef check_interchanges(self):
         cdef const TariffC* c = &self.c
         cdef uint32_t i
         cdef const Interchange* one
-        _require(c.interchange_rows[0] == 0 and c.interchange_rows[c.stop_count] == self.interchange_count,
+        _require(c.interchange_rows[0] == 0
+                 and c.interchange_rows[c.stop_count] == self.interchange_count,
                  "interchange rows do not cover the interchanges")
         for i in range(c.stop_count):
-            _require(c.interchange_rows[i] <= c.interchange_rows[i + 1], f"interchange rows go back at stop {i}")
+            _require(c.interchange_rows[i] <= c.interchange_rows[i + 1],
+                     f"interchange rows go back at stop {i}")
         for i in range(self.interchange_count):
             one = &c.interchanges[i]
-            _require(one.from_idx < c.stop_count and one.to_idx < c.stop_count, f"interchange {i} names no stop")
+            _require(one.from_idx < c.stop_count and one.to_idx < c.stop_count,
+                     f"interchange {i} names no stop")
             _require(c.interchange_rows[one.from_idx] <= i < c.interchange_rows[one.from_idx + 1],
                      f"interchange {i} is not in the row of its stop")
-            _require(0 <= one.window_us <= DURATION_MAX_US, f"interchange {i} has a window of {one.window_us} us")
+            _require(0 <= one.window_us <= DURATION_MAX_US,
+                     f"interchange {i} has a window of {one.window_us} us")
 
     cdef check_tiers(self):
         cdef uint32_t i
         cdef const Tier* tiers = self.c.tiers
         for i in range(self.c.tier_count):
             _require(tiers[i].from_minor >= 0, f"monthly tier {i} begins below 0")
-            _require(i == 0 or tiers[i].from_minor > tiers[i - 1].from_minor, f"monthly tiers do not ascend at {i}")
-            _require(0 <= tiers[i].factor_ppm <= OTHER_FACTOR_MAX, f"monthly tier {i} has a factor of {tiers[i].factor_ppm}")
+            _require(i == 0 or tiers[i].from_minor > tiers[i - 1].from_minor,
+                     f"monthly tiers do not ascend at {i}")
+            _require(0 <= tiers[i].factor_ppm <= OTHER_FACTOR_MAX,
+                     f"monthly tier {i} has a factor of {tiers[i].factor_ppm}")
 
-    # --- what it says ---------------------------------------------------------------------------------------------
+    # --- what it says -----------------------------------------------------------------------------
 
     @property
     def key(self):
-        """First 8 bytes of the digest, little-endian; never 0. Decisions and open journeys name the version by it."""
+        """First 8 bytes of the digest, little-endian; never 0. Journeys name versions by it."""
         return self.c.key
 
     @property
@@ -448,7 +495,7 @@ cdef class CompiledTariff:
         return self.c.stop_count
 
     def find_fare(self, uint32_t from_stop, uint32_t to_stop):
-        """(fare_minor, discountable_minor, distance_m, part) of a pair of public stop ids; None = not priced."""
+        """(fare_minor, discountable_minor, distance_m, part) of two stop ids; None = not priced."""
         cdef uint32_t origin = stop_index(&self.c, from_stop)
         cdef uint32_t destination = stop_index(&self.c, to_stop)
         cdef const OdFare* one
@@ -460,12 +507,12 @@ cdef class CompiledTariff:
         return one.fare_minor, one.discountable_minor, one.distance_m, one.part
 
     def find_day(self, int64_t ts_us):
-        """(service day as days since 1970-01-01, month as year * 12 + month - 1) of an instant; None = outside."""
+        """(service day since 1970-01-01, month as year * 12 + month - 1); None = outside."""
         cdef int64_t day = day_index(&self.c, ts_us)
         return (self.c.rules.first_day + day, self.c.day_month[day]) if day >= 0 else None
 
     def spec(self):
-        """The TariffSpec again, for the reference engine and for audits. Unpriced pairs come back as -1 and zeros."""
+        """The TariffSpec again, for the reference engine. Unpriced pairs are -1 and zeros."""
         return _unpack(self)
 
     def __reduce__(self):
@@ -481,12 +528,13 @@ def _slice(CompiledTariff tariff, str typecode, str name):
 
 def _unpack_discounts(CompiledTariff tariff):
     stops, days = tariff.c.stop_count, tariff.c.day_count
+    factors = _slice(tariff, "q", "discount_ppm")
     flags = _slice(tariff, "B", "discount_stops").tobytes()
     starts, ends = _slice(tariff, "q", "discount_start"), _slice(tariff, "q", "discount_end")
     return tuple(
-        TimeDiscount(name, factor, flags[i * stops:(i + 1) * stops], starts[i * days:(i + 1) * days],
-                     ends[i * days:(i + 1) * days])
-        for i, (name, factor) in enumerate(zip(tariff.meta["discounts"], _slice(tariff, "q", "discount_ppm")))
+        TimeDiscount(name, factors[i], flags[i * stops:(i + 1) * stops],
+                     starts[i * days:(i + 1) * days], ends[i * days:(i + 1) * days])
+        for i, name in enumerate(tariff.meta["discounts"])
     )
 
 
@@ -496,8 +544,8 @@ def _unpack(CompiledTariff tariff):
     cdef const TariffC* c = &tariff.c
     scalars = list(_slice(tariff, "q", "scalars"))
     kinds = TariffRules.__dataclass_fields__
-    values = dict(zip(RULE_NAMES, scalars[4:4 + len(RULE_NAMES)]))
-    rules = TariffRules(**{name: type(kinds[name].default)(value) for name, value in values.items()})
+    values = dict(zip(_RULE_NAMES, scalars[4:4 + len(_RULE_NAMES)]))
+    typed = {name: type(kinds[name].default)(value) for name, value in values.items()}
     return TariffSpec(
         tariff_id=tariff.tariff_id, version=tariff.version, currency=tariff.currency,
         valid_from_us=tariff.valid_from_us, valid_until_us=tariff.valid_until_us,
@@ -506,18 +554,21 @@ def _unpack(CompiledTariff tariff):
         od_distance_m=array("I", [c.fares[j].distance_m for j in range(count)]),
         od_part=bytes([c.fares[j].part for j in range(count)]),
         highest_minor=_slice(tariff, "q", "highest"),
-        days=DayTable(scalars[3], _slice(tariff, "q", "day_start"), _slice(tariff, "I", "day_month")),
+        days=DayTable(scalars[3], _slice(tariff, "q", "day_start"),
+                      _slice(tariff, "I", "day_month")),
         od_discountable_minor=array("i", [c.fares[j].discountable_minor for j in range(count)]),
-        rules=rules,
+        rules=TariffRules(**typed),
         time_discounts=_unpack_discounts(tariff),
-        out_of_station=tuple(OutOfStation(c.interchanges[i].from_idx, c.interchanges[i].to_idx, c.interchanges[i].window_us)
+        out_of_station=tuple(OutOfStation(c.interchanges[i].from_idx, c.interchanges[i].to_idx,
+                                          c.interchanges[i].window_us)
                              for i in range(tariff.interchange_count)),
-        monthly_tiers=tuple(MonthlyTier(c.tiers[i].from_minor, c.tiers[i].factor_ppm) for i in range(c.tier_count)),
-        medium_factor_ppm=tuple(scalars[4 + len(RULE_NAMES):]),
+        monthly_tiers=tuple(MonthlyTier(c.tiers[i].from_minor, c.tiers[i].factor_ppm)
+                            for i in range(c.tier_count)),
+        medium_factor_ppm=tuple(scalars[4 + len(_RULE_NAMES):]),
     )
 
 
-# --- the book ------------------------------------------------------------------------------------------------------
+# --- the book -------------------------------------------------------------------------------------
 
 cdef const TariffC* book_at(const TariffBook* book, uint32_t slot, int64_t ts_us) noexcept nogil:
     cdef const TariffC* tariff
@@ -543,24 +594,25 @@ cdef const TariffC* book_by_key(const TariffBook* book, uint64_t key) noexcept n
 
 @cython.final
 cdef class Book:
-    """The tariffs in force: 16 slots of up to 8 versions each. Changed only between decisions, by the same thread."""
+    """The tariffs in force: 16 slots of up to 8 versions. Thread: the one that decides."""
 
     def __cinit__(self):
         memset(&self.c, 0, sizeof(TariffBook))
         self.kept = {slot: [] for slot in range(TARIFF_SLOTS)}
 
     def put(self, uint32_t slot, CompiledTariff tariff not None):
-        """Load a version into a slot; one with the same valid_from_us gives way to it, the same one again is no change.
+        """Load a version into a slot; one with the same valid_from_us gives way to it.
 
         Raises: BookFullError: all places of the slot are taken. ValueError: no such slot.
         """
-        versions = [one for one in self.kept.get(slot, ()) if one.valid_from_us != tariff.valid_from_us]
+        versions = [one for one in self.kept.get(slot, ())
+                    if one.valid_from_us != tariff.valid_from_us]
         if len(versions) == TARIFF_VERSIONS:
-            raise BookFullError(f"slot {slot} holds {TARIFF_VERSIONS} versions already; drop one first")
+            raise BookFullError(f"slot {slot} holds {TARIFF_VERSIONS} versions; drop one first")
         self.set_versions(slot, sorted([*versions, tariff], key=lambda one: one.valid_from_us))
 
     def drop(self, uint32_t slot, uint64_t key):
-        """Forget a version; journeys opened under it are then priced by the version in force at their entry.
+        """Forget a version; its open journeys are then priced by the one in force at their entry.
 
         Raises: ValueError: no such slot.
         """

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpath import _core, _tariff, reference, reference_model
+from fastpath import _commands, _core, _reversal, _tariff, reference, reference_model
 from fastpath._tariff import Book, CompiledTariff
 from fastpath.types import Reason, Rule, TapKind
 from tests.fastpath.city import AIRPORT, BEGIN_US, DEPOT, EAST, HILL, WEST, at, town
@@ -32,7 +32,7 @@ def test_it_is_plain_python(name: str) -> None:
 
 
 def test_the_other_engine_is_the_compiled_one() -> None:
-    for module in (_core, _tariff):
+    for module in (_core, _reversal, _commands, _tariff):
         assert Path(module.__file__).suffix in {".so", ".pyd"}
 
 
