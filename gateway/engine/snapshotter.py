@@ -22,7 +22,7 @@ from fastpath.api import StoreHandle
 from gateway.clock import monotonic_us, now_us
 from gateway.engine.snapshot import KEEP, SnapshotFacts, load_latest, write_snapshot
 from gateway.errors import Corrupt, InvariantError, JournalError
-from gateway.journal.segments import SegmentJournal
+from gateway.journals import open_reader
 from gateway.readiness import NO_PIPE, tell_ready
 
 if TYPE_CHECKING:
@@ -163,11 +163,11 @@ def run(snapshotter: Snapshotter, journal: Journal, stop: threading.Event) -> No
             stop.wait(POLL_S)
 
 
-def open_journal(directory: Path, stop: threading.Event) -> Journal | None:
+def open_journal(config: Config, stop: threading.Event) -> Journal | None:
     """The journal, to be read; waits for the data plane to make it. None = stopped before."""
     while not stop.is_set():
         try:
-            return SegmentJournal.open(directory, read_only=True)
+            return open_reader(config)
         except JournalError as error:
             if error.code != "JOURNAL_NOT_FOUND":
                 raise
@@ -197,7 +197,7 @@ def main(config: Config, ready_fd: int = NO_PIPE) -> int:
         every_us=int(config.snapshots.every_s * 1_000_000), keep=config.snapshots.keep
     )
     tell_ready(ready_fd, {})
-    journal = open_journal(config.journal.dir, stop)
+    journal = open_journal(config, stop)
     if journal is not None:
         try:
             run(Snapshotter(follower, config.snapshots.dir, schedule), journal, stop)

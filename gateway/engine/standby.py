@@ -51,6 +51,9 @@ class Standby:
         self._snapshot_position = 0
         self._reader = ValkeyJournal.open_reader(options, proven=False)
         self._walk: Walk | None = None
+        self._term = 0
+        """The newest one seen in the stream, and since when (monotonic)."""
+        self._term_since = time.monotonic()
 
     @property
     def position(self) -> int:
@@ -86,9 +89,14 @@ class Standby:
         self._walk = None
 
     def _turn(self) -> Followed | None:
-        """Take what there is, look for the leader, wait a moment."""
+        """Take what there is, look for the leader, wait a moment.
+
+        Who has just begun a term is given time to show that it lives: with two standbys only one
+        of them leads.
+        """
         more = self._catch_up()
-        if self._reader.find_leader() is None:
+        young = time.monotonic() - self._term_since < self.options.leader_ttl_s
+        if self._reader.find_leader() is None and not young:
             return self._take_over()
         if not more and self._walk is not None:
             self._reader.wait(self._walk, WAIT_S)
@@ -109,6 +117,7 @@ class Standby:
                 if count == BATCH_GROUPS:
                     self._walk = None  # its page is only half read
                     return True
+            self._note_term(self._walk)
         except Corrupt as error:
             if before == self._snapshot_position:
                 raise  # nothing of our own can be wrong
@@ -117,11 +126,16 @@ class Standby:
             return True
         return False
 
+    def _note_term(self, walk: Walk) -> None:
+        term = walk.after.term if walk.after is not None else 0
+        if term != self._term:
+            self._term, self._term_since = term, time.monotonic()
+
     def _take_over(self) -> Followed | None:
         """Lead; None = another standby was quicker."""
         began = time.monotonic_ns()
         try:
-            journal = ValkeyJournal.open(self.options, takeover=True)
+            journal = ValkeyJournal.open(self.options, takeover=True, after_term=self._term)
         except Fenced as error:
             log.info("standby_too_late", extra={"detail": error.detail})
             return None

@@ -47,11 +47,13 @@ class ValkeyJournal:
         options: ValkeyOptions,
         *,
         takeover: bool = False,
+        after_term: int | None = None,
         witnesses: Iterable[Witness] = (),
     ) -> ValkeyJournal:
         """Become the writer: begin a term, after which every other writer is refused.
 
         Args: takeover: do not ask whether another leader seems to be alive.
+            after_term: only if this is the newest term; None = whatever it is.
         Raises: Fenced: there is one, or it was quicker. EnvironmentFault: the server's settings.
             Corrupt: the journal is not the one a witness has seen. JournalUnavailable.
         """
@@ -61,7 +63,7 @@ class ValkeyJournal:
         try:
             if not takeover:
                 journal._writing.run(_check_free(options))
-            journal._writing.run(writer.start())
+            journal._writing.run(writer.start(after_term))
             for witness in witnesses:
                 journal._check_witness(witness)
             journal._give_sign(writer, journal._writing)

@@ -119,6 +119,8 @@ class Wire:
     def __init__(self, connection: Connection, address: str) -> None:
         self.address = address
         self._connection = connection
+        # redis before 8.0 has it under the longer name only
+        self._can_read = getattr(connection, "can_read", None) or connection.can_read_destructive
 
     async def ask(self, *command: Any) -> Any:
         """Send one command and wait for its reply. Raises: LOST, ErrorReply."""
@@ -136,6 +138,15 @@ class Wire:
         await self._connection.send_packed_command(self._connection.pack_commands(commands), False)
         # From here on the server may have acted, whatever happens to us.
         return [await self._reply() for _ in commands]
+
+    async def is_broken(self) -> bool:
+        """Whether the server has closed it by now: found out before sending, it is no unknown."""
+        for _ in range(2):  # the loop has slept since the last reply: let it look, then read
+            await asyncio.sleep(0)
+        try:
+            return bool(await self._can_read())
+        except LOST:
+            return True
 
     async def _reply(self) -> Any:
         try:

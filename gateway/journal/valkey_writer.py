@@ -69,8 +69,10 @@ class StreamWriter:
 
     # --- becoming the writer
 
-    async def start(self) -> None:
+    async def start(self, after_term: int | None = None) -> None:
         """Begin a term behind whatever the stream holds, and know its head.
+
+        Args: after_term: only if this is the newest one.
 
         Raises: Fenced: somebody else began one at the same moment. EnvironmentFault.
             JournalUnavailable: no primary, or too few replicas acknowledge.
@@ -80,7 +82,10 @@ class StreamWriter:
             for weakness in await check_server(wire, self.options):
                 log.warning("valkey_weakness", extra={"server": wire.address, "detail": weakness})
             top = await self._top(wire)
-            await self._begin_term(wire, top.id.term + 1 if top else 1, top.end if top else 0)
+            term = top.id.term if top is not None else 0
+            if after_term not in (None, term):
+                raise Fenced(detail=f"another writer has begun term {term} in the meantime")
+            await self._begin_term(wire, term + 1, top.end if top is not None else 0)
             # Nothing can be added by anybody else now, so what is read here is the journal.
             await self._read_head(wire)
             if not await self._acknowledged(wire, self._deadline()):
@@ -150,6 +155,8 @@ class StreamWriter:
         while True:
             self._check_deposed()
             try:
+                if self._wire is not None and await self._wire.is_broken():
+                    await self._drop()
                 if self._wire is None:
                     landed = await self._lead_again(position, group, deadline)
                     sent = False  # it is there, or now certainly not
