@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastpath import _journal as codec
 from gateway.journal.files import FileOps
-from gateway.journal.keeper import Closed, zero_fill
+from gateway.journal.keeper import Closed, write_whole, zero_fill
 from gateway.journal.port import Head
 from gateway.journal.roots import Root, Totals
 from gateway.journal.scan import (
@@ -75,6 +75,8 @@ class _Walk:
     cursor: Cursor = field(default_factory=Cursor)
     scanned_from: int | None = None
     counted: Totals = field(default_factory=Totals)
+    last_span: tuple[int, int] = (0, SEGMENT_HEAD_BYTES)
+    """Where the newest segment was written last: its last group, or its head."""
     unsealed: list[Closed] = field(default_factory=list)
 
 
@@ -103,6 +105,7 @@ def recover(
         _walk_closed(walk, entry)
     tail = _walk_last(walk, inventory.used[-1])
     cut = _repair(files, inventory, tail)
+    _make_durable(files, directory, inventory.used[-1], walk.last_span)
     _tidy(files, inventory, spare)
     return _result(walk, tail, cut, spare)
 
@@ -183,8 +186,11 @@ def _walk_file(walk: _Walk, entry: Entry, *, closed: bool = True) -> Tail:
     path = entry.path or Path()
     segment = SegmentFile(walk.files, path, entry.base, walk.inventory.segment_bytes)
 
+    walk.last_span = (0, SEGMENT_HEAD_BYTES)
+
     def visit(group: memoryview, view: codec.GroupView) -> None:
         walk.counted.add(view)
+        walk.last_span = (view.position - entry.base, len(group))
         walk.witnesses.compare(walk.cursor, path, refuse)
 
     if walk.scanned_from is None:
@@ -252,3 +258,20 @@ def _repair(files: FileOps, inventory: Inventory, tail: Tail) -> Cut | None:
         extra={"path": cut.path, "offset": cut.offset, "size_bytes": cut.size_bytes},
     )
     return cut
+
+
+def _make_durable(files: FileOps, directory: Path, entry: Entry, span: tuple[int, int]) -> None:
+    """Make what was found outlive the next power cut: answers are given from it from now on.
+
+    A process that was killed, or that ended because a sync failed, leaves its last write in the
+    page cache only. After a failed sync the cache no longer knows that it is dirty, so the bytes
+    are written again. What lies before was synced before the last write began.
+    """
+    offset, size = span
+    fd = files.open(entry.path or Path(), write=True)
+    try:
+        write_whole(files, fd, files.pread(fd, size, offset), offset)
+        files.fdatasync(fd)
+    finally:
+        files.close(fd)
+    files.fsync_dir(directory)

@@ -96,14 +96,18 @@ class SimDisk:
 
     def cut_power(self, rng: random.Random) -> None:
         """Every process ends; what was not synced survives by chance."""
-        self._open.clear()
-        self._locks.clear()
+        self.end_processes()
         sector = rng.choice((512, 4096))
         for folder in self.folders.values():
             seen = {id(node): node for node in (*folder.live.values(), *folder.durable.values())}
             folder.cut_power(rng)
             for node in seen.values():
                 node.cut_power(rng, sector)
+
+    def end_processes(self) -> None:
+        """Every process ends; the operating system lives on and keeps what it was given."""
+        self._open.clear()
+        self._locks.clear()
 
     def content(self, path: Path) -> bytearray:
         """The bytes of a file, to be read or damaged by a test."""
@@ -208,6 +212,25 @@ class SimDisk:
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
         return found
+
+
+class ForgetfulDisk(SimDisk):
+    """A sync that fails leaves its pages marked clean, as Linux does: no later sync writes them."""
+
+    def forget(self) -> None:
+        """What a failed sync does to everything that was waiting."""
+        for folder in self.folders.values():
+            for node in folder.live.values():
+                node.pending.clear()
+
+    def fdatasync(self, fd: int) -> None:
+        """Only what was written since is written out."""
+        node = self._open[fd][0]
+        for offset, data in node.pending:
+            end = offset + len(data)
+            grow(node.durable, end)
+            node.durable[offset:end] = data
+        node.pending.clear()
 
 
 @dataclass(slots=True)

@@ -1,0 +1,72 @@
+"""First the process dies, later the power goes: what a recovery found and served must stay.
+
+A group that was written but never synced is in the page cache when the next process starts. That
+process answers repeats from it, so it has to make it durable first; after a failed sync the kernel
+no longer knows that the pages are dirty, so it has to write them again.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import JournalBroken
+from gateway.journal.segments import SegmentJournal, SegmentOptions
+from tests.support.faultfs import Fault, FaultFiles, ForgetfulDisk, Inode, SimDisk
+from tests.support.journals import SMALL, build_next, fill
+
+FOLDER = Path("/journal")
+SEEDS = range(12)
+
+
+def open_journal(disk: SimDisk, options: SegmentOptions = SMALL) -> SegmentJournal:
+    return SegmentJournal.open(FOLDER, options, files=disk)
+
+
+@pytest.mark.parametrize("disk_type", [SimDisk, ForgetfulDisk])
+@pytest.mark.parametrize("groups", [0, 3, 13, 14, 15])
+def test_what_recovery_found_survives_a_later_power_cut(
+    disk_type: type[SimDisk], groups: int
+) -> None:
+    kept = 0
+    for seed in SEEDS:
+        disk = disk_type()
+        files = FaultFiles(disk)
+        journal = SegmentJournal.open(FOLDER, SMALL, files=files)
+        fill(journal, groups)
+        files.faults.append(Fault("fdatasync", errno.EIO))
+        with pytest.raises(JournalBroken):
+            journal.append(*build_next(journal))
+        if isinstance(disk, ForgetfulDisk):
+            disk.forget()
+        disk.end_processes()
+        found = open_journal(disk).head()
+        disk.cut_power(random.Random(seed))
+        assert open_journal(disk).head().position >= found.position
+        kept += 1
+    assert kept == len(SEEDS)
+
+
+def test_a_name_that_was_not_synced_is_before_anything_is_written_under_it() -> None:
+    """Killed between rename and sync of the folder: the file is there, its name may not stay."""
+    for seed in SEEDS:
+        disk = SimDisk()
+        journal = open_journal(disk)
+        fill(journal, 1)
+        disk.end_processes()
+        _forget_names(disk)
+        journal = open_journal(disk)
+        made = fill(journal, 3)
+        disk.cut_power(random.Random(seed))
+        assert [bytes(group) for group in open_journal(disk).read(0)][-3:] == made
+
+
+def _forget_names(disk: SimDisk) -> None:
+    """As if the folder had never been synced."""
+    folder = disk.folders[FOLDER]
+    names: dict[str, Inode] = dict(folder.live)
+    folder.durable.clear()
+    folder.pending[:] = [lambda held: held.update(names)]
