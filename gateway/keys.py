@@ -88,9 +88,14 @@ def is_guessable(secret: bytes) -> bool:
 
 def write_secret(path: Path) -> None:
     """Make a new random secret in a new file of mode 0600. Raises: FileExistsError."""
+    write_hex(path, os.urandom(SECRET_BYTES))
+
+
+def write_hex(path: Path, secret: bytes) -> None:
+    """Write a secret as hex digits to a new file of mode 0600. Raises: FileExistsError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(os.urandom(SECRET_BYTES).hex().encode() + b"\n")
+        file.write(secret.hex().encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 DeviceArgument = Annotated[int, typer.Argument(metavar="DEVICE", min=1, help="Its number.")]
 
 
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key-file", metavar="FILE", help="Write the key to a new file that only you may read."
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Validators: add, list, change keys, revoke.")
     group.command("add")(add)
@@ -39,11 +48,13 @@ def add(
     stop: Annotated[int, typer.Option(min=0, help="Stop it stands at; 0 = it moves.")] = 0,
     label: Annotated[str, typer.Option(help="Text for people.")] = "",
     operator: Annotated[str, typer.Option(help="Who runs it.")] = "",
+    key_file: KeyFileOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Enter a validator and print its key, once: it is stored nowhere. Put it into the device.
+    With --key-file it is written there instead of being shown.
 
     Example: `faregate device add 1001 --slot 1 --stop 150 --label "gate 3, Guomao"`
     """
@@ -54,7 +65,7 @@ def add(
     wanted = Device(device_id, label=label, operator=operator, tariff_slot=slot, stop_id=stop)
     master = _master_key(settings)
     device = build_devices(settings).add(wanted)
-    _print_with_key(settings, device, master, as_json=as_json)
+    _print_with_key(settings, device, master, key_file, as_json=as_json)
 
 
 def list_devices(
@@ -85,6 +96,7 @@ def rotate(
     finish: Annotated[
         bool, typer.Option("--finish", help="End the old key instead of making a new one.")
     ] = False,
+    key_file: KeyFileOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
@@ -102,7 +114,7 @@ def rotate(
     if finish:
         _print(settings, devices.finish_rotation(device_id), as_json=as_json)
     else:
-        _print_with_key(settings, devices.rotate(device_id), master, as_json=as_json)
+        _print_with_key(settings, devices.rotate(device_id), master, key_file, as_json=as_json)
 
 
 def revoke(
@@ -131,12 +143,19 @@ def _print(settings: Config, device: Device, *, as_json: bool) -> None:
     print_result(device.as_dict() | {"live": _push(settings, device)}, as_json=as_json)
 
 
-def _print_with_key(settings: Config, device: Device, master: bytes, *, as_json: bool) -> None:
+def _print_with_key(
+    settings: Config, device: Device, master: bytes, key_file: Path | None, *, as_json: bool
+) -> None:
+    from gateway.keys import write_hex
     from gateway.link.handshake import derive_device_key
 
-    key = derive_device_key(master, device.device_id, device.key_version).hex()
+    key = derive_device_key(master, device.device_id, device.key_version)
     live = _push(settings, device)
-    print_result(device.as_dict() | {"key": key, "live": live}, as_json=as_json)
+    shown = {"key": key.hex()}
+    if key_file is not None:
+        write_hex(key_file, key)
+        shown = {"key_file": str(key_file)}
+    print_result(device.as_dict() | shown | {"live": live}, as_json=as_json)
 
 
 def _push(settings: Config, device: Device) -> str:

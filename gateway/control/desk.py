@@ -199,7 +199,7 @@ class Desk:
         self._devices.put(entry)
         self._link.page[slots.DEVICES] = len(self._devices)
         if known is not None and known != entry:
-            self._link.revoke(entry.device_id)
+            self._link.device_changed(entry)
         return {"device_id": entry.device_id, "active": entry.active}
 
     async def _tariff_load(self, args: Arguments) -> dict[str, Any]:

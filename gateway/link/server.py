@@ -54,6 +54,8 @@ SPECIAL = EVENTS | FATAL | FULL | READY
 PUSH_DELAY_S = 0.02
 """Changes of the deny list wait this long for others to go with them."""
 
+RETURN_AFTER_MS = 1000
+
 SWEEP_SLICES = 10
 """Time-outs are looked for in a tenth of the connections at a time, ten times a second."""
 
@@ -82,6 +84,7 @@ class Connection(asyncio.Protocol):
         "device",
         "half_since",
         "handshake",
+        "key_version",
         "last_us",
         "server",
         "service",
@@ -98,6 +101,7 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.service: LinkService | None = None
         self.device: DeviceEntry | None = None
+        self.key_version = 0
         self.splitter: FrameSplitter | None = FrameSplitter(HELLO_MAX_BYTES)
         self.handshake: ServerHandshake | None = None
         self.last_us = time.monotonic_ns() // 1000
@@ -170,6 +174,12 @@ class Connection(asyncio.Protocol):
         """Send what the session has ready."""
         if self.session is not None and self.session.output_bytes:
             self._write(self.session.take())
+
+    def leave(self) -> None:
+        """End the connection with a bye: the device may come back in a second."""
+        if self.session is not None:
+            self.reply([frames.Bye(self.session.next_counter(), RETURN_AFTER_MS)])
+        self.close()
 
     def close(self) -> None:
         """End the connection after what was written."""
@@ -263,6 +273,7 @@ class Connection(asyncio.Protocol):
         if hello is None or keys is None or device is None:
             raise wire_error(WireCode.AUTH_FAILED)
         self.device = device
+        self.key_version = hello.key_version
         self.session = Session(
             keys.from_device,
             keys.from_server,
@@ -332,9 +343,7 @@ class LinkServer:
     def say_goodbye(self) -> None:
         """End every connection with a bye; call when nothing waits for a commit any more."""
         for connection in self._all():
-            if connection.session is not None:
-                connection.reply([frames.Bye(connection.session.next_counter(), 1000)])
-            connection.close()
+            connection.leave()
 
     def send(self, sessions: list[Session]) -> None:
         """Write what sessions have ready; then let those go on that found the group full."""
@@ -408,10 +417,16 @@ class LinkServer:
                 told += 1
         return told
 
-    def revoke(self, device_id: int) -> None:
-        """End the sessions of a device that may not come in any more."""
-        for connection in self._targets(device_id):
-            connection.refuse(WireCode.AUTH_FAILED)
+    def device_changed(self, entry: DeviceEntry) -> None:
+        """End the sessions that the device could not open again as they are."""
+        for connection in self._targets(entry.device_id):
+            if not entry.active or connection.key_version not in entry.key_versions:
+                connection.refuse(WireCode.AUTH_FAILED)
+            elif connection.device is not None and (
+                connection.device.tariff_slot != entry.tariff_slot
+                or connection.device.stop_id != entry.stop_id
+            ):
+                connection.leave()
 
     def _targets(self, device_id: int | None) -> list[Connection]:
         if device_id is None:

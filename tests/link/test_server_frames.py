@@ -307,3 +307,21 @@ def fuzzed(tmp_path: Path):
     gateway = Fuzzed(tmp_path)
     yield gateway
     gateway.close()
+
+
+async def test_rotation_keeps_the_session_until_the_old_key_ends(hands: Running) -> None:
+    device = await (await Raw.connect(hands)).greet(hands, 4)
+    put = {"device_id": 4, "tariff_slot": 1}
+    await hands.call("device_put", **put, key_versions=[2, 1])
+    device.send(msgpack.packb([16, 2, 5, 0, 1]))
+    assert isinstance(device.link.open(await device.body()), frames.HeartbeatAnswer)
+    await hands.call("device_put", **put, key_versions=[2])
+    assert (await device.error()).code == WireCode.AUTH_FAILED
+    assert await device.ends()
+
+
+async def test_a_device_that_is_moved_is_asked_to_come_again(hands: Running) -> None:
+    device = await (await Raw.connect(hands)).greet(hands, 5)
+    await hands.call("device_put", device_id=5, tariff_slot=1, stop_id=12, key_versions=[1])
+    assert isinstance(device.link.open(await device.body()), frames.Bye)
+    assert await device.ends()
