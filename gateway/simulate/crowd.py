@@ -182,11 +182,15 @@ class Crowd:
         await self._drain()
         self.elapsed_s = time.monotonic() - began
 
+    @property
+    def is_day_over(self) -> bool:
+        """Every rider has lived through the whole day."""
+        return not self._heap and not self.under_way
+
     def _is_over(self, began: float, pace: Pace, stopping: asyncio.Event | None) -> bool:
         if stopping is not None and stopping.is_set():
             return True
-        day_over = not self._heap and not self.under_way
-        return day_over or time.monotonic() - began >= pace.seconds
+        return self.is_day_over or time.monotonic() - began >= pace.seconds
 
     async def _drain(self) -> None:
         """Wait until nobody is under way; what is unanswered after DRAIN_S stays so."""

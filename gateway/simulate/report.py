@@ -59,6 +59,7 @@ def build_result(crowd: Crowd) -> dict[str, Any]:
         "errors": dict(stats.errors),
         "stray": stats.stray,
         "unanswered": crowd.under_way,
+        "day_over": crowd.is_day_over,
         "disconnects": stats.disconnects,
         "outages": [
             {"recovery_us": outage.recovery_us, "all_gates_us": outage.length_us}
@@ -87,6 +88,8 @@ def _rows(
     result: dict[str, Any], check: CheckResult | None, extra: dict[str, str]
 ) -> list[tuple[str, str]]:
     rows = [("taps", f"{result['taps']:,} in {result['elapsed_s']} s")]
+    if result["day_over"]:
+        rows.append(("note", "it ended early: the riders' day was over; take more riders"))
     for reason, count in result["reasons"].items():
         rows.append((f"  {reason}", f"{count:,}"))
     rows += [

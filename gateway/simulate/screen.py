@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -38,20 +37,22 @@ class Screen:
 
     def draw(self) -> Group:
         """As rich shows it."""
-
-        parts: list[Any] = []
+        parts: list[Table] = []
         run = self.run
         if run is not None:
-            parts += [_run_table(run), _reason_table(run)]
-            bar = ProgressBar(int(run.seconds * 1000), int(run.elapsed_s * 1000), width=BAR_WIDTH)
-            parts += [Text(f"{run.elapsed_s:4.1f} of {run.seconds:g} s"), bar]
+            spent = f"{run.elapsed_s:4.1f} of {run.seconds:g} s"
+            bar = _bar(spent, int(run.elapsed_s * 1000), int(run.seconds * 1000))
+            parts += [_run_table(run), _reason_table(run), bar]
         if self.step is not None:
             what, done, total = self.step
-            parts += [
-                Text(f"{what}: {done:,} of {total:,}"),
-                ProgressBar(total, done, width=BAR_WIDTH),
-            ]
+            parts.append(_bar(f"{what}: {done:,} of {total:,}", done, total))
         return Group(*parts)
+
+
+def _bar(text: str, done: int, total: int) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_row(ProgressBar(max(total, 1), done, width=BAR_WIDTH), Text(text))
+    return grid
 
 
 def _run_table(run: Snapshot) -> Table:

@@ -7,7 +7,7 @@ import gc
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastpath.types import TariffSpec
 from gateway.clock import now_us
@@ -91,7 +91,7 @@ async def travel(
                 await task
         for gate in everyone:
             await gate.stop()
-    hands.watch(_snapshot(crowd, len(everyone), plan, 0))
+    hands.watch(_last_snapshot(crowd, len(everyone), plan))
     return crowd
 
 
@@ -142,6 +142,17 @@ async def _watch(crowd: Crowd, gates: int, plan: Plan, watch: Callable[[Snapshot
         snapshot = _snapshot(crowd, gates, plan, before)
         before = snapshot.taps
         watch(snapshot)
+
+
+def _last_snapshot(crowd: Crowd, gates: int, plan: Plan) -> Snapshot:
+    """After the end: rate and percentiles of the whole run."""
+    latency = crowd.stats.latency
+    return replace(
+        _snapshot(crowd, gates, plan, 0),
+        taps_per_s=int(crowd.stats.taps / max(crowd.elapsed_s, 0.001)),
+        p50_us=latency.quantile_us(500),
+        p99_us=latency.quantile_us(990),
+    )
 
 
 def _snapshot(crowd: Crowd, gates: int, plan: Plan, before: int) -> Snapshot:

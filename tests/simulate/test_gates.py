@@ -11,7 +11,7 @@ import pytest
 
 from fastpath.types import Op, Reason, TapKind
 from gateway.errors import EnvironmentFault, WireError
-from gateway.simulate.crowd import Crowd, connect_all, gate_rng
+from gateway.simulate.crowd import Crowd, GatePlan, Pace, connect_all, gate_rng
 from gateway.simulate.gates import Gate, Work
 from gateway.simulate.orders import Orders
 from gateway.simulate.riders import Life, Outcome, Persona, Present, Profile, Step, Twist
@@ -201,6 +201,22 @@ def life_of(*steps: Step) -> Life:
 def test_riders_come_in_the_order_of_their_clocks() -> None:
     crowd = Crowd([life_of(_step(at, who)) for who, at in enumerate([30, 10, 20])])
     assert [crowd._heap[0][0], len(crowd._heap)] == [10, 3]
+
+
+async def test_a_run_ends_when_the_day_does() -> None:
+    crowd = Crowd([life_of(_step(1, 0), _step(2, 0)), life_of(_step(3, 1))])
+    await crowd.run(GatePlan({}, (), ()), Pace(seconds=60, taps_per_s=1_000))
+    assert crowd.is_day_over
+    assert crowd.elapsed_s < 30
+    assert crowd.clock_us == 3
+
+
+async def test_a_run_ends_when_it_is_told_to() -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+    crowd = Crowd([life_of(_step(1, 0))])
+    await crowd.run(GatePlan({}, (), ()), Pace(seconds=60), stopping)
+    assert crowd.elapsed_s < 30
 
 
 def _step(at_us: int, who: int, make: Callable[..., Present] = present) -> Present:
