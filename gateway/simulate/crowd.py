@@ -165,7 +165,7 @@ class Crowd:
         for the answers under way (at most DRAIN_S).
         """
         self._gates = gates
-        count = len(gates.all())
+        count = max(1, len(gates.all()))
         self._limit = count * UNDER_WAY_PER_GATE if pace.taps_per_s else count * 2
         began = time.monotonic()
         self._closed_loop = not pace.taps_per_s

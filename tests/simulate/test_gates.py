@@ -195,7 +195,9 @@ async def test_no_gateway_is_a_fault_of_the_environment(tmp_path: Path) -> None:
 
 def life_of(*steps: Step) -> Life:
     """A life that ends after these steps."""
-    yield from steps
+    waiting = list(steps)
+    while waiting:
+        yield waiting.pop(0)
 
 
 def test_riders_come_in_the_order_of_their_clocks() -> None:
