@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, SnapshotError
 
 if TYPE_CHECKING:
     from fastpath.api import CompiledTariff
@@ -140,6 +140,27 @@ def build_control_client(config: Config) -> ControlClient:
     from gateway.control.client import ControlClient
 
     return ControlClient(config.control.socket, timeout_s=config.control.timeout_s)
+
+
+def trim_journal(config: Config) -> dict[str, int]:
+    """Drop what lies before the oldest snapshot. Raises: ConfigError, SnapshotError."""
+    from gateway.engine.snapshot import iter_infos
+    from gateway.journal.valkey import ValkeyJournal
+    from gateway.journals import valkey_options
+
+    if config.journal.kind != "valkey":
+        raise ConfigError(detail='journal.kind: only a journal in "valkey" is trimmed')
+    oldest = min((info.position for info in iter_infos(config.snapshots.dir)), default=None)
+    if oldest is None:
+        raise SnapshotError(
+            detail=f"there is no snapshot in {config.snapshots.dir}",
+            hint="the snapshotter of `faregate serve` writes one",
+        )
+    journal = ValkeyJournal.open_reader(valkey_options(config))
+    try:
+        return {"before_position": oldest, "entries": journal.trim(oldest)}
+    finally:
+        journal.close()
 
 
 def audit_journal(config: Config) -> AuditReport:

@@ -14,6 +14,7 @@ from gateway.commands.common import (
     load_settings,
     print_fields,
     print_json,
+    print_result,
     print_table,
 )
 
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group.command("verify")(verify)
     group.command("show")(show)
     group.command("audit")(audit)
+    group.command("trim")(trim)
     app.add_typer(group, name="journal", rich_help_panel="Look after")
 
 
@@ -114,6 +116,20 @@ def audit(
         print_fields(fields)
     if not report.is_sound:
         raise typer.Exit(1)
+
+
+def trim(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Drop what a journal in Valkey holds from before the oldest snapshot of this data folder.
+
+    A standby without a snapshot of its own cannot begin any more: copy one to it first.
+
+    Example: `faregate journal trim`
+    """
+    from gateway.bootstrap import trim_journal
+
+    print_result(trim_journal(load_settings(config, replaced).config), as_json=as_json)
 
 
 def _folder(folder: Path | None, config: ConfigOption, replaced: SetOption) -> Path:

@@ -7,18 +7,21 @@ ids of the stream are the fence is ADR-0003.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Iterator
 
 from fastpath import _journal as codec
-from gateway.errors import Corrupt, Fenced, InvariantError, JournalError, JournalUnavailable
+from gateway.errors import Corrupt, Fenced, InvariantError, JournalUnavailable
 from gateway.journal.port import DiskState, Head
 from gateway.journal.scan import Witness
 from gateway.journal.valkey_leader import Leader, LeaderSign, parse_leader, wait_until_free
-from gateway.journal.valkey_stream import EntryId, StreamReader, Walk, place_group
+from gateway.journal.valkey_stream import StreamReader, Walk, place_group
 from gateway.journal.valkey_wire import LOST, PrivateLoop, ValkeyOptions, connect_primary
 from gateway.journal.valkey_writer import StreamWriter, end_of
 
 __all__ = ["ValkeyJournal", "ValkeyOptions"]
+
+log = logging.getLogger(__name__)
 
 WARN_PERCENT = 80
 REFUSE_PERCENT = 90
@@ -214,20 +217,12 @@ class ValkeyJournal:
     def trim(self, before_position: int) -> int:
         """Drop groups that end at or before a position; the last group always stays.
 
-        Only behind a snapshot: what is dropped cannot be replayed, and taps in it that are sent
-        again are answered like any operation past its horizon.
-        Returns: how many entries went.
+        Only behind a snapshot: what is dropped can be replayed by nobody. Needs no leader and
+        disturbs none. Returns: how many entries went, marks of terms among them.
         """
-        if self._writer is None or self._writing is None:
-            raise Fenced(detail="this journal was opened to be read")
-        before = min(before_position, self._writer.head.position)
-        last = self._reading.run(self._reader.find_group(max(before, 1)))
-        if last is None:
-            return 0
-        if last.end <= before < self._writer.head.position:
-            raise JournalError(detail=f"no group begins at {before_position}")
-        keep = EntryId(last.id.term, last.id.position)
-        return self._writing.run(self._writer.trim(before, keep))
+        dropped = self._reading.run(self._reader.trim(before_position))
+        log.info("journal_trimmed", extra={"before": before_position, "entries": dropped})
+        return dropped
 
 
 async def _check_free(options: ValkeyOptions) -> None:

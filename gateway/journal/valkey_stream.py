@@ -206,6 +206,16 @@ class StreamReader:
             raise Corrupt(detail=said, offset=position - entry.id.position)
         return record
 
+    async def trim(self, before: int) -> int:
+        """Drop what ends at or before a position, but never the last group; how many entries."""
+        keep = await self.find_group(max(before, FIRST_POSITION))
+        if keep is None:
+            return 0
+        key = self.options.key("groups")
+        dropped: int = await self.ask("XTRIM", key, "MINID", str(keep.id))
+        self._kept = None
+        return dropped
+
     # --- in order
 
     async def walk(self, from_position: int, previous_hash: bytes | None) -> Walk:

@@ -285,14 +285,6 @@ class StreamWriter:
         if self._wire is not None:
             await sign.beat(self._wire)
 
-    async def trim(self, before: int, keep: EntryId) -> int:
-        """Drop groups that end at or before a position; `keep` is the first that must stay."""
-        if self._wire is None:
-            raise JournalUnavailable(detail="there is no connection to trim over")
-        dropped: int = await self._wire.ask("XTRIM", self._key, "MINID", str(keep))
-        log.info("journal_trimmed", extra={"before": before, "entries": dropped})
-        return dropped
-
     def _deadline(self) -> float:
         return _now() + self.options.resolve_s
 

@@ -305,7 +305,7 @@ def test_every_acknowledged_group_is_on_a_promoted_replica(pair: Pair) -> None:
 
 
 def test_a_writer_follows_the_primary_to_another_server(pair: Pair, tmp_path: Path) -> None:
-    third = Server(tmp_path / "third", pair.primary)
+    third = Server(tmp_path / "third", primary=pair.primary)
     try:
         servers = (pair.primary.address, pair.replica.address, third.address)
         options = pair.options(replicas=2, servers=servers)

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -65,11 +65,17 @@ def free_port() -> int:
 class Server:
     """One server process in a folder of its own."""
 
-    def __init__(self, folder: Path, primary: Server | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        primary: Server | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.port = free_port()
         self.primary = primary
-        self.settings = SETTINGS | {name.replace("_", "-"): text for name, text in settings.items()}
+        self.settings = SETTINGS | dict(settings or {})
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.start()
@@ -94,10 +100,10 @@ class Server:
         with contextlib.suppress(redis.RedisError), self.client() as client:
             if self.primary is None:
                 return bool(client.ping())
-            return client.info("replication")["master_link_status"] == "up"
+            return bool(client.info("replication")["master_link_status"] == "up")
         return False
 
-    def _until(self, condition) -> None:
+    def _until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():
             said = (self.folder / "log").read_text()[-2000:]
@@ -140,9 +146,9 @@ class Server:
 class Pair:
     """A primary and its replica."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
-        self.primary = Server(folder / "primary", **settings)
-        self.replica = Server(folder / "replica", self.primary, **settings)
+    def __init__(self, folder: Path) -> None:
+        self.primary = Server(folder / "primary")
+        self.replica = Server(folder / "replica", primary=self.primary)
 
     def options(self, name: str = "main", **changed: object) -> ValkeyOptions:
         fields: dict[str, object] = {
@@ -159,8 +165,8 @@ class Pair:
 
 
 @contextlib.contextmanager
-def started(folder: Path, **settings: str) -> Iterator[Pair]:
-    pair = Pair(folder, **settings)
+def started(folder: Path) -> Iterator[Pair]:
+    pair = Pair(folder)
     try:
         yield pair
     finally:
