@@ -215,15 +215,27 @@ def test_a_group_whose_reply_was_lost_is_there_once(
     assert read_all(options) == made
 
 
-def test_a_request_that_arrives_after_its_connection_was_given_up_has_no_effect(
+def test_a_request_that_arrives_after_it_was_not_found_has_no_effect(
     options: ValkeyOptions, proxy: LossyProxy
 ) -> None:
+    """The worst moment: the writer has just read that its group is not there."""
     journal = ValkeyJournal.open(replace(options, servers=(proxy.address,)))
+    writer = journal._writer
+    assert writer is not None
     made = fill(journal, 2)
+    look, late = writer._find_landed, []
+
+    def look_then_arrive(*arguments):
+        landed = look(*arguments)
+        assert landed is None
+        late.append(proxy.release())
+        return landed
+
+    writer._find_landed = look_then_arrive  # type: ignore[method-assign]
     proxy.hold_next(b"XADD")
-    made += fill(journal, 1)  # cut, found absent, sent again in the next term
+    made += fill(journal, 1)  # cut, not found, sent again in the next term
     assert proxy.lost == 1
-    assert b"equal or smaller" in proxy.release()
+    assert b"equal or smaller" in late[0]
     made += fill(journal, 1)
     journal.close()
     assert read_all(options) == made

@@ -113,7 +113,8 @@ class Server:
             time.sleep(0.01)
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, socket_timeout=PATIENCE_S)
+        password = self.settings.get("requirepass")
+        return redis.Redis(port=self.port, password=password, socket_timeout=PATIENCE_S)
 
     def promote(self) -> None:
         """What an operator or Sentinel does when the primary is gone."""
