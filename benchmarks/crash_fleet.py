@@ -1,0 +1,192 @@
+"""Load for the real gateway: validators that never give up a tap, and an operator.
+
+Each keeps what is unanswered and sends it again under its own id after every restart, as
+docs/protocol.md asks. What they are told goes into `Told`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.crash_parts import answer_row
+from benchmarks.crash_recount import Told
+from fastpath.types import Op, TapKind
+from gateway.clock import new_operation_id
+from gateway.control import frames as control
+from gateway.control.desk import client_number
+from gateway.errors import FareGatewayError, Uncertain, WireError
+from gateway.link.client import DeviceIdentity, LinkSession, open_session
+from gateway.link.frames import Answer, TapEvent
+
+IN_FLIGHT = 12
+RETRY_S = 0.02
+STOPS = (101, 102, 103, 104)
+CLIENT = "crash harness"
+
+
+@dataclass(slots=True)
+class Fleet:
+    """All clients. `address` changes with every restart; None = nobody is there."""
+
+    told: Told
+    rng: random.Random
+    address: tuple[str, int] | None = None
+    making: bool = False
+    """Whether new taps and commands are made; what is unanswered is asked for regardless."""
+    validators: list[Validator] = field(default_factory=list)
+    operator: Operator | None = None
+    acked: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent on a living connection whose answer has not come."""
+        return sum(validator.in_flight for validator in self.validators)
+
+    @property
+    def unanswered(self) -> int:
+        """Operations that somebody still waits for."""
+        waiting = sum(len(validator.unanswered) for validator in self.validators)
+        return waiting + (self.operator is not None and self.operator.current is not None)
+
+
+class Validator:
+    """One device with many taps in flight."""
+
+    def __init__(self, fleet: Fleet, identity: DeviceIdentity, tokens: list[bytes]) -> None:
+        self.fleet = fleet
+        self.identity = identity
+        self.tokens = tokens
+        self.unanswered: dict[int, TapEvent] = {}
+        self.in_flight = 0
+        self._seqs = itertools.count(1)
+        self._room = asyncio.Event()
+        self._rides = 0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            address = self.fleet.address
+            if address is None:
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                session, _ = await open_session(*address, self.identity, timeout_s=5)
+            except (OSError, FareGatewayError, TimeoutError):
+                await asyncio.sleep(RETRY_S)
+                continue
+            try:
+                await self._ride(session)
+            except Uncertain:
+                pass  # the connection ended between two taps
+            finally:
+                self.in_flight = 0
+                session.abort()
+
+    async def _ride(self, session: LinkSession) -> None:
+        """What is unanswered first, under the same numbers; then new taps."""
+        again = list(self.unanswered.values())
+        while not session.closed.done():
+            self._room.clear()
+            while again and self.in_flight < IN_FLIGHT:
+                self._send(session, again.pop())
+            while self.fleet.making and not again and self.in_flight < IN_FLIGHT:
+                self._send(session, self._new_tap())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._room.wait(), 0.05)
+
+    def _new_tap(self) -> TapEvent:
+        rng = self.fleet.rng
+        self._rides += 1
+        event = TapEvent(
+            boot=self.identity.boot_epoch,
+            seq=next(self._seqs),
+            kind=TapKind.CHECK_IN if self._rides % 2 else TapKind.CHECK_OUT,
+            token=rng.choice(self.tokens),
+            stop=rng.choice(STOPS),
+            device_ts_us=time.time_ns() // 1000,
+        )
+        self.unanswered[event.seq] = event
+        return event
+
+    def _send(self, session: LinkSession, event: TapEvent) -> None:
+        self.in_flight += 1
+        session.tap(event).add_done_callback(self._answered)
+
+    def _answered(self, future: asyncio.Future[Answer]) -> None:
+        self.in_flight -= 1
+        self._room.set()
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._take(future.result())
+        elif isinstance(error, WireError) and not isinstance(error, Uncertain):
+            self.fleet.faults.append(f"device {self.identity.device_id}: {error}")
+
+    def _take(self, answer: Answer) -> None:
+        if answer.position == 0:
+            if answer.verdict != 3:
+                self.fleet.faults.append(f"an answer without a record: {answer}")
+            return
+        key = (self.identity.device_id, answer.boot, answer.seq)
+        self.fleet.told.tap(key, answer.position, answer_row(answer))
+        if self.unanswered.pop(answer.seq, None) is not None:
+            self.fleet.acked += 1
+
+
+class Operator:
+    """Credits accounts, one command after the other, each asked until its outcome is known."""
+
+    def __init__(self, fleet: Fleet, socket: Path, accounts: int) -> None:
+        self.fleet = fleet
+        self.socket = socket
+        self.accounts = accounts
+        self.current: control.Request | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            if self.fleet.making and self.current is None:
+                account = self.fleet.rng.randint(1, self.accounts)
+                args = {"account_id": account, "amount_minor": 20_000}
+                self.current = control.Request("credit", new_operation_id(), CLIENT, args)
+            if self.current is not None and self.fleet.address is not None:
+                await self._ask(self.current)
+            await asyncio.sleep(RETRY_S)
+
+    async def _ask(self, request: control.Request) -> None:
+        with suppress(OSError, FareGatewayError, TimeoutError, asyncio.IncompleteReadError):
+            reply = await asyncio.wait_for(exchange(self.socket, request), 5)
+            if reply.ok:
+                self._take(request, reply.result)
+
+    def _take(self, request: control.Request, result: dict[str, Any]) -> None:
+        key = (client_number(CLIENT), *halves(request.id))
+        said = (int(Op.CREDIT), 0, result["amount_minor"], result["balance_minor"])
+        self.fleet.told.command(key, result["position"], said)
+        self.fleet.acked += 1
+        self.current = None
+
+
+def halves(operation_id: bytes) -> tuple[int, int]:
+    """Both halves of an operation id, as a record holds them."""
+    return int.from_bytes(operation_id[:8]), int.from_bytes(operation_id[8:])
+
+
+async def exchange(socket: Path, request: control.Request) -> control.Reply:
+    """One request on a connection of its own. Raises: OSError, IncompleteReadError."""
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    try:
+        writer.write(control.encode(request))
+        size = control.body_bytes(await reader.readexactly(control.LENGTH_BYTES))
+        return control.decode_reply(await reader.readexactly(size))
+    finally:
+        writer.close()

@@ -1,0 +1,96 @@
+"""Schedules of the real gateway in a simulated world: nothing lost, doubled or altered, all laws
+kept after every step; and a harness that notices when a promise is taken out.
+
+More of them: `python -m benchmarks.crash --schedules N --seed S`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.crash_schedule import Failure, run_schedule
+from benchmarks.crash_world import Ground, Tally
+from gateway.engine.commit import GroupCommit
+from gateway.journal.writer import SegmentWriter
+
+BLOCKS = 5
+BLOCK = 24
+POWER_CUTS = 24
+CAUGHT_WITHIN = 30
+PROMISES = ("lost", "taken twice", "a durable record is gone")
+
+
+@pytest.fixture(scope="module")
+def ground() -> Iterator[Ground]:
+    made = Ground.make()
+    yield made
+    made.remove()
+
+
+def run(ground: Ground, seeds: range, *, power_only: bool = False) -> Tally:
+    tally = Tally()
+    for seed in seeds:
+        outcome = run_schedule(seed, ground, power_only=power_only)
+        assert not isinstance(outcome, Failure), (
+            f"seed {outcome.seed}, step {outcome.step}: {outcome.detail}"
+        )
+        tally.add(outcome)
+    return tally
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_every_schedule_keeps_every_law(ground: Ground, block: int) -> None:
+    tally = run(ground, range(block * BLOCK, (block + 1) * BLOCK))
+    assert tally.kills
+    assert tally.power_cuts
+    assert tally.acked > 20 * BLOCK
+
+
+def test_what_was_acknowledged_outlives_power_cuts(ground: Ground) -> None:
+    tally = run(ground, range(70_000, 70_000 + POWER_CUTS), power_only=True)
+    assert tally.power_cuts > POWER_CUTS
+    assert tally.in_flight_at_end * 2 > tally.power_cuts
+
+
+def test_a_seed_says_everything(ground: Ground) -> None:
+    first, second = (run_schedule(4711, ground) for _ in range(2))
+    assert isinstance(first, Tally)
+    assert first == second
+
+
+def find_violation(ground: Ground) -> Failure | None:
+    for seed in range(CAUGHT_WITHIN):
+        outcome = run_schedule(seed, ground, power_only=True)
+        if isinstance(outcome, Failure) and any(word in outcome.detail for word in PROMISES):
+            return outcome
+    return None
+
+
+def test_a_gateway_that_does_not_sync_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SegmentWriter, "_sync", lambda self: None)
+    assert find_violation(ground) is not None
+
+
+def test_a_gateway_that_answers_before_the_commit_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = GroupCommit._write
+
+    def answer_then_write(self: GroupCommit, group: memoryview) -> tuple[bytes, int]:
+        self._on_output(self.engine.commit(0))
+        return write(self, group)
+
+    def told_once(self: GroupCommit) -> None:
+        self._on_output(self.engine.commit(0) if self.engine.is_writing else [])
+        waiters, self._sealed_waiters = self._sealed_waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    monkeypatch.setattr(GroupCommit, "_write", answer_then_write)
+    monkeypatch.setattr(GroupCommit, "_told", told_once)
+    assert find_violation(ground) is not None
