@@ -80,6 +80,7 @@ def _row(
         "journal": name,
         "records": records,
         "appends": len(ordered),
+        "p10_us": round(ordered[len(ordered) // 10] / 1000),
         "p50_us": round(p50 / 1000),
         "p99_us": round(ordered[len(ordered) * 99 // 100] / 1000),
         "p50_ratio": round(p50 / base, 2),
@@ -102,9 +103,11 @@ def main(argv: list[str] | None = None) -> int:
     if options.json:
         sys.stdout.write(json.dumps({"machine": platform.machine(), "rows": rows}) + "\n")
         return 0
-    sys.stdout.write(f"{'journal':10} {'records':>7} {'p50 us':>7} {'p99 us':>7} {'ratio':>6}\n")
+    sys.stdout.write(
+        f"{'journal':10} {'records':>7} {'p10 us':>7} {'p50 us':>7} {'p99 us':>7} {'ratio':>6}\n"
+    )
     for row in rows:
-        line = "{journal:10} {records:7} {p50_us:7} {p99_us:7} {p50_ratio:6}\n"
+        line = "{journal:10} {records:7} {p10_us:7} {p50_us:7} {p99_us:7} {p50_ratio:6}\n"
         sys.stdout.write(line.format(**row))
     return 0
 
