@@ -42,7 +42,7 @@ DIRECTIVES = {
 def compiler_flags() -> tuple[list[str], list[str]]:
     """Flags for the C compiler and the linker."""
     compile_args = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function"]
-    compile_args += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g1", "-fno-math-errno"]
+    compile_args += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-g1", "-fno-math-errno"]
     link_args: list[str] = []
     if SANITIZE:
         sanitizers = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]

@@ -27,7 +27,7 @@ from fastpath._group cimport (
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
     FAREGATE_STRUCT_VERSION, GROUP_MAGIC, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium,
-    Period, RecordHead, Tap,
+    Period, RecordHead, RecordItem, Tap,
 )
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
 from fastpath._tariff cimport Book, CompiledTariff
@@ -234,6 +234,15 @@ cdef struct Original:
     uint64_t boot
     uint32_t seq
     uint32_t spare
+
+
+# Whether a record is the report of this passage; what it undid stands in it as its first item.
+cdef inline bint same_passage(const RecordHead* head, const Tap* passage, const Original* named) noexcept nogil:
+    cdef const RecordItem* item = <const RecordItem*> (<const uint8_t*> head + sizeof(RecordHead))
+    if head.op != OP_REVERSAL or head.device_ts_us != passage.device_ts_us:
+        return False
+    return (head.reason >= REFUSALS
+            or (item.type == ITEM_ORIGINAL and memcmp(item.image, named, sizeof(Original)) == 0))
 
 
 # What a command is about: places in memory, or the blanks that get a place when it is accepted.
@@ -779,6 +788,7 @@ cdef class Engine:
                             Answer* answer) except -1:
         cdef BootWindow* window
         cdef BootWindow* original_window
+        cdef Original named
         cdef Decision decision
         cdef SeqState state
         cdef uint64_t position
@@ -795,7 +805,10 @@ cdef class Engine:
             return self.answer_unrecorded(passage, OP_REVERSAL, &decision, answer)
         state = window_check(window, passage.seq)
         if state == SEQ_SEEN:
-            return self.repeat_passage(passage, window, answer)
+            named.boot = original_boot
+            named.seq = original_seq
+            named.spare = 0
+            return self.repeat_passage(passage, window, &named, answer)
         if state == SEQ_TOO_OLD:
             refuse(&decision, OP_TOO_OLD)
             return self.answer_unrecorded(passage, OP_REVERSAL, &decision, answer)
@@ -809,14 +822,15 @@ cdef class Engine:
             raise MemoryError
         return 0
 
-    cdef int repeat_passage(self, Tap* passage, BootWindow* window, Answer* answer) except -1:
+    cdef int repeat_passage(self, Tap* passage, BootWindow* window, const Original* named,
+                            Answer* answer) except -1:
         cdef uint64_t position = window_answer(self.store, window, passage.seq)
         cdef const RecordHead* head
         cdef Decision decision
         refuse(&decision, OP_TOO_OLD)
         if position != 0:
             head = self.find_record(position)
-            if head.op == OP_REVERSAL and head.device_ts_us == passage.device_ts_us:
+            if same_passage(head, passage, named):
                 answer.head = head[0]
                 answer.position = position
                 return 0

@@ -65,9 +65,9 @@ class LinkConfig:
     """A frame begun must be complete within this time."""
     idle_timeout_s: Seconds = 120
     """A session without any frame for so long is closed."""
-    batch_max: Annotated[int, Strict(), Field(ge=1, le=4096)] = 256
+    batch_max: Annotated[int, Strict(), Field(ge=1, le=256)] = 256
     """Taps in one tap_batch."""
-    frame_max_bytes: Annotated[int, Strict(), Field(ge=1024, le=16 << 20)] = 65_536
+    frame_max_bytes: Annotated[int, Strict(), Field(ge=1024, le=65_536)] = 65_536
     """Longer frames close the session."""
     sessions_max: Count = 20_000
     """Open sessions; more are told to come back later."""

@@ -216,7 +216,7 @@ folder = Path(sys.argv[1])
 config = types.SimpleNamespace(
     engine_limits=EngineLimits,
     snapshots=types.SimpleNamespace(dir=folder / "snapshots", every_s=0.05, keep=2),
-    journal=types.SimpleNamespace(dir=folder / "journal"),
+    journal=types.SimpleNamespace(kind="segments", dir=folder / "journal"),
 )
 sys.exit(snapshotter.main(config, int(sys.argv[2])))
 """

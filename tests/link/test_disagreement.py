@@ -109,6 +109,22 @@ async def test_passage_report_reverses_once_whatever_comes_after(hands: Running)
     assert (await hands.account(account_id))["balance_minor"] == 5000
 
 
+async def test_a_passage_report_sent_again_is_answered_again_and_another_is_a_conflict(
+    hands: Running,
+) -> None:
+    _, token = await hands.rider()
+    gate = await hands.gate()
+    entry = gate.event(TapKind.CHECK_IN, token, 11)
+    await gate.session.tap(entry)
+    event = gate.event(TapKind.CHECK_OUT, token, 13)
+    await gate.session.tap(event)
+    report = {"passed": False, "device_ts_us": event.device_ts_us + 5}
+    first = await gate.session.passage(7, 3, original=event, **report)
+    assert await gate.session.passage(7, 3, original=event, **report) == first
+    other = await gate.session.passage(7, 3, original=entry, **report)
+    assert other.reason == Reason.OP_CONFLICT
+
+
 async def test_settlements_survive_a_restart(tmp_path: Path) -> None:
     config = make_folder(tmp_path / "gateway")
     async with running(config) as hands:
