@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 SAMPLES = 256
 """Commits whose durations make the moving p99."""
 CHECK_EVERY = 32
+ALARM_FACTOR = 50
+"""One commit so many times above the bound is enough: at 2 s each, 32 would take a minute."""
 
 
 class CommitPace:
@@ -49,14 +51,21 @@ class CommitPace:
         """Take one commit's duration into account."""
         self._durations.append(duration_us)
         self._seen += 1
-        if self.mode == "auto" and self._seen % CHECK_EVERY == 0 and self._seen >= CHECK_EVERY:
+        if self.mode != "auto":
+            return
+        if not self.in_thread and duration_us > ALARM_FACTOR * self.above_us:
+            self._enter_thread(duration_us)
+        elif self._seen % CHECK_EVERY == 0:
             self._choose()
+
+    def _enter_thread(self, p99_us: int) -> None:
+        self.in_thread = True
+        log.warning("commit_thread_on", extra={"p99_us": p99_us})
 
     def _choose(self) -> None:
         p99 = sorted(self._durations)[len(self._durations) * 99 // 100]
         if not self.in_thread and p99 > self.above_us:
-            self.in_thread = True
-            log.warning("commit_thread_on", extra={"p99_us": p99})
+            self._enter_thread(p99)
         elif self.in_thread and p99 < self.above_us / 2:
             self.in_thread = False
             log.info("commit_thread_off", extra={"p99_us": p99})

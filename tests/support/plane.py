@@ -18,6 +18,7 @@ from fastpath.api import CompiledTariff
 from gateway.config import Config, load_config
 from gateway.control.client import ControlClient
 from gateway.dataplane import DataPlane
+from gateway.journal.files import FileOps
 from gateway.journal.segments import SegmentJournal
 from gateway.keys import load_secrets, write_secret
 from gateway.link.client import DeviceIdentity, LinkSession, open_session
@@ -135,10 +136,11 @@ async def running(
     *,
     tariffs: list[tuple[int, CompiledTariff]] | None = None,
     before: Callable[[DataPlane], None] | None = None,
+    files: FileOps | None = None,
 ) -> AsyncIterator[Running]:
-    """Serve until the block ends, then drain."""
+    """Serve until the block ends, then drain. files: the journal's disk, None = the real one."""
     page = Page.create(config.page_path)
-    plane = DataPlane(config, load_secrets(config), page)
+    plane = DataPlane(config, load_secrets(config), page, files=files)
     plane.load_tariffs(tariffs if tariffs is not None else [(1, small_tariff())])
     plane.load_devices(DEVICES)
     if before is not None:
