@@ -131,6 +131,7 @@ def _schedules(options: argparse.Namespace, console: Console) -> tuple[dict[str,
             bar.update(task, advance=one.schedules + len(failed))
     report = {"seed": options.seed, **asdict(tally), "failed": len(failures)}
     report["seconds"] = round(time.monotonic() - began, 1)
+    failures.sort(key=lambda failure: not failure.is_violation)
     report["failures"] = [asdict(failure) for failure in failures[:FAILURES_SHOWN]]
     return report, not failures
 
