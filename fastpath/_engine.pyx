@@ -677,12 +677,15 @@ cdef class Engine:
 
     # --- the same tap again -------------------------------------------------------------------------------------
 
-    cdef const RecordHead* find_record(self, uint64_t position) except NULL:
+    cdef const RecordHead* find_record(self, uint64_t position) except? NULL:
+        """A record wherever it stands: in an open group or in the journal; NULL = past its retention."""
         cdef const RecordHead* head = group_find(&self.groups[self.open_log], position)
         if head == NULL and self.writing:
             head = group_find(&self.groups[1 - self.open_log], position)
         if head == NULL:
             self.looked_up = self.read_record(position)
+            if PyBytes_GET_SIZE(self.looked_up) == 0:
+                return NULL
             if PyBytes_GET_SIZE(self.looked_up) < <Py_ssize_t> sizeof(RecordHead):
                 raise ValueError(f"no whole record at journal position {position}")
             head = <const RecordHead*> PyBytes_AS_STRING(self.looked_up)
@@ -695,10 +698,10 @@ cdef class Engine:
         cdef Decision decision
         cdef bint accepted
         cdef bint opened = tap.flags & TAP_DEVICE_OPENED != 0
-        if position == 0:
+        head = self.find_record(position) if position != 0 else NULL
+        if head == NULL:
             refuse(&decision, OP_TOO_OLD)
             return self.answer_unrecorded(tap, tap.kind, &decision, answer)
-        head = self.find_record(position)
         if head.id_a != tap.device or head.id_b != tap.boot or head.id_c != tap.seq:
             raise ValueError(f"the record at journal position {position} is not the one that was remembered")
         if not same_facts(head, tap):
@@ -828,8 +831,8 @@ cdef class Engine:
         cdef const RecordHead* head
         cdef Decision decision
         refuse(&decision, OP_TOO_OLD)
-        if position != 0:
-            head = self.find_record(position)
+        head = self.find_record(position) if position != 0 else NULL
+        if head != NULL:
             if same_passage(head, passage, named):
                 answer.head = head[0]
                 answer.position = position
@@ -839,14 +842,16 @@ cdef class Engine:
 
     cdef int record_passage(self, Tap* passage, BootWindow* original_window, uint64_t original_boot,
                             uint32_t original_seq, uint64_t position, Answer* answer) except -1:
+        cdef const RecordHead* found
         cdef RecordHead original
         cdef Original named
         cdef Decision decision
         cdef PeriodPlace place
         memset(&place, 0, sizeof(PeriodPlace))
-        if position != 0:
-            original = self.find_record(position)[0]
-        if position == 0 or original.reason >= REFUSALS or original.account_id == 0 or original.op == OP_REVERSAL:
+        found = self.find_record(position) if position != 0 else NULL
+        if found != NULL:
+            original = found[0]
+        if found == NULL or original.reason >= REFUSALS or original.account_id == 0 or original.op == OP_REVERSAL:
             refuse(&decision, NOTHING_TO_REVERSE)
             return self.record_tap(passage, OP_REVERSAL, &decision, 0, &place, NULL, answer)
         named.boot = original_boot
@@ -898,9 +903,10 @@ cdef class Engine:
     def operation(self, uint64_t client, uint64_t id_high, uint64_t id_low) -> tuple:
         """(record head, journal position) of an operation, (None, 0) when it is not known."""
         cdef uint64_t position = find_operation(self.store, client, id_high, id_low)
-        if position == 0:
+        cdef const RecordHead* head = self.find_record(position) if position != 0 else NULL
+        if head == NULL:
             return None, 0
-        return PyBytes_FromStringAndSize(<const char*> self.find_record(position), sizeof(RecordHead)), position
+        return PyBytes_FromStringAndSize(<const char*> head, sizeof(RecordHead)), position
 
     cdef tuple carry_out(self, Command* command, tuple notes):
         cdef RecordHead head
@@ -910,6 +916,8 @@ cdef class Engine:
         cdef Decision decision
         if position != 0:
             seen = self.find_record(position)
+            if seen == NULL:
+                return self.refuse_command(command, OP_TOO_OLD)
             if not same_command(seen, command):
                 return self.refuse_command(command, OP_CONFLICT)
             return PyBytes_FromStringAndSize(<const char*> seen, sizeof(RecordHead)), position, True

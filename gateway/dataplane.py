@@ -32,7 +32,7 @@ from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
 from gateway.engine.commit import CommitPace, GroupCommit
 from gateway.engine.recovery import Recovery, build_memory, recover
-from gateway.errors import Fenced, TariffError
+from gateway.errors import Fenced, JournalError, TariffError
 from gateway.journal.layout import SegmentOptions
 from gateway.journal.scan import Witness
 from gateway.journal.segments import SegmentJournal
@@ -59,6 +59,7 @@ TICK_S = 1 / SWEEP_SLICES
 DRAIN_GRACE_S = 0.1
 """How long bytes already under way to us may take to arrive when draining."""
 GOODBYE_S = 0.02
+PAST_RETENTION = "JOURNAL_PAST_RETENTION"
 KEPT_VERSIONS = 7
 WINDOW_HEAD = struct.Struct("<QQII")
 """The first fields of a BootWindow (fastpath/layout.h): device, boot, top_seq, acked_seq."""
@@ -102,7 +103,7 @@ class DataPlane:
             self.memory,
             self.book,
             limits,
-            read_record=self.journal.read_record,
+            read_record=self._read_record,
             page=self.page,
             page_slots=PAGE_SLOTS,
             waiting_max=config.link.queue_taps_max,
@@ -148,6 +149,15 @@ class DataPlane:
             group_bytes_max=self.config.engine.group_bytes_max,
             signing_key=self.signing_key,
         )
+
+    def _read_record(self, position: int) -> bytes:
+        """A durable record for the engine; nothing when it is past retention."""
+        try:
+            return self.journal.read_record(position)
+        except JournalError as error:
+            if error.code == PAST_RETENTION:
+                return b""
+            raise
 
     def _window(self, device_id: int, boot: int) -> tuple[int, ...]:
         data = self.memory.window(device_id, boot)

@@ -251,6 +251,7 @@ CODES: dict[str, str] = {
     "JOURNAL_BROKEN": "look at the disk and the kernel log, then start again to recover",
     "JOURNAL_FENCED": "one process a journal: stop the other one first",
     "JOURNAL_CORRUPT": "do not edit the file; see `faregate journal verify`, or restore a backup",
+    "JOURNAL_PAST_RETENTION": "only the roots of that part of the journal are kept; ask the ledger",
     "JOURNAL_NOT_FOUND": "check journal.dir; a new journal is made by `faregate serve`",
     "SNAPSHOT_INVALID": "remove the snapshot named: an older one, or the journal alone, is enough",
     "REGISTRY_ERROR": "look at registry.sqlite in the data folder; a backup can be restored",

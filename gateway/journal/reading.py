@@ -165,7 +165,8 @@ class SegmentReader:
             self.close()
             opened = self._open_at(position)
             if opened is None:
-                raise JournalError(detail=f"there is no record at position {position}")
+                said = f"no segment holds position {position}"
+                raise JournalError("JOURNAL_PAST_RETENTION", said)
             self._kept = opened
         found = self._kept.read_record(position - base)
         if found is None:

@@ -199,7 +199,8 @@ class StreamReader:
         """See Journal.read_record."""
         entry = await self.find_group(position)
         if entry is None or entry.group is None:
-            raise JournalError(detail=f"position {position} is past retention, or never was")
+            said = f"position {position} is past retention, or never was"
+            raise JournalError("JOURNAL_PAST_RETENTION", said)
         record = _cut_record(entry.group, position - entry.id.position)
         if record is None:
             said = f"no record at position {position} (entry {entry.id})"

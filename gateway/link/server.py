@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastpath.api import FED, Session
-from gateway.errors import WireError
+from gateway.errors import FareGatewayError, WireError
 from gateway.link import frames
 from gateway.link.codes import (
     HELLO_MAX_BYTES,
@@ -139,7 +139,13 @@ class Connection(asyncio.Protocol):
             self._greet(data, now_ns // 1000)
             return
         server = self.server
-        fed = server.engine.feed(session, data, now_ns // 1000, mono_us)
+        try:
+            fed = server.engine.feed(session, data, now_ns // 1000, mono_us)
+        except FareGatewayError as error:
+            # An answer given before cannot be read again; the device asks once more elsewhere.
+            log.error("feed_failed", extra=error.as_dict())
+            self.refuse(WireCode.INTERNAL)
+            return
         if fed & WAITING:
             server.commit.wake()
         if fed & SPECIAL:

@@ -205,7 +205,7 @@ def parse_options(arguments: list[str] | None = None) -> DemoOptions:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     seconds = float(os.environ.get("DEMO_SECONDS", "20"))
     parser.add_argument("--seconds", type=float, default=seconds, help="how long riders travel")
-    parser.add_argument("--rate", type=int, default=3_000, help="taps a second, 0 = no limit")
+    parser.add_argument("--rate", type=int, default=2_000, help="taps a second, 0 = no limit")
     parser.add_argument("--riders", type=int, default=2_500)
     parser.add_argument("--devices", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1)

@@ -15,7 +15,14 @@ import pytest
 from fastpath.types import Reason, TapKind
 from gateway.clock import new_operation_id
 from gateway.dataplane import DataPlane
-from gateway.errors import JournalBroken, JournalFull, WireError
+from gateway.errors import (
+    Corrupt,
+    JournalBroken,
+    JournalError,
+    JournalFull,
+    Uncertain,
+    WireError,
+)
 from gateway.link.codes import WireCode
 from tests.support.plane import Gate, make_folder, records_of, running
 
@@ -182,3 +189,40 @@ async def test_a_restart_goes_on_where_it_ended(tmp_path: Path) -> None:
         gate = await hands.gate()
         assert await gate.session.tap(event) == first
         assert (await Gate(gate.session, 7, 2).tap(TapKind.CHECK_OUT, token, 12)).fare_minor == 300
+
+
+async def test_a_repeat_behind_the_retention_is_too_old_not_a_second_charge(tmp_path: Path) -> None:
+    async with running(make_folder(tmp_path / "gateway"), before=with_faults) as hands:
+        account_id, token = await hands.rider()
+        gate = await hands.gate()
+        await gate.tap(TapKind.CHECK_IN, token, 11)
+        event = gate.event(TapKind.CHECK_OUT, token, 13)
+        await gate.session.tap(event)
+        op_id = new_operation_id()
+        args = {"account_id": account_id, "amount_minor": 700, "operation_id": op_id}
+        await hands.exchange("credit", **args)
+
+        def gone(position: int) -> bytes:
+            raise JournalError("JOURNAL_PAST_RETENTION", f"{position}")
+
+        hands.plane.journal.read_record = gone
+        assert (await gate.session.tap(event)).reason == Reason.OP_TOO_OLD
+        assert (await hands.exchange("credit", **args)).code == "op_too_old"
+        assert (await hands.account(account_id))["balance_minor"] == 5300
+
+
+async def test_a_journal_that_cannot_be_read_ends_the_session_with_a_code(tmp_path: Path) -> None:
+    async with running(make_folder(tmp_path / "gateway"), before=with_faults) as hands:
+        _, token = await hands.rider()
+        gate, other = await hands.gate(1), await hands.gate(2)
+        event = gate.event(TapKind.CHECK_IN, token, 11)
+        await gate.session.tap(event)
+
+        def damaged(position: int) -> bytes:
+            raise Corrupt(detail=f"{position}")
+
+        hands.plane.journal.read_record = damaged
+        with pytest.raises(Uncertain):
+            await gate.session.tap(event)
+        assert (await gate.session.closed).code == f"WIRE_{WireCode.INTERNAL.name}"
+        assert (await other.tap(TapKind.CHECK_OUT, token, 12)).reason == Reason.OK
