@@ -20,8 +20,10 @@ from typing import Any
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("fastpath", "gateway", "adapters", "benchmarks", "tests", "config", "setup.py")
-COPIED += ("pyproject.toml", "README.md", "LICENSE")
+COPIED = (
+    *("fastpath", "gateway", "adapters", "benchmarks", "tests", "config"),
+    *("setup.py", "pyproject.toml", "README.md", "LICENSE"),
+)
 FIRST_WORD_OF_A_FAULT = 400
 
 

@@ -1,0 +1,51 @@
+"""The crash harness itself, small: real processes killed under load, everything compared.
+
+More of it: `python -m benchmarks.crash --rounds N`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.crash_recount import Answer, Record, Recount, Told
+from benchmarks.crash_rounds import ACKED_A_ROUND, RoundsReport, run_rounds
+
+ROUNDS = 2
+
+
+async def test_a_gateway_killed_under_load_keeps_what_it_told(tmp_path: Path) -> None:
+    report = await run_rounds(ROUNDS, 2, folder=tmp_path)
+    assert report.ok, report.as_dict()
+    assert report.acked >= ROUNDS * ACKED_A_ROUND
+    assert report.kills >= ROUNDS
+
+
+def make_record(seq: int, **fields: int | bytes) -> Record:
+    blank: dict[str, int | bytes] = dict.fromkeys(Record._fields, 0)
+    return Record(**(blank | {"seq": seq, "token": b"", "id_a": 1, "id_b": 2} | fields))  # type: ignore[arg-type]
+
+
+def told(recount: Recount, position: int, answer: Answer) -> tuple[int, int, int]:
+    said = Told()
+    said.tap((1, 2, 3), position, answer)
+    verdict = said.compare(recount)
+    return len(verdict.lost), len(verdict.doubled), len(verdict.altered)
+
+
+def test_the_comparison_tells_lost_doubled_and_altered_apart() -> None:
+    recount = Recount(lambda _: None)
+    record = make_record(1, id_c=3, fare_minor=300)
+    assert told(recount, 64, record.answer) == (1, 0, 0)
+    recount.records[64] = record
+    recount._note_identity(record, 64)
+    assert told(recount, 64, record.answer) == (0, 0, 0)
+    assert told(recount, 64, (0, 0, 301, *record.answer[3:])) == (0, 0, 1)
+    assert told(recount, 128, record.answer) == (0, 0, 1)
+    recount._note_identity(record, 300)
+    assert told(recount, 64, record.answer) == (0, 1, 0)
+
+
+def test_a_report_with_a_finding_is_not_ok() -> None:
+    assert RoundsReport().ok
+    assert not RoundsReport(lost=1).ok
+    assert not RoundsReport(findings=["the drain ended with status 1"]).ok
