@@ -12,7 +12,9 @@ help:  ## what there is
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py
+EXTENSIONS = $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.h gateway/bench/*.pyx gateway/bench/*.pxd)
+
+$(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py $(EXTENSIONS)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 

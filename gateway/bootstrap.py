@@ -79,6 +79,16 @@ def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
     ]
 
 
+def keep_tariff(config: Config, slot: int, name: str) -> CompiledTariff:
+    """Compile a tariff and keep it where a data plane finds it by its digest."""
+    from gateway.tariffs.store import TariffStore
+
+    store = TariffStore(config.gateway.data_dir / "tariffs")
+    compiled = _compile_tariff(config, store, slot, name)
+    store.put(slot, compiled)
+    return compiled
+
+
 def _compile_tariff(config: Config, store: TariffStore, slot: int, name: str) -> CompiledTariff:
     """Cost: a second for a metro network, nothing when its files are as they were."""
     from fastpath.api import CompiledTariff

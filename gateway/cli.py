@@ -44,6 +44,7 @@ COMMANDS = (
     "device",
     "account",
     "medium",
+    "mode",
     "operation",
     "journal",
     "backup",

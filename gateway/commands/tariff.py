@@ -9,7 +9,10 @@ import typer
 
 from gateway.commands.common import (
     EXIT_FINDINGS,
+    ConfigOption,
     JsonOption,
+    SetOption,
+    load_settings,
     print_fields,
     print_json,
     print_result,
@@ -30,11 +33,12 @@ DirOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Tariffs: list, show, check, compile.")
+    group = typer.Typer(no_args_is_help=True, help="Tariffs: list, show, check, compile, load.")
     group.command("list")(list_all)
     group.command("show")(show)
     group.command("check")(check)
     group.command("compile")(compile_one)
+    group.command("load")(load_live)
     app.add_typer(group, name="tariff", rich_help_panel="Fares")
 
 
@@ -133,6 +137,28 @@ def compile_one(
         "out": str(out or ""),
     }
     print_result(compile_summary(tariff) | fields, as_json=as_json)
+
+
+def load_live(
+    name: NameArgument,
+    slot: Annotated[int, typer.Option(min=0, max=15, help="Slot of the validators it is for.")],
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring a tariff version into the running gateway; it prices rides from its `valid_from` on.
+
+    Journeys that are open keep the version of their entry. To have it after a restart too, put its
+    file where the settings look for tariffs.
+
+    Example: `faregate tariff load city/beijing-subway.toml --slot 1`
+    """
+    from gateway.bootstrap import build_control_client, keep_tariff
+
+    settings = load_settings(config, replaced).config
+    compiled = keep_tariff(settings, slot, name)
+    args = {"slot": slot, "digest": compiled.digest.hex()}
+    print_result(build_control_client(settings).call("tariff_load", args), as_json=as_json)
 
 
 def _config(folders: list[Path] | None) -> TariffsConfig:
