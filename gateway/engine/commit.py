@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAMPLES = 256
-"""Commits whose durations make the moving p99."""
+"""Commits whose durations make the moving p99. Of fewer it would be little but the longest one: a
+single late wake-up would move all commits to the thread and back."""
 CHECK_EVERY = 32
 ALARM_FACTOR = 50
 """One commit so many times above the bound is enough: at 2 s each, 32 would take a minute."""
@@ -55,11 +56,12 @@ class CommitPace:
             return
         if not self.in_thread and duration_us > ALARM_FACTOR * self.above_us:
             self._enter_thread(duration_us)
-        elif self._seen % CHECK_EVERY == 0:
+        elif self._seen % CHECK_EVERY == 0 and len(self._durations) == SAMPLES:
             self._choose()
 
     def _enter_thread(self, p99_us: int) -> None:
         self.in_thread = True
+        self._durations.clear()
         log.warning("commit_thread_on", extra={"p99_us": p99_us})
 
     def _choose(self) -> None:
@@ -68,6 +70,7 @@ class CommitPace:
             self._enter_thread(p99)
         elif self.in_thread and p99 < self.above_us / 2:
             self.in_thread = False
+            self._durations.clear()
             log.info("commit_thread_off", extra={"p99_us": p99})
 
 

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 FILL_BYTES = 256 << 10
 FILL_PAUSE_S = 0.005
+CALM_PAUSE_S = 0.05
+"""Between two pieces while the reserve grows twice as fast as the segment in use fills up: every
+piece is a sync of its own that an append may have to wait behind."""
 RETRY_S = 1.0
 
 
@@ -116,6 +119,9 @@ class Keeper:
         self._ready: int | None = None
         self._fault: OSError | None = None
         self._closed: list[Closed] = []
+        self.used_bytes = 0
+        """How far the segment in use is written; set by the writer, only read by the thread."""
+        self._filled_bytes = 0
         self._hurry = False
         self._ending = False
         self._busy = False
@@ -238,6 +244,7 @@ class Keeper:
     def _make(self, base: int) -> None:
         path = self._directory / segment_name(base)
         spare = path.with_name(path.name + ".tmp")
+        self._filled_bytes = 0
         fd = self._files.open(spare, write=True, create=True)
         try:
             self._files.allocate(fd, self._segment_bytes)
@@ -253,9 +260,11 @@ class Keeper:
     def _pause(self) -> None:
         if self._ending:
             raise _EndingError
+        self._filled_bytes += FILL_BYTES
+        calm = self._filled_bytes > 2 * self.used_bytes
         if self._thread is not None and not self._hurry:
             with self._changed:
-                self._changed.wait(FILL_PAUSE_S)
+                self._changed.wait(CALM_PAUSE_S if calm else FILL_PAUSE_S)
 
     def _seal_now(self, closed: Closed) -> None:
         try:

@@ -128,6 +128,7 @@ class SegmentWriter:
             self._take_back(offset, len(group))
             raise JournalFull(detail=f"no room for {len(group)} bytes in {self._directory}")
         self._sync()
+        self.keeper.used_bytes = offset + len(group)
 
     def _sync(self) -> None:
         try:
@@ -175,6 +176,7 @@ class SegmentWriter:
             raise
         self._fd, self._segment, self._totals = fd, head, Totals()
         self._sync()
+        self.keeper.used_bytes = 0
         self._want_next(base)
 
     def _describe_active(self) -> Closed | None:

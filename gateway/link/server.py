@@ -353,10 +353,14 @@ class LinkServer:
 
     def send(self, sessions: list[Session]) -> None:
         """Write what sessions have ready; then let those go on that found the group full."""
+        sent_bytes = 0
         for session in sessions:
             connection = session.owner
-            if connection is not None:
-                connection._write(session.take())
+            if connection is not None and not connection.closing:
+                data = session.take()
+                sent_bytes += len(data)
+                connection.transport.write(data)
+        self.page[slots.BYTES_OUT] += sent_bytes
         if self.stalled:
             waiting, self.stalled = self.stalled, []
             for connection in waiting:
