@@ -227,7 +227,7 @@ class Recount:
             raise BrokenLawError(f"record {record.seq}: {known} counted, {after} stored")
         if before is not None and after.version != before.version + 1:
             raise BrokenLawError(f"record {record.seq}: version {after.version} after {before}")
-        self._check_floor(record, after, moved)
+        self._check_floor(record, before, after)
         self.counted[after.account_id] = known
         self.money[after.account_id] = after
 
@@ -239,10 +239,12 @@ class Recount:
                 f"record {record.seq} moves {moved} of an account it does not show"
             )
 
-    def _check_floor(self, record: Record, after: Money, moved: int) -> None:
+    def _check_floor(self, record: Record, before: Money | None, after: Money) -> None:
+        """Stored value goes below its floor only as a debt that the record says it is."""
         below = after.stored - after.held + after.credit_limit < 0
-        excused = record.reason in MAY_OWE or record.op == ADJUST or moved >= 0
-        if after.subsidy < 0 or (below and not excused):
+        lowered = after.stored < (before.stored if before is not None else 0)
+        excused = record.reason in MAY_OWE or record.op == ADJUST
+        if after.subsidy < 0 or (below and lowered and not excused):
             raise BrokenLawError(f"record {record.seq} leaves {after} for reason {record.reason}")
 
     @property
