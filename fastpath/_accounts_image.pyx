@@ -90,15 +90,20 @@ cdef class _Collector:
         return 0
 
 
-# Entries 1 to used of a slab as one memoryview a chunk.
+# Gives `take` the entries of a slab from `first` to the end of its chunk or to `used`, as one
+# memoryview. Returns the entry to go on with.
+cdef uint64_t take_chunk(const Slab* slab, uint64_t first, uint64_t used, object take,
+                         int mode) except 0:
+    cdef uint64_t end = min(((first >> slab.shift) + 1) << slab.shift, used + 1)
+    take(PyMemoryView_FromMemory(<char*> slab_at(slab, <uint32_t> first),
+                                 (end - first) * slab.entry_bytes, mode))
+    return end
+
+
 cdef int each_chunk(const Slab* slab, uint64_t used, object take, int mode) except -1:
     cdef uint64_t first = 1
-    cdef uint64_t end
     while first <= used:
-        end = min(((first >> slab.shift) + 1) << slab.shift, used + 1)
-        take(PyMemoryView_FromMemory(<char*> slab_at(slab, <uint32_t> first),
-                                     (end - first) * slab.entry_bytes, mode))
-        first = end
+        first = take_chunk(slab, first, used, take, mode)
     return 0
 
 
@@ -171,21 +176,31 @@ cdef object read_struct(object read_into, void* at, size_t size_bytes):
     read_into(PyMemoryView_FromMemory(<char*> at, size_bytes, PyBUF_WRITE))
 
 
-cdef int load_accounts(Store* store, const ImageHead* head, object read_into) except -1:
+cdef int index_slots(Store* store, uint32_t first, uint32_t end) except -1:
     cdef uint32_t slot
     cdef uint64_t account_id
+    for slot in range(first, end):
+        account_id = account_at(store, slot).account_id
+        if slot + AHEAD < end:
+            table_prefetch(&store.impl.account_ids, &account_at(store, slot + AHEAD).account_id)
+        if account_id != 0 and index_account(store, slot, account_id) < 0:
+            raise ValueError(f"account slot {slot} cannot be indexed")
+    return 0
+
+
+# Each chunk is indexed while it is in the caches.
+cdef int load_accounts(Store* store, const ImageHead* head, object read_into) except -1:
+    cdef uint64_t first = 1
+    cdef uint64_t end
     if head.account_slots == 0:
         return 0
     if head.account_slots > 0xFFFFFFFE or extend_accounts(store, <uint32_t> head.account_slots) < 0:
         raise ValueError(f"no room for {head.account_slots} accounts")
     table_expect(&store.impl.account_ids, head.account_count)
-    each_chunk(&store.impl.accounts, head.account_slots, read_into, PyBUF_WRITE)
-    for slot in range(1, <uint32_t> head.account_slots + 1):
-        account_id = account_at(store, slot).account_id
-        if slot + AHEAD <= head.account_slots:
-            table_prefetch(&store.impl.account_ids, &account_at(store, slot + AHEAD).account_id)
-        if account_id != 0 and index_account(store, slot, account_id) < 0:
-            raise ValueError(f"account slot {slot} cannot be indexed")
+    while first <= head.account_slots:
+        end = take_chunk(&store.impl.accounts, first, head.account_slots, read_into, PyBUF_WRITE)
+        index_slots(store, <uint32_t> first, <uint32_t> end)
+        first = end
     return 0
 
 

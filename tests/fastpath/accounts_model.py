@@ -16,6 +16,15 @@ LINE_0 = struct.Struct("<QQqqqqQHHBBBB")
 NEW, SEEN, TOO_OLD = 0, 1, 2
 
 
+_SPREAD_INVERSE = pow(0x9E3779B97F4A7C15, -1, 2**64)
+
+
+def crowded_token(number: int, shard: int = 5) -> bytes:
+    """A token that goes into one given shard of the media, with few places to begin at."""
+    spread = shard << 52 | (number % 3) << 34 | number << 2
+    return struct.pack("<QQ", spread * _SPREAD_INVERSE % 2**64, number)
+
+
 def account_image(account_id: int, balance: int = 0, *, subsidy: int = 0, fill: int = 0) -> bytes:
     """256 bytes of an account; `fill` colours the lines behind the first."""
     line = LINE_0.pack(account_id, 1, balance, subsidy, 0, 0, 0, 0, 156, 0, 0, 0, 0)

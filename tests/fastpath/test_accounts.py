@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 
 from fastpath._accounts import StoreHandle
 from fastpath._accounts_probe import Probe
-from tests.fastpath.accounts_model import MEDIUM, account_image, canonical, medium_image
+from tests.fastpath.accounts_model import (
+    MEDIUM,
+    account_image,
+    canonical,
+    crowded_token,
+    medium_image,
+)
 
 # Few distinct values, so that hits are as likely as misses; extreme ones among them.
 IDS = st.one_of(st.integers(0, 40), st.sampled_from([2**64 - 1, 2**63, 2**32, 2**32 + 1]))
@@ -22,6 +28,7 @@ def make(**limits: int) -> Probe:
     return Probe(StoreHandle(**limits))
 
 
+@settings(deadline=None)
 @given(st.lists(IDS, max_size=200))
 def test_account_ids_find_their_slots(ids: list[int]) -> None:
     probe = make(accounts_max=30)
@@ -41,6 +48,7 @@ def test_account_ids_find_their_slots(ids: list[int]) -> None:
     assert list(store.iter_accounts()) == [account_image(i, i % 1000) for i in slots]
 
 
+@settings(deadline=None)
 @given(st.lists(TOKENS, max_size=200))
 def test_tokens_find_their_media(tokens: list[bytes]) -> None:
     probe = make(media_max=40)
@@ -57,6 +65,7 @@ def test_tokens_find_their_media(tokens: list[bytes]) -> None:
     assert sorted(probe.handle.iter_media()) == sorted(media.values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)), max_size=150))
 def test_operations_are_remembered_once(keys: list[tuple[int, int, int]]) -> None:
     probe = make()
@@ -158,7 +167,26 @@ def test_many_stores_come_and_go() -> None:
     gc.collect()
 
 
-@settings(max_examples=30)
+@settings(max_examples=60, deadline=None)
+@given(st.permutations(range(1, 25)), st.integers(0, 23))
+def test_every_entry_survives_the_removal_of_others(order: list[int], keep: int) -> None:
+    """A crowded shard; one entry is taken out of the middle."""
+    probe = make()
+    for number in order[:keep]:
+        assert probe.new_medium(crowded_token(number))
+    probe.undo_use(0)
+    probe.new_medium(crowded_token(order[keep]))
+    probe.undo_use(1)
+    for number in order[keep + 1 :]:
+        assert probe.new_medium(crowded_token(number))
+    probe.undo_forget(1)
+    probe.undo_restore(0)  # takes one out of the middle
+    for number in range(1, 25):
+        found = probe.handle.medium(crowded_token(number)) is not None
+        assert found == (number != order[keep])
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 120)), max_size=400))
 def test_removal_closes_gaps(steps: list[tuple[bool, int]]) -> None:
     """Undo is what removes entries: after each step the table agrees with a dict."""
@@ -166,16 +194,15 @@ def test_removal_closes_gaps(steps: list[tuple[bool, int]]) -> None:
     probe.undo_use(0)
     kept: set[int] = set()
     for keep, number in steps:
-        token = struct.pack("<QQ", number, number)
-        if probe.new_medium(token):
+        if probe.new_medium(crowded_token(number)):
             if keep:
                 probe.undo_forget(0)
                 kept.add(number)
             else:
                 probe.undo_restore(0)
     for number in range(1, 121):
-        found = probe.handle.medium(struct.pack("<QQ", number, number))
+        found = probe.handle.medium(crowded_token(number))
         assert (found is not None) == (number in kept)
     assert {MEDIUM.unpack(image)[0] for image in probe.handle.iter_media()} == {
-        struct.pack("<QQ", number, number) for number in kept
+        crowded_token(number) for number in kept
     }

@@ -84,7 +84,7 @@ def test_an_image_needs_an_empty_store_with_room() -> None:
         load_image(StoreHandle(media_max=59), IMAGE)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(IMAGE) - 1), st.integers(1, 255))
 def test_no_byte_of_an_image_can_hurt(at: int, flip: int) -> None:
     """A snapshot's hash finds flips; until then nothing worse than an error may come of them."""

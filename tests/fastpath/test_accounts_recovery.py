@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath._accounts import StoreHandle
@@ -256,6 +256,7 @@ def test_lengths_counts_and_totals_are_checked() -> None:
     assert StoreHandle().apply_group(memoryview(good)) == 0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_no_byte_of_a_group_can_hurt(at: int, value: int) -> None:
     """Whatever a byte is changed to: applied or refused, never a crash."""

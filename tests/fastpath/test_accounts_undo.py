@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import struct
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath._accounts import StoreHandle
 from fastpath._accounts_probe import Probe
-from tests.fastpath.accounts_model import account_image, canonical, load_image, medium_image
+from tests.fastpath.accounts_model import (
+    account_image,
+    canonical,
+    crowded_token,
+    load_image,
+    medium_image,
+)
 from tests.fastpath.accounts_model import image_of as dump_image
 
 KINDS = ["account", "write", "cell", "fill_cell", "medium", "change", "window", "mark", "resolve"]
@@ -21,7 +25,7 @@ STEPS = st.lists(STEP, max_size=60)
 
 
 def token(number: int) -> bytes:
-    return struct.pack("<QQ", number + 1, 5)
+    return crowded_token(number + 1)
 
 
 class Actor:
@@ -56,7 +60,8 @@ class Actor:
 
     def change(self, a: int, b: int) -> object:
         if self.probe.handle.medium(token(a)) is not None:
-            self.probe.write_medium(medium_image(token(a), b, 1 + b % 5))
+            slot = b % (self.probe.handle.account_count + 1)
+            self.probe.write_medium(medium_image(token(a), slot, 1 + b % 5))
         return self.probe.handle.medium(token(a))
 
     def window(self, a: int, b: int) -> object:
@@ -80,7 +85,7 @@ class Actor:
         return self.probe.new_operation(a, b << 16, 1, 1 + b)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(STEPS, STEPS, STEPS)
 def test_restore_leaves_what_was_there(
     before: list[tuple[str, int, int]],
@@ -88,10 +93,11 @@ def test_restore_leaves_what_was_there(
     after: list[tuple[str, int, int]],
 ) -> None:
     actor, twin = Actor(), Actor()
+    actor.probe.undo_use(0)
     actor.do(before)
+    actor.probe.undo_forget(0)
     twin.do(before)
     there = canonical(actor.probe.handle)
-    actor.probe.undo_use(0)
     actor.do(undone)
     actor.probe.undo_restore(0)
     assert canonical(actor.probe.handle) == there
@@ -101,7 +107,7 @@ def test_restore_leaves_what_was_there(
     assert canonical(actor.probe.handle) == canonical(twin.probe.handle)
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(STEPS, STEPS, STEPS, st.booleans())
 def test_two_open_logs(
     before: list[tuple[str, int, int]],
@@ -128,7 +134,7 @@ def test_two_open_logs(
         assert canonical(probe.handle) == start
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(STEPS, max_size=5))
 def test_forgotten_groups_stay(groups: list[list[tuple[str, int, int]]]) -> None:
     actor, twin = Actor(), Actor()
@@ -139,7 +145,7 @@ def test_forgotten_groups_stay(groups: list[list[tuple[str, int, int]]]) -> None
     assert canonical(actor.probe.handle) == canonical(twin.probe.handle)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(STEPS)
 def test_the_image_brings_everything_back(steps: list[tuple[str, int, int]]) -> None:
     actor = Actor()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastpath._accounts import StoreHandle
 from fastpath._accounts_probe import Probe
-from tests.fastpath.accounts_model import SEEN, TOO_OLD, WINDOW, WindowModel
+from tests.fastpath.accounts_model import SEEN, TOO_OLD, WINDOW, WindowModel, canonical
 
 DEVICE, BOOT = 31, 7
 HEAD = struct.Struct("<QQIIq")
@@ -41,9 +41,10 @@ def compare(probe: Probe, model: WindowModel, seqs: set[int]) -> None:
         assert probe.is_resolved(DEVICE, BOOT, seq) == model.is_resolved(seq)
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(STEPS)
 @example([(1, "m"), (9, "m"), (WINDOW, "m"), (1 - WINDOW, "m"), (-WINDOW, "m")])
+@example([(5, "m"), (0, "r"), (WINDOW - 101, "m"), (101, "m")])
 def test_window_is_a_set_of_the_last_4096(steps: list[tuple[int, str]]) -> None:
     probe, model = make(), WindowModel()
     asked = {0, 1, 2**32 - 1}
@@ -67,6 +68,50 @@ def test_a_device_that_counts_on_keeps_its_last_4096_answers() -> None:
         assert probe.handle.answer(DEVICE, BOOT, seq) == 1000 + seq
     assert probe.check(DEVICE, BOOT, top - WINDOW) == TOO_OLD
     assert probe.handle.answer(DEVICE, BOOT, top - WINDOW) == 0
+
+
+def play(probe: Probe, steps: list[tuple[int, str]], first_position: int) -> None:
+    for position, (step, what) in enumerate(steps, start=first_position):
+        image = probe.handle.window(DEVICE, BOOT)
+        assert image is not None
+        seq = min(max(HEAD.unpack_from(image)[2] + step, 0), 2**32 - 1)
+        if what == "m":
+            probe.mark(DEVICE, BOOT, seq, position, now_us=position)
+        else:
+            probe.resolve(DEVICE, BOOT, seq, position if what == "p" else 0)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, STEPS, STEPS)
+@example([(8, "m")], [(0, "p"), (-3, "m"), (6, "m"), (WINDOW - 4, "m"), (0, "m")], [])
+def test_undo_brings_back_bits_and_answers(
+    before: list[tuple[int, str]], undone: list[tuple[int, str]], after: list[tuple[int, str]]
+) -> None:
+    probe, twin = make(), make()
+    probe.undo_use(0)
+    for store in (probe, twin):
+        play(store, before, 1)
+    probe.undo_forget(0)
+    there = canonical(probe.handle)
+    play(probe, undone, 1000)
+    probe.undo_restore(0)
+    assert canonical(probe.handle) == there
+    play(probe, after, 2000)
+    play(twin, after, 2000)
+    assert canonical(probe.handle) == canonical(twin.handle)
+
+
+@pytest.mark.parametrize("top", range(WINDOW + 900, WINDOW + 970, 3))
+def test_a_gap_that_closes_is_acknowledged_up_to_the_top(top: int) -> None:
+    probe = make()
+    gap = top - 200
+    for seq in range(1, top + 1):
+        if seq != gap:
+            probe.mark(DEVICE, BOOT, seq, seq)
+    probe.mark(DEVICE, BOOT, gap, gap)
+    image = probe.handle.window(DEVICE, BOOT)
+    assert image is not None
+    assert HEAD.unpack_from(image)[2:4] == (top, top)
 
 
 def test_uploads_in_reverse_order_close_the_gap() -> None:
@@ -107,6 +152,7 @@ def test_a_given_up_boot_makes_room_for_a_new_one() -> None:
     assert not probe.new_window(0, 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 4), st.integers(0, 6)), max_size=80))
 def test_windows_are_found_by_device_and_boot(pairs: list[tuple[int, int]]) -> None:
     """At most three boots a device, the least recently used goes; against dicts."""
