@@ -96,6 +96,15 @@ class RealFiles:
     def fdatasync(self, fd: int) -> None:
         os.fdatasync(fd)
 
+    if hasattr(os, "RWF_DSYNC"):
+
+        def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+            """pwrite and fdatasync of what was written, in one system call.
+
+            An error does not say which of the two failed.
+            """
+            return os.pwritev(fd, [data], offset, os.RWF_DSYNC)
+
     def fsync_dir(self, path: Path) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -31,6 +32,7 @@ class SegmentWriter:
     def __init__(self, files: FileOps, directory: Path, options: SegmentOptions) -> None:
         self.head = Head(0, 1, codec.NO_HASH)
         self._files = files
+        self._pwrite_synced = getattr(files, "pwrite_synced", None)
         self._directory = directory
         self._options = options
         self._lock = -1
@@ -118,6 +120,27 @@ class SegmentWriter:
         return view
 
     def _write(self, group: bytes | bytearray | memoryview, offset: int) -> None:
+        if not self._write_at_once(group, offset):
+            self._write_and_sync(group, offset)
+        self.keeper.used_bytes = offset + len(group)
+
+    def _write_at_once(self, group: bytes | bytearray | memoryview, offset: int) -> bool:
+        """One system call where the files offer it; False: nothing is known, do it in two steps.
+
+        A lack of room may have come from the write or from the sync. Writing the whole group
+        again makes all its pages dirty again, so that the sync that follows speaks for all of it.
+        """
+        if self._pwrite_synced is None:
+            return False
+        try:
+            written: int = self._pwrite_synced(self._fd, group, offset)
+        except OSError as error:
+            if error.errno not in (*NO_ROOM, errno.EOPNOTSUPP, errno.EINVAL):
+                self._give_up("a synced write failed", error)
+            return False
+        return written == len(group)
+
+    def _write_and_sync(self, group: bytes | bytearray | memoryview, offset: int) -> None:
         try:
             written = self._files.pwrite(self._fd, group, offset)
         except OSError as error:
@@ -128,7 +151,6 @@ class SegmentWriter:
             self._take_back(offset, len(group))
             raise JournalFull(detail=f"no room for {len(group)} bytes in {self._directory}")
         self._sync()
-        self.keeper.used_bytes = offset + len(group)
 
     def _sync(self) -> None:
         try:

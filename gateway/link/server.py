@@ -356,10 +356,11 @@ class LinkServer:
         sent_bytes = 0
         for session in sessions:
             connection = session.owner
-            if connection is not None and not connection.closing:
-                data = session.take()
-                sent_bytes += len(data)
-                connection.transport.write(data)
+            if connection is None or connection.closing or connection.transport is None:
+                continue
+            data = session.take()
+            sent_bytes += len(data)
+            connection.transport.write(data)
         self.page[slots.BYTES_OUT] += sent_bytes
         if self.stalled:
             waiting, self.stalled = self.stalled, []

@@ -415,3 +415,53 @@ def test_an_append_does_not_wait_for_a_keeper_that_died(tmp_path: Path) -> None:
 def fill_into(made: list[bytes], journal: SegmentJournal, groups: int) -> None:
     while len(made) < groups:
         made += fill(journal, 1)
+
+
+class SyncedWrites(RealFiles):
+    """Fails, or shortens, the first synced writes; counts what happened after."""
+
+    def __init__(self, code: int, *, short: bool = False) -> None:
+        self.code = code
+        self.short = short
+        self.left = 1
+        self.synced = 0
+
+    def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        if self.left and self.short:
+            self.left -= 1
+            return self.pwrite(fd, bytes(data)[:10], offset)
+        if self.left:
+            self.left -= 1
+            raise OSError(self.code, "scripted")
+        return super().pwrite_synced(fd, data, offset)
+
+    def fdatasync(self, fd: int) -> None:
+        self.synced += 1
+        super().fdatasync(fd)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [(errno.ENOSPC, False), (errno.EOPNOTSUPP, False), (0, True)],
+    ids=["no room", "not supported", "short"],
+)
+def test_synced_write_that_did_not_work_is_done_in_two_steps(
+    tmp_path: Path, fault: tuple[int, bool]
+) -> None:
+    files = SyncedWrites(fault[0], short=fault[1])
+    journal = SegmentJournal.open(tmp_path / "j", SMALL, files=files)
+    before = files.synced
+    journal.append(*build_next(journal))
+    assert files.synced == before + 1
+    journal.append(*build_next(journal))
+    assert files.synced == before + 1
+    journal.close()
+    assert len(reread(tmp_path / "j", RealFiles())) == 2
+
+
+def test_nothing_is_appended_after_a_synced_write_failed(tmp_path: Path) -> None:
+    journal = SegmentJournal.open(tmp_path / "j", SMALL, files=SyncedWrites(errno.EIO))
+    for _ in range(2):
+        with pytest.raises(JournalBroken):
+            journal.append(*build_next(journal))
+    journal.close()
