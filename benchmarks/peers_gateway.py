@@ -1,0 +1,128 @@
+"""This gateway as one of the peers: whole durable taps, MACs on, journal on disk first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from statistics import median
+
+from benchmarks.peers_common import Sample, Scope, on_core
+from gateway.bench._load import Load
+from gateway.bench.link import audit_taps, build_load
+from gateway.bench.options import BenchOptions
+from gateway.bench.sessions import open_sessions
+from gateway.bench.stage import Stage, set_stage
+from gateway.keys import load_secrets
+
+CASES = ("c1", "c50", "c50_batch32", "half_load")
+FIRST_GUESS_PER_S = 40_000
+IDLE_TIMEOUT_S = 86_400
+
+
+@dataclass(slots=True)
+class _Case:
+    load: Load
+    batch: int
+    built: int = 0
+    seen: list[float] = field(default_factory=list)
+
+
+class GatewayPeer:
+    """Sessions of all cases stay open; each case has validators of its own."""
+
+    def __init__(self, name: str, scope: Scope, stage: Stage, cases: dict[str, _Case]) -> None:
+        self.name = name
+        self.cases = tuple(cases)
+        self._scope = scope
+        self._stage = stage
+        self._cases = cases
+        self.sound: dict[str, int] = {}
+
+    def measure(self, case: str) -> Sample:
+        scope, now = self._scope, self._cases[case]
+        rate = self.half_rate() if case == "half_load" else 0.0
+        span_s = scope.seconds + scope.warmup_s
+        guess = rate or max(now.seen, default=FIRST_GUESS_PER_S * now.batch / 4)
+        load = now.load
+        ahead = now.built // now.batch - load.tally()["asked_frames"] if now.built else 0
+        wanted = int(guess * span_s * 1.5 / now.batch)
+        with on_core(scope.client_core):
+            frames = max(wanted - ahead, load.link_count) // load.link_count + 1
+            now.built = load.prepare(frames, bytes_max=2 << 30)
+            load.latency.clear()
+            before = load.tally()["window_taps"]
+            began, cpu = time.monotonic(), time.process_time()
+            load.go(duration_s=scope.seconds, warmup_s=scope.warmup_s, rate=rate, poisson=rate > 0)
+            share = (time.process_time() - cpu) / (time.monotonic() - began)
+        per_s = (load.tally()["window_taps"] - before) / scope.seconds
+        now.seen.append(per_s)
+        p50, p99 = (load.latency.percentile(rank) / 1000 for rank in (500, 990))
+        return Sample(per_s, p50, p99, round(share, 3))
+
+    def half_rate(self) -> float:
+        """Half of what c=50 has done so far in this run."""
+        seen = self._cases["c50"].seen if "c50" in self._cases else []
+        return (median(seen) if seen else FIRST_GUESS_PER_S / 4) / 2
+
+    def about(self) -> Mapping[str, object]:
+        config = self._stage.config
+        return {
+            "accounts": self._scope.accounts,
+            "mac": "blake2b",
+            "journal": config.journal.kind,
+            "commit_thread": config.journal.commit_thread,
+            **self.sound,
+        }
+
+    def finish(self) -> None:
+        """Stop the gateway and look every acknowledged tap up in its journal.
+
+        Raises: AssertionError: one is not there, is there twice, or an answer was wrong.
+        """
+        status = self._stage.finish()
+        totals = {"acked": 0, "lost": 0, "doubled": 0, "faults": 0, "refused": 0}
+        for case in self._cases.values():
+            found = audit_taps(self._stage.config, case.load, self._stage.opened.position)
+            totals["acked"] += found.acked
+            totals["lost"] += found.lost
+            totals["doubled"] += found.doubled
+            tally = case.load.tally()
+            totals["faults"] += tally["bad_tags"] + tally["bad_frames"] + tally["lost_connections"]
+            totals["refused"] += sum(n for reason, n in tally["by_reason"].items() if reason >= 16)
+        self.sound = {**totals, "gateway_status": status}
+        if totals["lost"] or totals["doubled"] or totals["faults"] or status:
+            raise AssertionError(f"the gateway did not keep its promise: {self.sound}")
+
+
+@contextmanager
+def open_gateway(
+    scope: Scope,
+    *,
+    name: str = "faregate",
+    cases: tuple[str, ...] = CASES,
+    settings: tuple[tuple[str, str], ...] = (),
+) -> Iterator[GatewayPeer]:
+    """A gateway of its own with sessions for each case."""
+    counts = [1 if case == "c1" else scope.connections for case in cases]
+    options = BenchOptions(
+        connections=sum(counts),
+        accounts=scope.accounts,
+        folder=scope.folder,
+        settings=(("link.idle_timeout_s", str(IDLE_TIMEOUT_S)), *settings),
+    )
+    with set_stage(options, scope.server_core, lambda _: None) as stage:
+        key = load_secrets(stage.config).master_key
+        devices = range(stage.devices.start, stage.devices.start + sum(counts))
+        with open_sessions(stage.address, devices, master_key=key, mac=options.mac) as sessions:
+            made: dict[str, _Case] = {}
+            rest = iter(sessions)
+            for case, count in zip(cases, counts, strict=True):
+                batch = scope.batch if case == "c50_batch32" else 0
+                mine = BenchOptions(connections=count, accounts=scope.accounts, batch=batch)
+                taken = list(islice(rest, count))
+                load = build_load(mine, stage.opened.tokens, stage.stops, taken)
+                made[case] = _Case(load, max(batch, 1))
+            yield GatewayPeer(name, scope, stage, made)
