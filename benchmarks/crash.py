@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import sys
 import tempfile
 import time
@@ -66,6 +67,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="first seed; a run of N takes N seeds")
     parser.add_argument("--jobs", type=int, default=2, help="processes for schedules")
     parser.add_argument("--dir", default=tempfile.gettempdir(), help="where data folders are made")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="begin nothing after it")
     parser.add_argument("--json", action="store_true", help="one line")
     return parser.parse_args(argv)
 
@@ -89,7 +91,13 @@ def _rounds(options: argparse.Namespace, console: Console) -> tuple[dict[str, An
             bar.update(task, completed=report.rounds, description=said)
 
         found = asyncio.run(
-            run_rounds(options.rounds, options.seed, folder=Path(options.dir), progress=show)
+            run_rounds(
+                options.rounds,
+                options.seed,
+                folder=Path(options.dir),
+                seconds=options.seconds,
+                progress=show,
+            )
         )
     return {"seed": options.seed, **found.as_dict()}, found.ok
 
@@ -129,6 +137,9 @@ def _schedules(options: argparse.Namespace, console: Console) -> tuple[dict[str,
             tally.add(one)
             failures += failed
             bar.update(task, advance=one.schedules + len(failed))
+            if time.monotonic() - began > options.seconds:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
     report = {"seed": options.seed, **asdict(tally), "failed": len(failures)}
     report["seconds"] = round(time.monotonic() - began, 1)
     failures.sort(key=lambda failure: not failure.is_violation)

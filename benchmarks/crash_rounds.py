@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import random
 import shutil
@@ -397,12 +398,13 @@ async def run_rounds(
     seed: int,
     *,
     folder: Path,
+    seconds: float = math.inf,
     progress: Callable[[RoundsReport], None] = lambda _: None,
 ) -> RoundsReport:
-    """So many rounds, twenty to a data folder."""
+    """So many rounds, twenty to a data folder; no new one is begun after `seconds`."""
     report = RoundsReport()
     began = time.monotonic()
-    while report.rounds < rounds:
+    while report.rounds < rounds and time.monotonic() - began < seconds:
         here = Path(tempfile.mkdtemp(prefix="crash-", dir=folder))
         bench = Bench(here / "data", report, seed + report.rounds)
         try:
@@ -411,6 +413,8 @@ async def run_rounds(
                 await bench.round()
                 report.seconds = time.monotonic() - began
                 progress(report)
+                if report.seconds > seconds:
+                    break
             await bench.finish()
         except EnvironmentFault as error:
             # It does not come back: that is a finding, and what lies there is counted all the same.
