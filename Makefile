@@ -12,14 +12,20 @@ help:  ## what there is
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+PIP = $(BIN)/pip --quiet --disable-pip-version-check
+# In .venv rather than in an isolated build: a later build then sees the same Cython and does nothing again.
+BUILD_NEEDS = 'setuptools>=77' 'cython>=3.1,<4'
+
 EXTENSIONS = $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.h gateway/bench/*.pyx gateway/bench/*.pxd)
 
 $(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py $(EXTENSIONS)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(PIP) install $(BUILD_NEEDS)
+	$(PIP) install --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml setup.py
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(PIP) install $(BUILD_NEEDS)
+	$(PIP) install --no-build-isolation -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
 install: $(VENV)/.runtime  ## make .venv with the gateway and what it needs
@@ -61,7 +67,7 @@ docs: build  ## make the pages and files that are made from code
 	PYTHONPATH=. $(BIN)/python docs/generate.py
 
 wheel: $(VENV)/.dev  ## build a wheel into dist/
-	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --wheel-dir dist .
 
 bench: build  ## the large benchmarks
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
