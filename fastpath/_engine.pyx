@@ -14,7 +14,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._accounts cimport (
     SEQ_SEEN, SEQ_TOO_OLD, SeqState, Store, StoreHandle, account_at, cell_at, find_account, find_medium, find_operation,
-    find_window, new_account, new_cell, new_medium, new_operation, new_window, undo_forget, undo_last_account,
+    find_window, new_account, new_cell, new_medium, new_operation, new_window, operations_expire, undo_forget, undo_last_account,
     undo_restore, undo_save_account, undo_save_cell, undo_save_medium, undo_use, window_answer, window_check,
     window_is_resolved, window_mark, window_resolve,
 )
@@ -1041,6 +1041,10 @@ cdef class Engine:
         while find_account(self.store, account_id) != 0:
             account_id += 1
         return account_id
+
+    def expire(self, int64_t now_us) -> None:
+        """Let the table of operations drop what is older than the horizon. Cost: constant; once a minute is enough."""
+        operations_expire(self.store, now_us - self.limits.horizon_us)
 
     # --- out ----------------------------------------------------------------------------------------------------
 

@@ -327,6 +327,7 @@ class DataPlane:
         page[slots.MEMORY_BYTES] = memory.bytes_used
         page[slots.DENYLIST_VERSION] = self.state.denylist.version
         self._tell_tariffs()
+        self.engine.expire(clock.now_us())
         gc.collect(0)
 
     def _tell_page(self) -> None:
