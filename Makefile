@@ -69,8 +69,9 @@ docs: build  ## make the pages and files that are made from code
 wheel: $(VENV)/.dev  ## build a wheel into dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
-bench: build  ## the large benchmarks
+bench: build  ## the large benchmarks, then the gateway beside its peers
 	$(BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+	$(BIN)/python -m benchmarks.peers
 
 debug: $(VENV)/.dev  ## build with bounds checks and line tracing
 	FAREGATE_DEBUG=1 $(BIN)/python setup.py -q build_ext --inplace --force --build-temp build/debug

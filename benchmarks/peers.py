@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peers_cases import run_case
 from benchmarks.peers_common import Peer, Sample, Scope, Skip
 from benchmarks.peers_floor import EchoPeer, FsyncPeer
 from benchmarks.peers_gateway import GatewayPeer, open_gateway
@@ -41,6 +42,7 @@ OPENERS: dict[str, Opener] = {
     "echo-uvloop": lambda scope: nullcontext(EchoPeer("uvloop", scope)),
     "fdatasync": lambda scope: nullcontext(FsyncPeer(scope)),
 }
+CASES = ("disturbances", "growth", "idle")
 STORES = ("redis SET", "valkey SET")
 BARS = {
     "c1_p50_vs_redis": "at most 1.2",
@@ -193,6 +195,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.peers", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON, not tables")
     parser.add_argument("--quick", action="store_true", help="under a minute; figures are rough")
+    parser.add_argument("--case", choices=CASES, help="no peers, but one of these (peers_cases)")
+    parser.add_argument("--connections", type=int, default=16_000, help="of --case idle")
     parser.add_argument("--rounds", type=int, help="default 6, quick 5")
     parser.add_argument("--seconds", type=float, help="of one measurement")
     parser.add_argument("--accounts", type=int)
@@ -209,6 +213,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(names) - set(OPENERS):
         errors.print(f"unknown peers: {', '.join(sorted(unknown))}", markup=False)
         return 2
+    if asked.case:
+        seconds = asked.seconds or (2.0 if asked.quick else 30.0)
+        scope = build_scope(asked)
+        found = run_case(asked.case, scope, connections=asked.connections, seconds=seconds)
+        sys.stdout.write(json.dumps(found, indent=None if asked.json else 2) + "\n")
+        return 0
     rounds = asked.rounds or (5 if asked.quick else 6)
     result = compare(
         names, build_scope(asked), rounds, lambda line: errors.print(line, markup=False)

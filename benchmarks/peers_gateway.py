@@ -12,6 +12,7 @@ from statistics import median
 from benchmarks.peers_common import Sample, Scope, on_core
 from gateway.bench._load import Load
 from gateway.bench.link import audit_taps, build_load
+from gateway.bench.opening import TOKEN_BYTES
 from gateway.bench.options import BenchOptions
 from gateway.bench.sessions import open_sessions
 from gateway.bench.stage import Stage, set_stage
@@ -37,13 +38,14 @@ class GatewayPeer:
         self.name = name
         self.cases = tuple(cases)
         self._scope = scope
-        self._stage = stage
+        self.stage = stage
         self._cases = cases
         self.sound: dict[str, int] = {}
 
-    def measure(self, case: str) -> Sample:
+    def measure(self, case: str, *, rate: float = 0.0) -> Sample:
+        """rate: of half_load, when it is not to be half of what c=50 has done so far."""
         scope, now = self._scope, self._cases[case]
-        rate = self.half_rate() if case == "half_load" else 0.0
+        rate = (rate or self.half_rate()) if case == "half_load" else 0.0
         span_s = scope.seconds + scope.warmup_s
         guess = rate or max(now.seen, default=FIRST_GUESS_PER_S * now.batch / 4)
         load = now.load
@@ -62,13 +64,22 @@ class GatewayPeer:
         p50, p99 = (load.latency.percentile(rank) / 1000 for rank in (500, 990))
         return Sample(per_s, p50, p99, round(share, 3))
 
+    @property
+    def pid(self) -> int:
+        """The gateway's process."""
+        return self.stage.pid
+
+    def p999_us(self, case: str) -> float:
+        """p99.9 of the last measurement."""
+        return self._cases[case].load.latency.percentile(999) / 1000
+
     def half_rate(self) -> float:
         """Half of what c=50 has done so far in this run."""
         seen = self._cases["c50"].seen if "c50" in self._cases else []
         return (median(seen) if seen else FIRST_GUESS_PER_S / 4) / 2
 
     def about(self) -> Mapping[str, object]:
-        config = self._stage.config
+        config = self.stage.config
         return {
             "accounts": self._scope.accounts,
             "mac": "blake2b",
@@ -82,10 +93,10 @@ class GatewayPeer:
 
         Raises: AssertionError: one is not there, is there twice, or an answer was wrong.
         """
-        status = self._stage.finish()
+        status = self.stage.finish()
         totals = {"acked": 0, "lost": 0, "doubled": 0, "faults": 0, "refused": 0}
         for case in self._cases.values():
-            found = audit_taps(self._stage.config, case.load, self._stage.opened.position)
+            found = audit_taps(self.stage.config, case.load, self.stage.opened.position)
             totals["acked"] += found.acked
             totals["lost"] += found.lost
             totals["doubled"] += found.doubled
@@ -119,10 +130,14 @@ def open_gateway(
         with open_sessions(stage.address, devices, master_key=key, mac=options.mac) as sessions:
             made: dict[str, _Case] = {}
             rest = iter(sessions)
-            for case, count in zip(cases, counts, strict=True):
+            # Riders are dealt out to the cases: shared ones would check in twice.
+            share = scope.accounts // len(cases) * TOKEN_BYTES
+            for at, (case, count) in enumerate(zip(cases, counts, strict=True)):
                 batch = scope.batch if case == "c50_batch32" else 0
                 mine = BenchOptions(connections=count, accounts=scope.accounts, batch=batch)
                 taken = list(islice(rest, count))
-                load = build_load(mine, stage.opened.tokens, stage.stops, taken)
+                load = build_load(
+                    mine, stage.opened.tokens[at * share : (at + 1) * share], stage.stops, taken
+                )
                 made[case] = _Case(load, max(batch, 1))
             yield GatewayPeer(name, scope, stage, made)
