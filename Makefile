@@ -18,22 +18,26 @@ BUILD_NEEDS = 'setuptools>=77' 'cython>=3.1,<4'
 
 EXTENSIONS = $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.h gateway/bench/*.pyx gateway/bench/*.pxd)
 
-$(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py $(EXTENSIONS)
+$(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py
 	$(PIP) install $(BUILD_NEEDS)
 	$(PIP) install --no-build-isolation -e .
-	@touch $@
+	@touch $@ $(VENV)/.built
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml setup.py
 	$(PIP) install $(BUILD_NEEDS)
 	$(PIP) install --no-build-isolation -e '.[dev]'
-	@touch $@ $(VENV)/.runtime
+	@touch $@ $(VENV)/.runtime $(VENV)/.built
+
+# Installing builds too; this is for sources that changed since.
+$(VENV)/.built: $(VENV)/.runtime $(EXTENSIONS)
+	$(BIN)/python setup.py -q build_ext --inplace
+	@touch $@
 
 install: $(VENV)/.runtime  ## make .venv with the gateway and what it needs
 
-build: $(VENV)/.dev  ## build the extensions in place
-	$(BIN)/python setup.py -q build_ext --inplace
+build: $(VENV)/.dev $(VENV)/.built  ## build the extensions in place
 
-demo: install  ## Beijing's riders against a gateway of its own, with a crash and a check (DEMO_SECONDS=20)
+demo: install $(VENV)/.built  ## Beijing's riders against a gateway of its own, with a crash and a check (DEMO_SECONDS=20)
 	PYTHONPATH=. $(BIN)/python -m gateway.simulate.demo
 
 test: build  ## run the tests
