@@ -22,6 +22,7 @@ SETTLEMENT = 6
 FIRST_COMMAND = 16
 ADJUST = 26
 REFUSALS = 16
+OK_RISK = 3
 MAY_OWE = (1, 2)
 """ok_overdraft, ok_debt: the only reasons for which a rider's balance may fall below its floor."""
 
@@ -218,8 +219,12 @@ class Recount:
     def _post(self, record: Record, after: Money | None) -> None:
         """The law of value: an account is what it was, plus amount, less fare."""
         moved = record.amount_minor - record.fare_minor
+        if record.reason == OK_RISK:
+            self.risk_minor += record.fare_minor
+            moved = 0
         if after is None:
-            self._post_nobody(record, moved)
+            if moved or record.amount_minor:
+                raise BrokenLawError(f"record {record.seq} moves {moved} and shows no account")
             return
         before = self.money.get(after.account_id)
         known = self.counted.get(after.account_id, 0) + moved
@@ -230,14 +235,6 @@ class Recount:
         self._check_floor(record, before, after)
         self.counted[after.account_id] = known
         self.money[after.account_id] = after
-
-    def _post_nobody(self, record: Record, moved: int) -> None:
-        if record.verdict == 2 and record.reason == 3:
-            self.risk_minor += record.fare_minor
-        elif moved or record.amount_minor:
-            raise BrokenLawError(
-                f"record {record.seq} moves {moved} of an account it does not show"
-            )
 
     def _check_floor(self, record: Record, before: Money | None, after: Money) -> None:
         """Stored value goes below its floor only as a debt that the record says it is."""

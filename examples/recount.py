@@ -44,9 +44,9 @@ said, counted, stored = {"records": 0, "fare_minor": 0, "amount_minor": 0}, {}, 
 for group in read_groups(Path(sys.argv[1])):
     at = 128
     while at < len(group):
-        size, account = unpack_from("<I28xQ", group, at)
-        fare, amount = unpack_from("<qq", group, at + 80)
-        counted[account] = counted.get(account, 0) + amount - fare
+        size, account, fare, amount = unpack_from("<I28xQ40xqq", group, at)
+        if group[at + 5] != 3:  # reason 3: the fare is the operator's loss
+            counted[account] = counted.get(account, 0) + amount - fare
         for name, value in zip(said, (1, fare, amount), strict=True):
             said[name] += value
         for item in range(at + 168, at + size, 72):
