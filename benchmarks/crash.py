@@ -138,7 +138,8 @@ def _schedules(options: argparse.Namespace, console: Console) -> tuple[dict[str,
             failures += failed
             bar.update(task, advance=one.schedules + len(failed))
             if time.monotonic() - began > options.seconds:
-                pool.shutdown(wait=False, cancel_futures=True)
+                for waiting in running:
+                    waiting.cancel()
                 break
     report = {"seed": options.seed, **asdict(tally), "failed": len(failures)}
     report["seconds"] = round(time.monotonic() - began, 1)

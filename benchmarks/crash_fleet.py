@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ from gateway.link.client import DeviceIdentity, LinkSession, open_session
 from gateway.link.frames import Answer, TapEvent
 
 IN_FLIGHT = 12
+KEPT = 8
+"""Answered taps that are sent once more on every new connection."""
 RETRY_S = 0.02
 STOPS = (101, 102, 103, 104)
 CLIENT = "crash harness"
@@ -65,6 +68,7 @@ class Validator:
         self.identity = identity
         self.tokens = tokens
         self.unanswered: dict[int, TapEvent] = {}
+        self.answered: deque[TapEvent] = deque(maxlen=KEPT)
         self.in_flight = 0
         self._seqs = itertools.count(1)
         self._room = asyncio.Event()
@@ -91,8 +95,9 @@ class Validator:
                 session.abort()
 
     async def _ride(self, session: LinkSession) -> None:
-        """What is unanswered first, under the same numbers; then new taps."""
-        again = list(self.unanswered.values())
+        """What is unanswered first, and some of what was answered before, as a device does that
+        lost its notes; all under the same numbers. Then new taps."""
+        again = [*self.answered, *self.unanswered.values()]
         while not session.closed.done():
             self._room.clear()
             while again and self.in_flight < IN_FLIGHT:
@@ -138,7 +143,9 @@ class Validator:
             return
         key = (self.identity.device_id, answer.boot, answer.seq)
         self.fleet.told.tap(key, answer.position, answer_row(answer))
-        if self.unanswered.pop(answer.seq, None) is not None:
+        event = self.unanswered.pop(answer.seq, None)
+        if event is not None:
+            self.answered.append(event)
             self.fleet.acked += 1
 
 

@@ -43,6 +43,7 @@ ACKED_A_ROUND = 500
 ROUNDS_A_FOLDER = 20
 START_TIMEOUT_S = 120.0
 SETTLE_TIMEOUT_S = 60.0
+UNDER_WAY_TIMEOUT_S = 5.0
 PAUSE_S = 0.7
 """How long SIGSTOP lasts; longer than any time-out of a validator's decision (0.3 s)."""
 FLAGS = {
@@ -303,16 +304,18 @@ class Bench:
 
     # --- the faults -----------------------------------------------------------------------------
 
-    def note_kill(self) -> None:
-        """To be called right before it."""
+    async def note_kill(self) -> None:
+        """To be called right before it: somebody has something under way at that moment."""
+        await self.until_in_flight()
         self.report.kills += 1
         self.report.in_flight_at_kill += bool(self.fleet.in_flight)
         self.report.operations_in_flight += self.fleet.in_flight
 
     async def kill_data(self) -> None:
-        self.note_kill()
+        await self.note_kill()
+        self.data.send(signal.SIGKILL)
         self.fleet.address = None
-        await self.data.kill()
+        await self.data.ended()
 
     async def kill_once(self) -> None:
         """SIGKILL under load."""
@@ -332,13 +335,12 @@ class Bench:
         """SIGKILL, and again as soon as clients are back."""
         await self.kill_data()
         await self.start()
-        await self.until_in_flight()
         await self.kill_data()
         await self.start()
 
     async def until_in_flight(self) -> None:
         """Wait until somebody has something under way."""
-        await until(lambda: self.fleet.in_flight > 0, within_s=SETTLE_TIMEOUT_S)
+        await until(lambda: self.fleet.in_flight > 0, within_s=UNDER_WAY_TIMEOUT_S)
 
     async def kill_while_rolling(self) -> None:
         """SIGKILL when the next segment has just been begun, prepared or sealed."""
@@ -363,7 +365,7 @@ class Bench:
 
     async def drain(self) -> None:
         """SIGTERM under load: it ends by itself, with status 0."""
-        self.note_kill()
+        await self.note_kill()
         self.data.send(signal.SIGTERM)
         status = await self.data.ended()
         self.fleet.address = None

@@ -370,6 +370,8 @@ class Schedule:
         for device in self.world.devices:
             if not device.unanswered:
                 continue
+            for link in [link for link in device.links if link.wire.closed]:
+                link.drop()
             links = self.ready_links(device)
             if not links:
                 if not device.links:
