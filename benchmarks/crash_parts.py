@@ -112,7 +112,6 @@ class Device:
     unanswered: dict[tuple[int, int], TapEvent | Passage] = field(default_factory=dict)
     answered: deque[TapEvent] = field(default_factory=lambda: deque(maxlen=40))
     links: list[DeviceLink] = field(default_factory=list)
-    answers: int = 0
 
     def new_tap(self, time: VirtualTime, **fields: Any) -> TapEvent:
         """The next tap, kept until answered."""
@@ -148,7 +147,6 @@ class Device:
         if answer.position:
             identity: TapKey = (self.device_id, answer.boot, answer.seq)
             told.tap(identity, answer.position, answer_row(answer))
-            self.answers += 1
         elif answer.verdict == 3:
             return
         kept = self.unanswered.pop(key, None)

@@ -125,7 +125,6 @@ class Tally:
     steps: int = 0
     acked: int = 0
     records: int = 0
-    repeats: int = 0
     kills: int = 0
     power_cuts: int = 0
     in_flight_at_end: int = 0
