@@ -44,7 +44,7 @@ class MortalFiles(FaultFiles):
         self.disk = disk
         self.rng = rng
         self.sync_failed = False
-        """The error of a sync is told to every reader too, until the process has ended."""
+        """The error of a sync is told to whoever syncs next, until the process has ended."""
         self.countdown: int | None = None
         self.dead = False
 

@@ -43,7 +43,7 @@ from gateway.keys import Secrets
 from gateway.link.devices import DeviceEntry
 from gateway.link.handshake import derive_device_key
 from gateway.link.server import Connection
-from gateway.observability.page import SLOT_COUNT, Page
+from gateway.observability.page import JOURNAL_POSITION, SLOT_COUNT, Page
 from gateway.simulate.replay import ReferenceReplay
 from tests.support.faultfs import ForgetfulDisk
 from tests.support.tariff import small_spec, small_tariff
@@ -59,6 +59,8 @@ DEVICE_COUNT = 3
 ACCOUNT_COUNT = 4
 TIMED = (gateway.clock, gateway.engine.commit, gateway.link.server)
 CLIENT = "simulated operator"
+LAST_LOOK = 0.3
+"""How often the snapshotter looks at the journal between the end of the gateway and a power cut."""
 
 
 class ViolationError(Exception):
@@ -172,6 +174,7 @@ class World:
         self.loop: VirtualLoop
         self.thread: VirtualThread
         self.snapshotter: Snapshotter | None = None
+        self.page = memoryview(bytearray(8 * SLOT_COUNT)).cast("q")
 
     # --- life and death -------------------------------------------------------------------------
 
@@ -204,7 +207,8 @@ class World:
         self.check_restart()
 
     def _build(self) -> None:
-        page = cast(Page, SimpleNamespace(slots=memoryview(bytearray(8 * SLOT_COUNT)).cast("q")))
+        self.page = memoryview(bytearray(8 * SLOT_COUNT)).cast("q")
+        page = cast(Page, SimpleNamespace(slots=self.page))
         plane = SimPlane(self.config, SECRETS, page, files=self.files)
         plane.load_tariffs([(1, _TARIFF)])
         plane.load_devices([DeviceEntry(d.device_id, 1, 0, (1,), True) for d in self.devices])
@@ -219,6 +223,10 @@ class World:
         """SIGKILL, or the power of the whole machine."""
         waiting = sum(bool(device.unanswered) for device in self.devices)
         self.tally.in_flight_at_end += bool(waiting)
+        self.files.dead, self.files.sync_failed, self.files.faults = False, False, []
+        self.files.countdown = None
+        if self.rng.random() < LAST_LOOK:
+            self.snapshot()  # it outlives the gateway, and reads what the page cache still holds
         if power:
             self.tally.power_cuts += 1
             self.disk.cut_power(self.rng)
@@ -231,7 +239,6 @@ class World:
             link.drop()
         for command in self.commands:
             command.task = None
-        self.files.dead, self.files.sync_failed, self.files.faults = False, False, []
         self.files.countdown, self.next_countdown = self.next_countdown, None
         self.loop.discard()
         self.plane = None
@@ -297,17 +304,18 @@ class World:
             self.snapshotter = None
 
     def _snapshot(self) -> None:
-        if self.plane is None or self.plane.journal.head().position == 0:
+        durable = self.page[JOURNAL_POSITION]
+        if durable == 0:
             return
         snapshots = self.config.snapshots.dir
-        options = self.plane.journal_options()
+        options = SegmentOptions(SEGMENT_BYTES, SimPlane.largest_group)
         journal = SegmentJournal.open(
             self.config.journal.dir, options, read_only=True, files=self.files
         )
         if self.snapshotter is None:
             follower = Follower.start(StoreHandle(), snapshots)
             self.snapshotter = Snapshotter(follower, snapshots, Schedule(every_us=1))
-        self.snapshotter.follower.follow(journal)
+        self.snapshotter.follower.follow(journal, until=durable)
         self.snapshotter.write()
         journal.close()
         self.tally.snapshots += 1

@@ -2,7 +2,7 @@
 
 It has memory of its own, filled by the journal's after-images alone, so every group it takes is
 also a check of the engine: control totals, identities used once, balances that move by what was
-recorded. It reads only what is durable; the data plane does not know of it.
+recorded. It takes only what the data plane says is durable; the data plane does not know of it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from gateway.clock import monotonic_us, now_us
 from gateway.engine.snapshot import KEEP, SnapshotFacts, load_latest, write_snapshot
 from gateway.errors import Corrupt, InvariantError, JournalError
 from gateway.journals import open_reader
+from gateway.observability.page import JOURNAL_POSITION, PageReader
 from gateway.readiness import NO_PIPE, tell_ready
 
 if TYPE_CHECKING:
@@ -67,13 +68,20 @@ class Follower:
             return cls(store)
         return cls(store, info.position, info.next_seq, info.chain_hash)
 
-    def follow(self, journal: Journal, *, batch_bytes: int = BATCH_BYTES) -> bool:
+    def follow(
+        self, journal: Journal, *, until: int | None = None, batch_bytes: int = BATCH_BYTES
+    ) -> bool:
         """Take what is durable, at most about batch_bytes of it; whether there may be more.
 
+        Args: until: groups that begin there or behind are not known to be durable.
         Raises: Corrupt: a group cannot be applied. InvariantError: it breaks the law of value.
         """
+        if until is not None and self.position >= until:
+            return False
         end = self.position + batch_bytes
         for group in journal.read(self.position, previous_hash=self.chain_hash):
+            if until is not None and _position_of(group) >= until:
+                return False
             self.take(group)
             if self.position >= end:
                 return True
@@ -107,14 +115,22 @@ class Follower:
         )
 
 
+def _position_of(group: memoryview) -> int:
+    return int.from_bytes(group[8:16], "little")  # GroupHead.position
+
+
 @dataclass(slots=True)
 class Snapshotter:
-    """Follows a journal and writes snapshots as the schedule says."""
+    """Follows a journal and writes snapshots as the schedule says.
+
+    durable: up to where the journal is known to be durable; None = as far as it can be read.
+    """
 
     follower: Follower
     directory: Path
     schedule: Schedule
     monotonic: Callable[[], int] = monotonic_us
+    durable: Callable[[], int | None] = lambda: None
     written_position: int = 0
     """What the newest snapshot stands for."""
     due_us: int = field(init=False)
@@ -125,7 +141,7 @@ class Snapshotter:
 
     def step(self, journal: Journal) -> bool:
         """Take some journal, write a snapshot if one is due; whether to go on at once."""
-        more = self.follower.follow(journal)
+        more = self.follower.follow(journal, until=self.durable())
         if self.is_due():
             self.write()
         return more
@@ -161,6 +177,29 @@ def run(snapshotter: Snapshotter, journal: Journal, stop: threading.Event) -> No
     while not stop.is_set():
         if not snapshotter.step(journal):
             stop.wait(POLL_S)
+
+
+@dataclass(slots=True)
+class DurableMark:
+    """Up to where the data plane says the journal is durable; 0 while it says nothing.
+
+    After a failed sync the page cache still holds the group, and a later sync of the same file
+    succeeds without it: what can be read, even synced, may be gone after a power cut. Only the
+    writer's own sync says that it is there.
+    """
+
+    page: PageReader
+
+    def __call__(self) -> int:
+        view = self.page.read()
+        return view[JOURNAL_POSITION] if view is not None else 0
+
+
+def build_mark(config: Config) -> Callable[[], int | None]:
+    """For files what the page says; a reader of Valkey asks the replicas itself."""
+    if config.journal.kind == "valkey":
+        return lambda: None
+    return DurableMark(PageReader(config.page_path))
 
 
 def open_journal(config: Config, stop: threading.Event) -> Journal | None:
@@ -200,7 +239,10 @@ def main(config: Config, ready_fd: int = NO_PIPE) -> int:
     journal = open_journal(config, stop)
     if journal is not None:
         try:
-            run(Snapshotter(follower, config.snapshots.dir, schedule), journal, stop)
+            snapshotter = Snapshotter(
+                follower, config.snapshots.dir, schedule, durable=build_mark(config)
+            )
+            run(snapshotter, journal, stop)
         finally:
             journal.close()
     return 0

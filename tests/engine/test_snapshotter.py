@@ -17,9 +17,10 @@ from fastpath.api import StoreHandle
 from fastpath.types import Item, Op
 from gateway.engine import snapshotter as module
 from gateway.engine.snapshot import iter_infos, list_snapshots, load_latest, write_snapshot
-from gateway.engine.snapshotter import Follower, Schedule, Snapshotter
+from gateway.engine.snapshotter import DurableMark, Follower, Schedule, Snapshotter
 from gateway.errors import Corrupt, InvariantError, SnapshotError
 from gateway.journal.segments import SegmentJournal
+from gateway.observability.page import JOURNAL_POSITION, Page, PageReader
 from tests.fastpath.accounts_model import canonical
 from tests.support.journals import SMALL, Bank, build_line_0, build_next, fill
 
@@ -217,6 +218,7 @@ config = types.SimpleNamespace(
     engine_limits=EngineLimits,
     snapshots=types.SimpleNamespace(dir=folder / "snapshots", every_s=0.05, keep=2),
     journal=types.SimpleNamespace(kind="segments", dir=folder / "journal"),
+    page_path=folder / "page",
 )
 sys.exit(snapshotter.main(config, int(sys.argv[2])))
 """
@@ -241,10 +243,12 @@ def test_the_process_follows_a_living_writer_and_stops_when_told(tmp_path: Path)
         with os.fdopen(ready_read, "rb") as pipe:
             assert pipe.readline() == b'{"ready": {}}\n'  # before there is a journal
         writer = SegmentJournal.open(tmp_path / "journal", SMALL)
+        page = Page.create(tmp_path / "page")
         bank = Bank()
         for _ in range(4):
             fill(writer, 5, bank)
             head = writer.head()
+            page.slots[JOURNAL_POSITION] = writer.place(head.position)
             wait_for_snapshot(tmp_path / "snapshots", head.position)
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
@@ -254,10 +258,31 @@ def test_the_process_follows_a_living_writer_and_stops_when_told(tmp_path: Path)
         assert info.chain_hash == head.chain_hash
         assert store.account_count == len(bank.balances)
         writer.close()
+        page.close()
     finally:
         if child.poll() is None:
             child.kill()
             child.wait()
+
+
+def test_nothing_behind_the_durable_mark_is_taken(bench: Bench, tmp_path: Path) -> None:
+    mark = DurableMark(PageReader(tmp_path / "page"))
+    bench.snapshotter.durable = mark
+    bench.fill(30)
+    bench.snapshotter.step(bench.reader)
+    assert (mark(), bench.snapshotter.follower.position) == (0, 0)  # nobody says anything
+    page = Page.create(tmp_path / "page")
+    known = bench.writer.head()
+    page.slots[JOURNAL_POSITION] = bench.writer.place(known.position)
+    bench.fill(30)
+    bench.clock.now += 20_000_000
+    bench.snapshotter.step(bench.reader)
+    assert bench.snapshotter.follower.position == known.position
+    assert [info.position for info in iter_infos(bench.snapshots)] == [known.position]
+    page.slots[JOURNAL_POSITION] = bench.writer.place(bench.writer.head().position)
+    bench.snapshotter.step(bench.reader)
+    assert bench.snapshotter.follower.position == bench.writer.head().position
+    page.close()
 
 
 def test_chain_hash_is_that_of_the_last_group(bench: Bench) -> None:

@@ -13,6 +13,8 @@ import pytest
 from benchmarks.crash_schedule import Failure, run_schedule
 from benchmarks.crash_world import Ground, Tally
 from gateway.engine.commit import GroupCommit
+from gateway.engine.snapshotter import Follower
+from gateway.journal.port import Journal
 from gateway.journal.writer import SegmentWriter
 
 BLOCKS = 5
@@ -58,6 +60,26 @@ def test_a_seed_says_everything(ground: Ground) -> None:
     first, second = (run_schedule(4711, ground) for _ in range(2))
     assert isinstance(first, Tally)
     assert first == second
+
+
+def find_failure(ground: Ground, said: str) -> Failure | None:
+    for seed in range(CAUGHT_WITHIN):
+        outcome = run_schedule(seed, ground, power_only=True)
+        if isinstance(outcome, Failure) and said in outcome.detail:
+            return outcome
+    return None
+
+
+def test_a_snapshot_of_what_only_the_page_cache_holds_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = Follower.follow
+
+    def follow_blindly(self: Follower, journal: Journal, *, until: int | None = None) -> bool:
+        return follow(self, journal)
+
+    monkeypatch.setattr(Follower, "follow", follow_blindly)
+    assert find_failure(ground, "but snapshot has seen it up to") is not None
 
 
 def find_violation(ground: Ground) -> Failure | None:
