@@ -8,6 +8,7 @@ cdef extern from "layout.h" nogil:
         ACCOUNT_LINES
         TOKEN_BYTES
         WINDOW_BITS
+        ACTS_MAX
     const uint32_t GROUP_MAGIC
 
     ctypedef struct Period:
@@ -67,12 +68,46 @@ cdef extern from "layout.h" nogil:
         uint32_t prev_origin_stop
         int32_t prev_paid_minor
 
+    ctypedef struct Counter:
+        uint32_t id
+        uint32_t window
+        uint32_t zones
+        uint32_t trips
+        int64_t paid_minor
+
+    ctypedef struct Chain:
+        int64_t first_dep_us
+        int64_t last_dep_us
+        int64_t last_arr_us
+        int64_t journey_dep_us
+        int32_t last_charged_minor
+        int32_t span_paid_minor
+        uint32_t distance_m
+        uint16_t last_group
+        uint8_t transfers
+        uint8_t network
+
+    ctypedef struct Pass:
+        int64_t from_us
+        int64_t until_us
+        int64_t last_used_us
+        int32_t rides_left
+
+    ctypedef struct Concession:
+        int64_t from_us
+        int64_t until_us
+
     ctypedef struct Cell:
         uint32_t next
         uint8_t type
-        uint8_t spare[3]
+        uint8_t riders
         uint64_t key
-        Period period
+        Period period          # one of these, by type
+        Counter counters[2]
+        Chain chain
+        Pass pass_ "pass"
+        Concession concession
+        uint8_t bytes[48]
 
     ctypedef struct Medium:
         uint8_t token[TOKEN_BYTES]
@@ -107,6 +142,7 @@ cdef extern from "layout.h" nogil:
         uint8_t medium_kind
         uint8_t tariff_slot
         uint8_t attempt
+        uint32_t distance_m
 
     ctypedef struct Decision:
         uint8_t reason
@@ -293,6 +329,10 @@ cdef enum:  # Op
     OP_MEDIUM_LINK = 24
     OP_MEDIUM_STATE = 25
     OP_ADJUST = 26
+    OP_PASS_ADD = 27
+    OP_PASS_REMOVE = 28
+    OP_CONCESSION = 29
+    OP_RERATE = 30
 
 cdef enum:  # Item
     ITEM_ACCOUNT_LINE = 1
@@ -300,6 +340,7 @@ cdef enum:  # Item
     ITEM_MEDIUM = 3
     ITEM_NOTE = 4
     ITEM_ORIGINAL = 5
+    ITEM_ACTS = 6
 
 cdef enum:  # TapFlag
     TAP_OFFLINE = 1
@@ -328,6 +369,16 @@ cdef enum:  # Rule
     RULE_CREDIT_LINE = 131072
     RULE_SUBSIDY = 262144
     RULE_MONEY_ONLY = 524288
+    RULE_LEG_RULE = 1048576
+    RULE_TRANSFER = 2097152
+    RULE_CAP = 4194304
+    RULE_PERIOD_TIER = 8388608
+    RULE_PASS = 16777216
+    RULE_LEG_FACTOR = 33554432
+    RULE_GROUP_RIDER = 67108864
+    RULE_JOINED_LEG = 134217728
+    RULE_GIVEN_DISTANCE = 268435456
+    RULE_CONCESSION = 536870912
 
 cdef enum:  # CapOwner
     CAP_OWNER_ACCOUNT = 0
@@ -341,6 +392,17 @@ cdef enum:  # MissingCheckIn
 cdef enum:  # MonthBasis
     MONTH_BASIS_PAID = 0
     MONTH_BASIS_NOMINAL = 1
+    MONTH_BASIS_TRIPS = 2
+
+cdef enum:  # Act
+    ACT_LEG = 1
+    ACT_TRANSFER = 2
+    ACT_JOIN = 3
+    ACT_SAME_STOP = 4
+    ACT_PERIOD = 5
+    ACT_PASS = 6
+    ACT_TIME_DISCOUNT = 7
+    ACT_MONTHLY_TIER = 8
 
 cdef enum:  # FarePart
     PART_NOT_PRICED = 0
@@ -366,3 +428,8 @@ cdef enum:
 
 cdef enum:  # Cell.type
     CELL_MEDIUM_PERIOD = 1
+    CELL_COUNTERS = 2
+    CELL_CHAIN = 3
+    CELL_CHAIN_BEFORE = 4
+    CELL_PASS = 5
+    CELL_CONCESSION = 6

@@ -53,6 +53,7 @@ cdef struct Scalars:
     int64_t clock_behind_us
     int64_t offline_horizon_us
     int64_t round_to_minor
+    int64_t tier_split
     int64_t medium_factor_ppm[16]
 
 cdef struct TariffC:

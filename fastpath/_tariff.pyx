@@ -274,10 +274,10 @@ cdef tuple _rule_bounds():
         ("same_stop_fare_minor", -1, FARE_MAX), ("max_stay_us", -1, DURATION_MAX_US),
         ("overstay_minor", 0, FARE_MAX), ("missing_check_in", 0, 2),
         ("missing_check_out_after_us", -1, DURATION_MAX_US), ("passback_us", 0, DURATION_MAX_US),
-        ("flat_minor", -1, FARE_MAX), ("cap_owner", 0, 1), ("month_basis", 0, 1),
+        ("flat_minor", -1, FARE_MAX), ("cap_owner", 0, 1), ("month_basis", 0, 2),
         ("month_by_entry", 0, 1), ("clock_ahead_us", 0, DURATION_MAX_US),
         ("clock_behind_us", 0, DURATION_MAX_US), ("offline_horizon_us", 0, DURATION_MAX_US),
-        ("round_to_minor", 1, 1_000_000),
+        ("round_to_minor", 1, 1_000_000), ("tier_split", 0, 1),
     )
 
 

@@ -13,6 +13,7 @@
 #define ACCOUNT_LINES 4
 #define TOKEN_BYTES 16
 #define WINDOW_BITS 4096
+#define ACTS_MAX 16
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "faregate stores little-endian structs; a big-endian build needs a conversion layer"
@@ -83,13 +84,61 @@ typedef struct {
     int32_t  prev_paid_minor;    /* journey_paid_minor of the journey this check-in replaced */
 } Account;
 
+/* A running total of an owner in one window (docs/fares.md, layer 3). */
+typedef struct {
+    uint32_t id;                 /* CRC-32 of the counter's name; 0 = free */
+    uint32_t window;             /* service day, first day of the week, month index; ROLLING_DAYS: first day;
+                                    ROLLING: second of the first counted tap; 0 = none yet */
+    uint32_t zones;              /* zones used in the window, as bits */
+    uint32_t trips;
+    int64_t  paid_minor;
+} Counter;
+
+/* Legs that transfers join. */
+typedef struct {
+    int64_t  first_dep_us;       /* departure of the span's first leg */
+    int64_t  last_dep_us;
+    int64_t  last_arr_us;
+    int64_t  journey_dep_us;     /* first check-in of the effective leg; kept over joins */
+    int32_t  last_charged_minor; /* what the last leg cost */
+    int32_t  span_paid_minor;    /* what the span has cost so far */
+    uint32_t distance_m;         /* of the whole span */
+    uint16_t last_group;         /* leg group of the last leg, 0 = no span */
+    uint8_t  transfers;          /* transfers in a row so far */
+    uint8_t  network;            /* of the last leg */
+} Chain;
+
+typedef struct {
+    int64_t  from_us;            /* not valid before */
+    int64_t  until_us;           /* exclusive; 0 = not used yet: begins with the first use */
+    int64_t  last_used_us;
+    int64_t  spare[2];
+    int32_t  rides_left;         /* -1 = any number */
+    uint32_t spare2;
+} Pass;
+
+typedef struct {
+    int64_t  from_us;
+    int64_t  until_us;           /* exclusive */
+    int64_t  spare[4];
+} Concession;
+
 /* An extension cell of an account: 64 bytes from a slab, chained by index. */
 typedef struct {
     uint32_t next;               /* index of the next cell, 0 = end */
     uint8_t  type;               /* CELL_* */
-    uint8_t  spare[3];
-    uint64_t key;                /* CELL_MEDIUM_PERIOD: first 8 bytes of the token */
-    Period   period;
+    uint8_t  riders;             /* CELL_CHAIN: riders of the last flat tap so far */
+    uint8_t  spare[2];
+    uint64_t key;                /* whose: first 8 bytes of the medium's token, 0 = the account's;
+                                    CELL_PASS: pass id; CELL_CONCESSION: rider category */
+    union {
+        Period     period;       /* CELL_MEDIUM_PERIOD */
+        Counter    counters[2];  /* CELL_COUNTERS */
+        Chain      chain;        /* CELL_CHAIN, and CELL_CHAIN_BEFORE: as it was before the last tap */
+        Pass       pass;         /* CELL_PASS */
+        Concession concession;   /* CELL_CONCESSION */
+        uint8_t    bytes[48];
+    };
 } Cell;
 
 /* token -> account. */
@@ -130,6 +179,8 @@ typedef struct {
     uint8_t  medium_kind;        /* filled from the medium */
     uint8_t  tariff_slot;        /* filled from the device */
     uint8_t  attempt;
+    uint32_t distance_m;         /* handed in with the tap, 0 = none */
+    uint32_t spare;
 } Tap;
 
 /* What was decided, and why. */
@@ -147,6 +198,10 @@ typedef struct {
     uint64_t tariff_key;         /* version that priced it, 0 = none */
     uint32_t distance_m;         /* 0 = not priced by distance */
     uint32_t other_stop;         /* entry stop of a check-out, origin of a joined journey */
+    uint32_t acts[ACTS_MAX];     /* which rules of the tariff acted: Act << 24 | number; 0 = end */
+    uint8_t  act_count;
+    uint8_t  network;            /* of the leg */
+    uint8_t  spare2[6];
 } Decision;
 
 /* One command of the control plane. */
@@ -193,7 +248,7 @@ typedef struct {
     uint64_t tariff_key;
     uint32_t stop;               /* commands: the account version asked for, low 32 bits */
     uint32_t other_stop;
-    uint32_t flags;              /* taps: TAP_* | kind << 16 | tariff slot << 24; commands: status bits | purse << 16 |
+    uint32_t flags;              /* taps: TAP_* | network << 8 | kind << 16 | tariff slot << 24; commands: status bits | purse << 16 |
                                     medium state << 24 */
     uint32_t rules;              /* RULE_* */
     uint32_t distance_m;         /* taps; commands: currency | rider category << 16 | medium kind << 24 */
@@ -239,6 +294,10 @@ _Static_assert(sizeof(Account) == ACCOUNT_LINES * LINE_BYTES, "Account");
 _Static_assert(__builtin_offsetof(Account, entry_ts_us) == 64, "Account line 1");
 _Static_assert(__builtin_offsetof(Account, period) == 128, "Account line 2");
 _Static_assert(__builtin_offsetof(Account, last_device) == 192, "Account line 3");
+_Static_assert(sizeof(Counter) == 24, "Counter");
+_Static_assert(sizeof(Chain) == 48, "Chain");
+_Static_assert(sizeof(Pass) == 48, "Pass");
+_Static_assert(sizeof(Concession) == 48, "Concession");
 _Static_assert(sizeof(Cell) == LINE_BYTES, "Cell");
 _Static_assert(sizeof(Medium) == 32, "Medium");
 _Static_assert(sizeof(BootWindow) == 32 + 2 * WINDOW_BITS / 8, "BootWindow");

@@ -183,6 +183,7 @@ class Tap:
     medium_kind: int = 0
     tariff_slot: int = 0
     attempt: int = 0
+    distance_m: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Shared vocabulary of the engine: enums that equal the C enums, limits, and the compiled form of a
 tariff.
 
-Must not import anything but the standard library. `fastpath/_layout.pxd` repeats the numbers for C;
-a test compares them. Money is int minor units of the account's currency; instants are int
-microseconds UTC; 0 means never or none.
+Must not import anything but the standard library and fastpath.layers. `fastpath/_layout.pxd`
+repeats the numbers for C; a test compares them. Money is int minor units of the account's
+currency; instants are int microseconds UTC; 0 means never or none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
+
+from fastpath.layers import Layers
 
 ENGINE_VERSION = 1
 """Raised whenever a decision could change; written into every journal group."""
@@ -149,6 +151,15 @@ class Op(IntEnum):
     MEDIUM_LINK = 24
     MEDIUM_STATE = 25
     ADJUST = 26
+    PASS_ADD = 27
+    """Put a pass on the account and take its price (amount_minor, may be 0) from it."""
+    PASS_REMOVE = 28
+    CONCESSION = 29
+    """A rider category for a span of time: beats the account's own while it lasts."""
+    RERATE = 30
+    """Journeys and periods priced again from history: the difference, and the totals as they are
+    now.
+    """
 
 
 class Item(IntEnum):
@@ -163,6 +174,10 @@ class Item(IntEnum):
     """
     ORIGINAL = 5
     """In a reversal: boot epoch (u64) and sequence (u32) of the tap of this device it undoes."""
+    ACTS = 6
+    """Which rules of the tariff acted, in their order: up to 16 u32, each Act << 24 | number of the
+    rule in the tariff's table (for LEG: the source number); 0 = end.
+    """
 
 
 class TapFlag(IntFlag):
@@ -202,6 +217,34 @@ class Rule(IntFlag):
     SUBSIDY = 1 << 18
     MONEY_ONLY = 1 << 19
     """A reversal gave the money back but could not restore the journey."""
+    LEG_RULE = 1 << 20
+    """Priced by a table of networks, areas and time frames."""
+    TRANSFER = 1 << 21
+    CAP = 1 << 22
+    PERIOD_TIER = 1 << 23
+    """A factor of a counter other than the month's inline one."""
+    PASS = 1 << 24
+    LEG_FACTOR = 1 << 25
+    """A factor for time frame, category and medium."""
+    GROUP_RIDER = 1 << 26
+    JOINED_LEG = 1 << 27
+    GIVEN_DISTANCE = 1 << 28
+    """Priced by the distance handed in with the tap."""
+    CONCESSION = 1 << 29
+    """A concession's category was used instead of the account's."""
+
+
+class Act(IntEnum):
+    """The kind of a rule that acted, in Item.ACTS."""
+
+    LEG = 1
+    TRANSFER = 2
+    JOIN = 3
+    SAME_STOP = 4
+    PERIOD = 5
+    PASS = 6
+    TIME_DISCOUNT = 7
+    MONTHLY_TIER = 8
 
 
 class CapOwner(IntEnum):
@@ -224,6 +267,8 @@ class MonthBasis(IntEnum):
 
     PAID = 0
     NOMINAL = 1
+    TRIPS = 2
+    """Steps are numbers of trips in the month instead of amounts."""
 
 
 class FarePart(IntEnum):
@@ -312,7 +357,13 @@ class TariffRules:
     """Online taps whose device clock is further off are refused as bad_time."""
     offline_horizon_us: int = 2_592_000_000_000
     round_to_minor: int = 1
-    """Discounted fares are rounded half up to a multiple of this."""
+    """Discounted fares are rounded (half up, unless Layers.round_mode says otherwise) to a multiple
+    of this.
+    """
+    tier_split: bool = False
+    """Monthly tiers on amounts: the part above a threshold has the next tier's factor, instead of
+    the whole trip having that of the total before it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +394,8 @@ class TariffSpec:
     out_of_station: tuple[OutOfStation, ...] = ()
     monthly_tiers: tuple[MonthlyTier, ...] = ()
     medium_factor_ppm: tuple[int, ...] = (FACTOR_ONE_PPM,) * 16
+    layers: Layers | None = None
+    """Everything beyond one price a pair of stops (fastpath/layers.py)."""
 
 
 @dataclass(frozen=True, slots=True)
