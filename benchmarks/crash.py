@@ -1,6 +1,7 @@
 """Kill it, cut its power, fill its disk: is everything there that clients were told?
 
     python -m benchmarks.crash --rounds 1000 --json       the real gateway, SIGKILL and worse
+    python -m benchmarks.crash --rounds 100 --journal valkey    two gateways, primary and replica
     python -m benchmarks.crash --schedules 10000          its own code in a simulated world
     python -m benchmarks.crash --power-cuts 2000          the same, the power goes all the time
     python -m benchmarks.crash --mutations                spoilt builds must be caught
@@ -64,6 +65,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     what.add_argument("--power-cuts", type=int, default=0, help="schedules of power cuts only")
     what.add_argument("--mutations", action="store_true", help="spoilt builds must be caught")
     what.add_argument("--overload", action="store_true", help="ten times the rate it can do")
+    kinds = ("segments", "valkey")
+    parser.add_argument("--journal", choices=kinds, default="segments", help="of the rounds")
+    parser.add_argument(
+        "--served", type=float, default=0.1, help="share of the rounds against `faregate serve`"
+    )
+    parser.add_argument("--only", help="one scenario for all rounds")
     parser.add_argument("--seed", type=int, default=1, help="first seed; a run of N takes N seeds")
     parser.add_argument("--jobs", type=int, default=2, help="processes for schedules")
     parser.add_argument("--dir", default=tempfile.gettempdir(), help="where data folders are made")
@@ -81,7 +88,8 @@ def _bar(console: Console) -> Progress:
 
 
 def _rounds(options: argparse.Namespace, console: Console) -> tuple[dict[str, Any], bool]:
-    from benchmarks.crash_rounds import RoundsReport, run_rounds  # noqa: PLC0415
+    from benchmarks.crash_bench import RoundsReport  # noqa: PLC0415
+    from benchmarks.crash_rounds import RoundsPlan, run_rounds  # noqa: PLC0415
 
     with _bar(console) as bar:
         task = bar.add_task("rounds", total=options.rounds)
@@ -90,15 +98,16 @@ def _rounds(options: argparse.Namespace, console: Console) -> tuple[dict[str, An
             said = f"{report.acked} acked, {report.lost + report.doubled + report.altered} wrong"
             bar.update(task, completed=report.rounds, description=said)
 
-        found = asyncio.run(
-            run_rounds(
-                options.rounds,
-                options.seed,
-                folder=Path(options.dir),
-                seconds=options.seconds,
-                progress=show,
-            )
+        plan = RoundsPlan(
+            options.rounds,
+            options.seed,
+            Path(options.dir),
+            options.seconds,
+            options.journal,
+            options.served,
+            options.only,
         )
+        found = asyncio.run(run_rounds(plan, show))
     return {"seed": options.seed, **found.as_dict()}, found.ok
 
 

@@ -31,6 +31,9 @@ KEPT = 8
 """Answered taps that are sent once more on every new connection."""
 RETRY_S = 0.02
 STOPS = (101, 102, 103, 104)
+NOT_DONE_PAUSE_S = 0.05
+NOT_DONE = frozenset({"WIRE_JOURNAL_FULL", "WIRE_BUSY", "WIRE_SHUTTING_DOWN", "WIRE_INTERNAL"})
+"""What a gateway may say while its journal's servers change places: ask again."""
 CLIENT = "crash harness"
 
 
@@ -46,6 +49,9 @@ class Fleet:
     validators: list[Validator] = field(default_factory=list)
     operator: Operator | None = None
     acked: int = 0
+    patient: bool = False
+    """Whether the journal is one that may be away for a while."""
+    refused: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -72,6 +78,7 @@ class Validator:
         self.in_flight = 0
         self._seqs = itertools.count(1)
         self._room = asyncio.Event()
+        self._not_done: list[TapEvent] = []
         self._rides = 0
 
     async def run(self) -> None:
@@ -92,6 +99,7 @@ class Validator:
                 pass  # the connection ended between two taps
             finally:
                 self.in_flight = 0
+                self._not_done = []
                 session.abort()
 
     async def _ride(self, session: LinkSession) -> None:
@@ -100,6 +108,10 @@ class Validator:
         again = [*self.answered, *self.unanswered.values()]
         while not session.closed.done():
             self._room.clear()
+            if self._not_done:
+                await asyncio.sleep(NOT_DONE_PAUSE_S)
+                again += self._not_done
+                self._not_done = []
             while again and self.in_flight < IN_FLIGHT:
                 self._send(session, again.pop())
             while self.fleet.making and not again and self.in_flight < IN_FLIGHT:
@@ -123,9 +135,9 @@ class Validator:
 
     def _send(self, session: LinkSession, event: TapEvent) -> None:
         self.in_flight += 1
-        session.tap(event).add_done_callback(self._answered)
+        session.tap(event).add_done_callback(lambda future: self._answered(event, future))
 
-    def _answered(self, future: asyncio.Future[Answer]) -> None:
+    def _answered(self, event: TapEvent, future: asyncio.Future[Answer]) -> None:
         self.in_flight -= 1
         self._room.set()
         if future.cancelled():
@@ -133,6 +145,9 @@ class Validator:
         error = future.exception()
         if error is None:
             self._take(future.result())
+        elif self.fleet.patient and isinstance(error, WireError) and error.code in NOT_DONE:
+            self.fleet.refused += 1
+            self._not_done.append(event)
         elif isinstance(error, WireError) and not isinstance(error, Uncertain):
             self.fleet.faults.append(f"device {self.identity.device_id}: {error}")
 

@@ -7,17 +7,62 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from benchmarks.crash_bench import ACKED_A_ROUND, RoundsReport
 from benchmarks.crash_recount import Answer, Record, Recount, Told
-from benchmarks.crash_rounds import ACKED_A_ROUND, RoundsReport, run_rounds
+from benchmarks.crash_rounds import RoundsPlan, run_rounds
+from tests.support.valkey import needs_server
 
 ROUNDS = 2
 
 
 async def test_a_gateway_killed_under_load_keeps_what_it_told(tmp_path: Path) -> None:
-    report = await run_rounds(ROUNDS, 2, folder=tmp_path)
+    report = await run_rounds(RoundsPlan(ROUNDS, 2, tmp_path))
     assert report.ok, report.as_dict()
     assert report.acked >= ROUNDS * ACKED_A_ROUND
     assert report.kills >= ROUNDS
+
+
+async def test_a_supervised_gateway_killed_piece_by_piece_keeps_what_it_told(
+    tmp_path: Path,
+) -> None:
+    plan = RoundsPlan(1, 3, tmp_path, only="serve_kill_data_then_all")
+    report = await run_rounds(plan)
+    assert report.ok, report.as_dict()
+    assert report.kills == 3
+    assert report.acked >= ACKED_A_ROUND
+
+
+@needs_server
+@pytest.mark.parametrize("scenario", ["kill_leader", "kill_leader_and_primary"])
+async def test_two_gateways_and_two_servers_keep_what_they_told(
+    tmp_path: Path, scenario: str
+) -> None:
+    report = await run_rounds(RoundsPlan(1, 4, tmp_path, journal="valkey", only=scenario))
+    assert report.ok, report.as_dict()
+    assert report.acked >= ACKED_A_ROUND
+
+
+@needs_server
+@pytest.mark.slow
+async def test_rounds_with_the_journal_in_valkey(tmp_path: Path) -> None:
+    report = await run_rounds(RoundsPlan(8, 5, tmp_path, journal="valkey"))
+    assert report.ok, report.as_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("served", [0.0, 1.0])
+async def test_more_rounds(tmp_path: Path, served: float) -> None:
+    report = await run_rounds(RoundsPlan(10, 6, tmp_path, served=served))
+    assert report.ok, report.as_dict()
+    assert report.in_flight_at_kill >= 0.9 * report.kills
+
+
+@pytest.mark.slow
+async def test_a_pause_longer_than_the_heartbeat_loses_nothing(tmp_path: Path) -> None:
+    report = await run_rounds(RoundsPlan(1, 7, tmp_path, only="pause_long"))
+    assert report.ok, report.as_dict()
 
 
 def make_record(seq: int, **fields: int | bytes) -> Record:
