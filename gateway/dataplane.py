@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fastpath.api import Book, CompiledTariff, Engine, StoreHandle
-from fastpath.types import ENGINE_VERSION, STRUCT_VERSION, MediumState
+from fastpath._accounts_bulk import denied_tokens
+from fastpath.api import Book, CompiledTariff, Engine
+from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway import clock
 from gateway.config import Config
 from gateway.control.desk import Desk
@@ -109,7 +110,7 @@ class DataPlane:
             waiting_max=config.link.queue_taps_max,
         )
         self.state = LinkState(
-            denylist=Denylist(self.memory.denylist_version, _denied_tokens(self.memory)),
+            denylist=Denylist(self.memory.denylist_version, denied_tokens(self.memory)),
             clock=clock.now_us,
             sign=signer(self.signing_key),
             acked_seq=lambda device, boot: self._window(device, boot)[3],
@@ -345,10 +346,6 @@ class DataPlane:
             head.next_seq,
             denylist_version=self.memory.denylist_version,
         )
-
-
-def _denied_tokens(memory: StoreHandle) -> list[bytes]:
-    return [medium[:16] for medium in memory.iter_media() if medium[21] != MediumState.ACTIVE]
 
 
 def _link_settings(config: Config) -> LinkSettings:

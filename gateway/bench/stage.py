@@ -14,7 +14,13 @@ from dataclasses import dataclass
 
 from gateway.bench._histogram import Histogram
 from gateway.bench.fsync import measure_fsync
-from gateway.bench.opening import TOKEN_BYTES, Opened, new_tokens, open_accounts
+from gateway.bench.opening import (
+    TOKEN_BYTES,
+    Opened,
+    new_tokens,
+    open_accounts,
+    open_by_snapshot,
+)
 from gateway.bench.options import BenchOptions
 from gateway.bench.own_gateway import TARIFF_SLOT, add_devices, data_folder, start_gateway
 from gateway.bench.sessions import allow_files
@@ -68,12 +74,19 @@ def _own(options: BenchOptions, core: int | None, tell: Tell) -> Iterator[Stage]
         stops = find_stops(folder.config)
         tell(f"tariff compiled in {time.monotonic() - began:.1f} s")
         began = time.monotonic()
-        devices = add_devices(folder.config, options.connections)
-        opened = open_accounts(folder.config, options.accounts)
+        devices = add_devices(folder.config, options.connections + options.spare_devices)
+        opened = _open_own(options, folder.config)
         tell(f"{options.accounts:,} accounts opened in {time.monotonic() - began:.1f} s")
         with start_gateway(folder, core) as gateway:
             pid = gateway.process.pid
-            yield Stage(folder.config, gateway.address, pid, devices, opened, stops, gateway.stop)
+            mine = devices[: options.connections]
+            yield Stage(folder.config, gateway.address, pid, mine, opened, stops, gateway.stop)
+
+
+def _open_own(options: BenchOptions, config: Config) -> Opened:
+    if options.opening == "snapshot":
+        return open_by_snapshot(config, options.accounts, denied=options.denied)
+    return open_accounts(config, options.accounts)
 
 
 @contextmanager

@@ -18,15 +18,18 @@ import hashlib
 import logging
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
+from fastpath._accounts_bulk import populate_accounts
 from fastpath._accounts_image import dump, layout_digest, load
 from fastpath._journal import crc32c
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
+from gateway.engine.snapshot_reader import open_body
 from gateway.errors import SnapshotError
 
 if TYPE_CHECKING:
@@ -135,11 +138,13 @@ def load_snapshot(path: Path, store: StoreHandle) -> SnapshotInfo:
             size = os.fstat(file.fileno()).st_size
             if size != HEAD_BYTES + info.body_bytes:
                 raise _damaged(path, f"{size} bytes instead of {HEAD_BYTES + info.body_bytes}")
-            reader = _BodyReader(path, file.fileno())
-            load(store, reader.read_into, info.body_bytes)
-            reader.finish(info)
-    except (OSError, ValueError) as error:
+        with open_body(path, HEAD_BYTES) as body, _Populate(store, body.read_into) as populate:
+            load(store, populate.read_into, info.body_bytes)
+            digest = body.finish()
+    except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, str(error)) from error
+    if digest != info.body_sha256:
+        raise _damaged(path, "the body is not the one that was written (SHA-256)")
     if _counts(store) != info.counts:
         raise _damaged(path, "the counts of the head are not those of the body")
     store.denylist_version = info.denylist_version
@@ -181,30 +186,30 @@ class _BodyWriter:
             self._synced = self.size_bytes
 
 
-class _BodyReader:
-    """Reads and hashes."""
+class _Populate:
+    """Has the accounts' pages found by a thread beside the one that fills them.
 
-    def __init__(self, path: Path, fd: int) -> None:
-        self.path = path
-        self.fd = fd
-        self.size_bytes = 0
-        self.sha256 = hashlib.sha256()
+    The image's head is read first; when more is asked for, the accounts have their addresses.
+    Finding pages is most of the work where memory comes from a hypervisor.
+    """
+
+    def __init__(self, store: StoreHandle, read_into: Callable[[memoryview], None]) -> None:
+        self._thread = Thread(target=populate_accounts, args=(store,), name="populate", daemon=True)
+        self._read_into = read_into
+        self._reads = 0
+
+    def __enter__(self) -> _Populate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def read_into(self, buffer: memoryview) -> None:
-        done = 0
-        while done < buffer.nbytes:
-            got = os.readv(self.fd, [buffer[done:]])
-            if got == 0:
-                raise _damaged(self.path, "the body ends too early")
-            done += got
-        self.sha256.update(buffer)
-        self.size_bytes += done
-
-    def finish(self, info: SnapshotInfo) -> None:
-        if self.size_bytes != info.body_bytes:
-            raise _damaged(self.path, f"{info.body_bytes - self.size_bytes} bytes too many")
-        if self.sha256.digest() != info.body_sha256:
-            raise _damaged(self.path, "the body is not the one that was written (SHA-256)")
+        self._reads += 1
+        if self._reads == 2:
+            self._thread.start()
+        self._read_into(buffer)
 
 
 def _write_file(path: Path, store: StoreHandle, facts: SnapshotFacts) -> None:

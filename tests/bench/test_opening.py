@@ -6,13 +6,15 @@ import pytest
 
 from fastpath.api import StoreHandle
 from gateway.bench.fsync import find_filesystem, measure_fsync
-from gateway.bench.opening import BALANCE_MINOR, open_accounts
+from gateway.bench.opening import BALANCE_MINOR, open_accounts, open_by_snapshot
 from gateway.bench.options import BenchOptions
 from gateway.bench.own_gateway import add_devices, data_folder
 from gateway.bootstrap import build_devices
+from gateway.config import Config
 from gateway.control.operations import account_as_dict, medium_as_dict
+from gateway.engine.recovery import build_memory, recover
 from gateway.errors import ConfigError, EnvironmentFault
-from gateway.journal.segments import SegmentJournal
+from gateway.journal.segments import SegmentJournal, SegmentOptions
 
 SMALL_GROUPS = (("engine.group_records_max", "16"), ("journal.segment_mib", "16"))
 
@@ -73,6 +75,8 @@ def test_devices_are_entered_for_the_tariff_s_slot(tmp_path: Path) -> None:
         ({"rate": -1}, "rate"),
         ({"pipeline": 0}, "pipeline"),
         ({"mac": "crc32"}, "mac"),
+        ({"opening": "memory"}, "opening"),
+        ({"denied": 1}, "denied"),
     ],
 )
 def test_options_that_make_no_run_are_refused(wrong: dict[str, object], said: str) -> None:
@@ -90,3 +94,35 @@ def test_bare_writes_are_measured_and_leave_nothing(tmp_path: Path) -> None:
 def test_a_filesystem_is_found_by_its_longest_mount() -> None:
     assert find_filesystem(Path("/proc/self")) == "proc"
     assert find_filesystem(Path("/")) not in {"proc", "unknown"}
+
+
+def test_a_snapshot_gives_every_account_its_balance_and_medium(tmp_path: Path) -> None:
+    options = BenchOptions(connections=1, accounts=40, folder=tmp_path, settings=SMALL_GROUPS)
+    with data_folder(options) as folder:
+        config = folder.config
+        opened = open_by_snapshot(config, 40, denied=5)
+        memory = build_memory(config.engine_limits())
+        found = recover(memory, config.snapshots.dir, lambda *_: open_writer(config))
+        found.journal.close()
+    assert (memory.account_count, memory.medium_count) == (40, 45)
+    assert memory.denylist_version == 5
+    assert found.records == 0
+    assert found.snapshot_position == opened.position
+    for account_id in range(1, 41):
+        account = account_as_dict(memory.account(account_id) or b"")
+        medium = medium_as_dict(memory.medium(opened.tokens[account_id * 16 - 16 :][:16]) or b"")
+        assert account["balance_minor"] == BALANCE_MINOR
+        assert medium["account_slot"] == memory.account_slot(account_id)
+        assert medium["state"] == "active"
+    states = {
+        medium_as_dict(memory.medium(opened.denied[at:][:16]) or b"")["state"]
+        for at in range(0, 80, 16)
+    }
+    assert states == {"denylisted"}
+
+
+def open_writer(config: Config) -> SegmentJournal:
+    size = config.journal.segment_mib << 20
+    return SegmentJournal.open(
+        config.journal.dir, SegmentOptions(size, config.engine.group_bytes_max)
+    )

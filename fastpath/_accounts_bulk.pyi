@@ -1,0 +1,11 @@
+from fastpath.api import StoreHandle
+
+def denied_tokens(handle: StoreHandle) -> list[bytes]:
+    """The tokens of all media that are not active, in no order."""
+
+def populate_accounts(handle: StoreHandle) -> int:
+    """Have the system find the pages of all accounts now. Returns how many bytes they take.
+
+    For a thread beside the one that fills them: gives the GIL up. Accounts may be written meanwhile,
+    but their number must not change.
+    """
