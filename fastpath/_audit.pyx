@@ -190,7 +190,7 @@ cdef void again_tap(StoreHandle memory, Book book, const RecordHead* head, Bench
     tap_of(head, bench, &tap)
     period = find_period(memory, book, &tap, bench)
     decide_tap(&book.c, &bench.medium if bench.has_medium else NULL, &bench.account if bench.has_account else NULL,
-               period, &tap, decision)
+               period, NULL, &tap, decision)
 
 
 cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, bytes original, Bench* bench,

@@ -8,8 +8,9 @@ C compiler sees the whole path of a tap at once.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
+from fastpath._extras cimport Extras
 from fastpath._layout cimport *
 from fastpath._tariff cimport (
     FACTOR_ONE, NO_STOP, Interchange, OdFare, TariffBook, TariffC, book_at, book_by_key, day_index,
@@ -37,6 +38,7 @@ cdef struct Case:
     const Medium* medium
     Account* account
     Period* period            # whose totals count; NULL = nobody's
+    Extras* extras            # copies of the account's cells; NULL = none wanted
     const Tap* tap
     Decision* out
     const TariffC* tariff     # prices this tap
@@ -151,18 +153,22 @@ cdef bint find_is_late(const Case* case) noexcept nogil:
     return account.journey_state == JOURNEY_DONE and case.ts_us < account.exit_ts_us
 
 
-# What is wrong with the tap itself, whoever made it.
-cdef int find_message_fault(Case* case) noexcept nogil:
-    cdef int fault = find_fare_time(case)
-    cdef bint has_place = case.tap.kind == KIND_CHECK_IN or case.tap.kind == KIND_CHECK_OUT
-    if fault != REASON_OK:
-        return fault
+cdef inline void choose_tariff(Case* case) noexcept nogil:
     case.is_late = find_is_late(case)
     case.is_ride = case.tap.kind == KIND_CHECK_OUT and is_journey_open(case) and not case.is_late
     if case.is_ride:
         case.tariff = entry_tariff(case)
     else:
         case.tariff = book_at(case.book, case.tap.tariff_slot, case.ts_us)
+
+
+# What is wrong with the tap itself, whoever made it.
+cdef int find_message_fault(Case* case) noexcept nogil:
+    cdef int fault = find_fare_time(case)
+    cdef bint has_place = case.tap.kind == KIND_CHECK_IN or case.tap.kind == KIND_CHECK_OUT
+    if fault != REASON_OK:
+        return fault
+    choose_tariff(case)
     if case.tariff == NULL:
         return REASON_TARIFF_NOT_LOADED
     case.out.tariff_key = case.tariff.key
@@ -728,7 +734,8 @@ cdef void prefetch_account(const Account* account) noexcept nogil:
 
 
 cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* account,
-                     Period* medium_period, const Tap* tap, Decision* out) noexcept nogil:
+                     Period* medium_period, Extras* extras, const Tap* tap,
+                     Decision* out) noexcept nogil:
     cdef Case case
     cdef int fault
     memset(&case, 0, sizeof(Case))
@@ -738,6 +745,7 @@ cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* acco
     case.account = account if medium != NULL else NULL
     case.tap = tap
     case.out = out
+    case.extras = extras
     case.is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
     case.is_opened = case.is_offline and tap.flags & TAP_DEVICE_OPENED != 0
     if account != NULL:
@@ -760,3 +768,24 @@ cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept n
     cdef int64_t ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
     cdef const TariffC* tariff = book_at(book, tap.tariff_slot, ts_us)
     return tariff != NULL and tariff.tier_count > 0 and tariff.rules.cap_owner == CAP_OWNER_MEDIUM
+
+
+# The tariff is chosen as in find_message_fault.
+cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
+                       uint64_t* owner) noexcept nogil:
+    cdef Case case
+    memset(&case, 0, sizeof(Case))
+    owner[0] = 0
+    if account == NULL:
+        return False
+    case.book = book
+    case.account = <Account*> account
+    case.tap = tap
+    case.is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
+    case.ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
+    choose_tariff(&case)
+    if case.tariff == NULL or case.tariff.layers == NULL:
+        return False
+    if case.tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
+        memcpy(owner, tap.token, sizeof(uint64_t))
+    return True

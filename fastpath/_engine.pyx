@@ -590,7 +590,7 @@ cdef class Engine:
         memset(&decision, 0, sizeof(Decision))
         if medium != NULL:
             tap.medium_kind = medium.kind
-        decide_tap(&self.book.c, medium, account, NULL, tap, &decision)
+        decide_tap(&self.book.c, medium, account, NULL, NULL, tap, &decision)
         return self.answer_unrecorded(tap, KIND_INSPECT, &decision, answer)
 
     cdef int decide_and_record(self, Tap* tap, uint8_t op, bint in_service, Answer* answer) except -1:
@@ -611,7 +611,7 @@ cdef class Engine:
         elif not self.find_period(account, tap, &place):
             refuse(&decision, TOO_MANY_CELLS)
         else:
-            decide_tap(&self.book.c, medium, account, place.period, tap, &decision)
+            decide_tap(&self.book.c, medium, account, place.period, NULL, tap, &decision)
         return self.record_tap(tap, op, &decision, slot, &place, NULL, answer)
 
     cdef bint find_period(self, Account* account, const Tap* tap, PeriodPlace* place) except? False:

@@ -158,6 +158,9 @@ cdef extern from "layout.h" nogil:
         uint64_t tariff_key
         uint32_t distance_m
         uint32_t other_stop
+        uint32_t acts[ACTS_MAX]
+        uint8_t act_count
+        uint8_t network
 
     ctypedef struct Command:
         uint64_t client

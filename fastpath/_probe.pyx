@@ -42,7 +42,7 @@ def tap(Book book not None, dict medium, dict account, dict period, dict event n
     if period is not None:
         p = period
     decide_tap(&book.c, &m if medium is not None else NULL, &a if account is not None else NULL,
-               &p if period is not None else NULL, &t, &out)
+               &p if period is not None else NULL, NULL, &t, &out)
     return a if account is not None else None, p if period is not None else None, out
 
 
@@ -131,7 +131,7 @@ cdef void travel(Course* course, uint64_t step, uint8_t kind) noexcept nogil:
     if kind == KIND_CHECK_OUT:
         event.device_ts_us += 1800000000
     event.now_us = event.device_ts_us + 50000
-    decide_tap(course.book, &course.medium, &course.accounts[who], NULL, &event, &out)
+    decide_tap(course.book, &course.medium, &course.accounts[who], NULL, NULL, &event, &out)
     course.accepted += out.reason < REASON_BUSY
     course.fare_minor += out.fare_minor
 

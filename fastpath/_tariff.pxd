@@ -2,6 +2,8 @@
 # by pointer.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastpath._layers cimport LayersC
+
 cdef enum:
     TARIFF_SLOTS = 16      # a device is bound to one slot (metro, bus ...)
     TARIFF_VERSIONS = 8    # versions of one slot loaded at a time, ascending valid_from_us
@@ -80,6 +82,7 @@ cdef struct TariffC:
     const uint32_t* interchange_rows  # stop_count + 1: where the interchanges of an exit stop begin
     const Interchange* interchanges
     const Tier* tiers
+    const LayersC* layers             # NULL = nothing beyond these tables
 
 cdef struct TariffBook:
     const TariffC* slots[TARIFF_SLOTS][TARIFF_VERSIONS]

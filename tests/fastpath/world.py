@@ -30,6 +30,8 @@ def as_struct(value: object) -> dict[str, object]:
     fields = asdict(value)  # type: ignore[call-overload]
     if isinstance(value, reference.Decision):
         fields["spare"] = 0
+        for name, nothing in (("acts", [0] * 16), ("act_count", 0), ("network", 0)):
+            fields.setdefault(name, nothing)
     if isinstance(value, reference.Command):
         fields["spare"] = bytes(7)
     return fields
@@ -39,7 +41,8 @@ def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
     """What the probe gave back, comparable with asdict of the reference."""
     if struct is None:
         return None
-    return {name: value for name, value in struct.items() if name != "spare"}
+    unknown = {"spare", "acts", "act_count", "network"} - set(reference.Decision.__slots__)
+    return {name: value for name, value in struct.items() if name not in unknown}
 
 
 def state_of(value: object | None) -> dict[str, object] | None:
