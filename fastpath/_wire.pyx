@@ -12,7 +12,8 @@ from libc.string cimport memcpy, memset
 from fastpath._layout cimport TOKEN_BYTES, RecordHead, Tap
 
 cdef enum:
-    TAP_FIELDS = 11
+    TAP_FIELDS = 11            # and one more: the distance, when the device knows it
+    DISTANCE_MAX_M = 0x7FFFFFFF
     PASSAGE_FIELDS = 6
     ANSWER_FIELDS = 12
     TAP_KIND_MAX = 4           # TapKind.INSPECT
@@ -159,8 +160,9 @@ cdef WireStatus read_head(Cursor* cursor, uint32_t* type, uint64_t* counter, uin
 cdef WireStatus read_tap(Cursor* cursor, Tap* tap) noexcept nogil:
     cdef uint32_t count = 0
     cdef WireStatus status = read_array(cursor, &count)
-    if status == WIRE_OK and count != TAP_FIELDS:
+    if status == WIRE_OK and count != TAP_FIELDS and count != TAP_FIELDS + 1:
         status = WIRE_MALFORMED
+    tap.distance_m = 0
     if status == WIRE_OK:
         status = read_u64(cursor, 1, &tap.boot)
     if status == WIRE_OK:
@@ -185,6 +187,10 @@ cdef WireStatus read_tap(Cursor* cursor, Tap* tap) noexcept nogil:
         status = read_u32(cursor, 0, &tap.denylist_version)
     if status == WIRE_OK:
         status = read_amount(cursor, &tap.amount_minor)
+    if status == WIRE_OK and count > TAP_FIELDS:
+        status = read_u32(cursor, 0, &tap.distance_m)
+        if status == WIRE_OK and tap.distance_m > DISTANCE_MAX_M:
+            status = WIRE_OUT_OF_RANGE
     return status
 
 
@@ -299,7 +305,7 @@ def decode_head(bytes data not None) -> tuple:
 
 
 def decode_tap(bytes data not None) -> tuple:
-    """(status, bytes used, the fields of docs/protocol.md's TAP in order; amount -1 for nil, 0 beyond a fault)."""
+    """(status, bytes used, the fields of docs/protocol.md's TAP in order): amount -1 for nil, 0 beyond a fault."""
     cdef Cursor cursor = cursor_on_copy(data)
     cdef uint8_t* copy = <uint8_t*> cursor.at
     cdef Tap tap
@@ -309,7 +315,7 @@ def decode_tap(bytes data not None) -> tuple:
     free(copy)
     return (<int> status, used, (
         tap.boot, tap.seq, tap.kind, PyBytes_FromStringAndSize(<const char*> tap.token, TOKEN_BYTES), tap.stop,
-        tap.device_ts_us, tap.flags, tap.attempt, tap.line, tap.denylist_version, tap.amount_minor))
+        tap.device_ts_us, tap.flags, tap.attempt, tap.line, tap.denylist_version, tap.amount_minor, tap.distance_m))
 
 
 def decode_passage(bytes data not None) -> tuple:

@@ -64,7 +64,7 @@ static void put_text(Writer *w, const char *text) {
 }
 
 static void put_tap(Writer *w, const FgTap *tap) {
-    put_array(w, 11);
+    put_array(w, tap->distance_m ? 12 : 11);
     put_uint(w, tap->boot);
     put_uint(w, tap->seq);
     put_uint(w, tap->kind);
@@ -77,6 +77,7 @@ static void put_tap(Writer *w, const FgTap *tap) {
     put_uint(w, tap->denylist_version);
     if (tap->amount_minor < 0) put_sized(w, 0xC0, 0, 0);
     else put_uint(w, (uint64_t)tap->amount_minor);
+    if (tap->distance_m) put_uint(w, tap->distance_m);
 }
 
 /* --- msgpack in. `at` NULL = not what was expected; everything after that reads as 0. ------------------------------ */

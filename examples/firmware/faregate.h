@@ -59,6 +59,7 @@ typedef struct {
     uint32_t line;
     uint32_t denylist_version;
     int64_t amount_minor;        /* -1 = the tariff's price */
+    uint32_t distance_m;         /* for tariffs that price by what the device measured; 0 = not given */
 } FgTap;
 
 typedef struct {

@@ -61,7 +61,12 @@ TariffKeys = Annotated[tuple[tuple[int, int], ...], array(row(_SLOT, _U64), 0, T
 @checked
 @dataclass(frozen=True, slots=True)
 class TapEvent(Row):
-    """TAP. kind: TapKind; flags: TapFlag; amount_minor None = the tariff's price."""
+    """TAP. kind: TapKind; flags: TapFlag; amount_minor None = the tariff's price.
+
+    distance_m: ridden so far, for tariffs that price by what the device measured; 0 = not given.
+    """
+
+    OPTIONAL: ClassVar[int] = 1  # distance_m
 
     boot: Id64
     seq: Seq
@@ -74,6 +79,7 @@ class TapEvent(Row):
     line: U32 = 0
     denylist_version: U32 = 0
     amount_minor: Annotated[int | None, optional(integer(0, 2**63 - 1))] = None
+    distance_m: Annotated[int, integer(0, 2**31 - 1)] = 0
 
 
 @checked

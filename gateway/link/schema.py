@@ -96,10 +96,15 @@ class Row:
 
     __slots__ = ()
     CHECKS: ClassVar[tuple[Check, ...]]
+    OPTIONAL: ClassVar[int] = 0
+    """So many integers at the end travel only when they are not all 0."""
 
     @classmethod
     def from_row(cls, value: object) -> Self:
         """Raises: WireError."""
+        missing = len(cls.CHECKS) - len(value) if isinstance(value, (tuple, list)) else 0
+        if isinstance(value, (tuple, list)) and 0 < missing <= cls.OPTIONAL:
+            value = (*value, *(0,) * missing)
         made = value if isinstance(value, cls) else cls(*row(*cls.CHECKS)(value))
         made.check_together()
         return made
@@ -111,8 +116,12 @@ class Row:
         """The fields in order, checked; rows inside become arrays. Raises: WireError."""
         self.check_together()
         names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
-        values = (getattr(self, name) for name in names)
-        return tuple(_plain(check(value)) for check, value in zip(self.CHECKS, values, strict=True))
+        values = [getattr(self, name) for name in names]
+        if self.OPTIONAL and not any(values[-self.OPTIONAL :]):
+            values = values[: -self.OPTIONAL]
+        return tuple(
+            _plain(check(value)) for check, value in zip(self.CHECKS, values, strict=False)
+        )
 
 
 def _plain(value: object) -> object:

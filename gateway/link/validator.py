@@ -135,7 +135,14 @@ class Validator:
     # --- taps -----------------------------------------------------------------------------------
 
     async def present(
-        self, token: bytes, kind: int, *, stop: int = 0, amount_minor: int | None = None
+        self,
+        token: bytes,
+        kind: int,
+        *,
+        stop: int = 0,
+        line: int = 0,
+        amount_minor: int | None = None,
+        distance_m: int = 0,
     ) -> Presented:
         """One presentation of a medium: ask, wait 300 ms, else decide alone and upload later."""
         self._seq += 1
@@ -146,8 +153,10 @@ class Validator:
             token,
             stop,
             self.clock(),
+            line=line,
             denylist_version=self.denylist.version,
             amount_minor=amount_minor,
+            distance_m=distance_m,
         )
         self.queue[event.seq] = event
         answer = await self._ask(event)

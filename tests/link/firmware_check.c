@@ -47,9 +47,9 @@ static void feed(void) {
 static int replay(void) {
     FgConfig config = {0x0102030405060708u, 0x1122334455667788u, 3, {0}, {FG_BLAKE2B, FG_HMAC_SHA256}, "gate 1.0"};
     const int64_t now = 1795392000000000;
-    FgTap entry = {0x1122334455667788u, 1, FG_CHECK_IN, 0, {0}, 101, now + 1000000, 0, 0, 7, -1};
-    FgTap batch[2] = {{0x1122334455667788u, 2, FG_CHECK_OUT, 2, {0}, 150, now + 1900000000, 3, 1, 7, -1},
-                      {5, 4000000000u, FG_FLAT, 255, {0}, 0, now, 8, 300, 0, 200}};
+    FgTap entry = {0x1122334455667788u, 1, FG_CHECK_IN, 0, {0}, 101, now + 1000000, 0, 0, 7, -1, 0};
+    FgTap batch[2] = {{0x1122334455667788u, 2, FG_CHECK_OUT, 2, {0}, 150, now + 1900000000, 3, 1, 7, -1, 48200},
+                      {5, 4000000000u, FG_FLAT, 255, {0}, 0, now, 8, 300, 0, 200, 0}};
     uint8_t nonce[16];
     int i;
     for (i = 0; i < 16; i++) {

@@ -154,4 +154,4 @@ def test_every_code_has_a_rule_and_finds_back() -> None:
 
 def test_every_field_has_a_check() -> None:
     for kind in FRAMES.values():
-        assert len(kind.CHECKS) == len(fields(kind)) == len(get_type_hints(kind)) - 2
+        assert len(kind.CHECKS) == len(fields(kind)) == len(get_type_hints(kind)) - 3

@@ -1,6 +1,7 @@
 """The compiled codec of the hot frames against msgpack, and against bytes that are no frames."""
 
 import struct
+from dataclasses import replace
 
 import msgpack
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastpath import _wire
+from gateway.errors import WireError
 from gateway.link.codes import TIME_MAX_US
 from gateway.link.frames import Answer, Passage, TapEvent, decode
 
@@ -33,6 +35,7 @@ TAPS = st.builds(
     line=U32,
     denylist_version=U32,
     amount_minor=st.none() | st.integers(0, 2**63 - 1),
+    distance_m=st.just(0) | st.integers(0, 2**31 - 1),
 )
 GOOD_TAP = TapEvent(7, 3, 1, bytes(range(16)), 101, 1_780_000_000_000_000)
 
@@ -41,8 +44,8 @@ assert HEAD.size == 168
 
 
 def fields_of(tap: TapEvent) -> tuple[object, ...]:
-    row = tap.as_row()
-    return (*row[:-1], -1 if row[-1] is None else row[-1])
+    amount_minor = -1 if tap.amount_minor is None else tap.amount_minor
+    return (*tap.as_row()[:10], amount_minor, tap.distance_m)
 
 
 def uint_forms(value: int) -> list[bytes]:
@@ -106,20 +109,38 @@ BAD_FIELDS = [
     ("amount_minor", 2**63, OUT_OF_RANGE),
     ("amount_minor", False, MALFORMED),
     ("amount_minor", {}, MALFORMED),
+    ("distance_m", 2**31, OUT_OF_RANGE),
+    ("distance_m", -1, OUT_OF_RANGE),
+    ("distance_m", None, MALFORMED),
+    ("distance_m", "7", MALFORMED),
 ]
 
 
 @pytest.mark.parametrize(("name", "value", "status"), BAD_FIELDS)
 def test_a_bad_field_is_told_apart(name: str, value: object, status: int) -> None:
-    row = list(GOOD_TAP.as_row())
+    row = [*GOOD_TAP.as_row(), 0]
     row[TapEvent.__match_args__.index(name)] = value
     assert _wire.decode_tap(msgpack.packb(row))[0] == status
 
 
 def test_the_number_of_fields_is_exact() -> None:
     row = GOOD_TAP.as_row()
-    for wrong in (row[:-1], (*row, 0), ()):
+    for wrong in (row[:-1], (*row, 0, 0), ()):
         assert _wire.decode_tap(msgpack.packb(wrong))[0] == MALFORMED
+        with pytest.raises(WireError):
+            TapEvent.from_row(wrong)
+
+
+def test_the_distance_may_be_left_out() -> None:
+    row = GOOD_TAP.as_row()
+    assert len(row) == 11
+    for at, length in ((0, 11), (1, 12), (2**31 - 1, 12)):
+        tap = replace(GOOD_TAP, distance_m=at)
+        assert len(tap.as_row()) == length
+        assert TapEvent.from_row(tap.as_row()) == tap
+    packed = msgpack.packb((*row, 0))
+    assert _wire.decode_tap(packed) == (OK, len(packed), fields_of(GOOD_TAP))
+    assert TapEvent.from_row((*row, 0)) == GOOD_TAP
 
 
 def test_a_tap_cut_anywhere_is_malformed() -> None:

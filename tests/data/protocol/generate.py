@@ -36,7 +36,7 @@ TARIFF_KEY = 0x8877665544332211
 
 HELLO = frames.Hello(0, 1, DEVICE_ID, KEY_VERSION, BOOT, CLIENT_NONCE, (2, 1), "gate 1.0")
 ENTRY = TapEvent(BOOT, 1, 1, TOKEN, 101, NOW_US + 1_000_000, denylist_version=7)
-EXIT = TapEvent(BOOT, 2, 2, TOKEN, 150, NOW_US + 1_900_000_000, 3, 2, 1, 7)
+EXIT = TapEvent(BOOT, 2, 2, TOKEN, 150, NOW_US + 1_900_000_000, 3, 2, 1, 7, None, 48_200)
 FLAT = TapEvent(5, 4_000_000_000, 3, TOKEN, 0, NOW_US, 8, 255, 300, 0, 200)
 ENTRY_ANSWER = Answer(BOOT, 1, 1, 0, 0, 5000, 12_300, 0, 0, NOW_US + 1_000_000, 4096, 1)
 EXIT_ANSWER = Answer(BOOT, 2, 2, 1, 500, -120, 12_800, 0x801, 101, NOW_US + 1_900_000_000, 4400, 2)
@@ -143,7 +143,7 @@ def build_session(algorithm: Algorithm) -> dict[str, object]:
 
 def tap_with(**changes: object) -> bytes:
     """A tap frame with some fields replaced, unchecked."""
-    row = dict(zip(TapEvent.__match_args__, ENTRY.as_row(), strict=True)) | changes
+    row = dict(zip(TapEvent.__match_args__, ENTRY.as_row(), strict=False)) | changes
     packed: bytes = msgpack.packb([10, 2, list(row.values())])
     return packed
 
@@ -172,6 +172,9 @@ def build_refusals() -> list[object]:
         ("a time as float", tap_with(device_ts_us=1.5), "malformed"),
         ("a time beyond 2^53", tap_with(device_ts_us=2**53 + 1), "out_of_range"),
         ("a negative amount", tap_with(amount_minor=-1), "out_of_range"),
+        ("a distance as text", tap_with(distance_m="1"), "malformed"),
+        ("a distance of 2^31", tap_with(distance_m=2**31), "out_of_range"),
+        ("a tap of thirteen fields", tap_with(distance_m=1, more=0), "malformed"),
         ("passed as number", msgpack.packb([14, 2, 5, 6, 5, 4, 0, 9]), "malformed"),
         ("not passed, seq 0", msgpack.packb([14, 2, 5, 0, 5, 4, False, 9]), "out_of_range"),
         ("mode 99", msgpack.packb([22, 2, 99, 0, ""]), "out_of_range"),
