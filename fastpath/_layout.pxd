@@ -143,6 +143,7 @@ cdef extern from "layout.h" nogil:
         uint8_t tariff_slot
         uint8_t attempt
         uint32_t distance_m
+        uint32_t network_plus_1
 
     ctypedef struct Decision:
         uint8_t reason
@@ -180,6 +181,9 @@ cdef extern from "layout.h" nogil:
         uint8_t medium_kind
         uint8_t medium_state
         uint8_t spare[7]
+        int64_t from_us
+        uint32_t pass_id
+        int32_t rides
 
     ctypedef struct RecordHead:
         uint32_t length_bytes

@@ -180,7 +180,7 @@ typedef struct {
     uint8_t  tariff_slot;        /* filled from the device */
     uint8_t  attempt;
     uint32_t distance_m;         /* handed in with the tap, 0 = none */
-    uint32_t spare;
+    uint32_t network_plus_1;     /* 0 = that of the line; else as recorded: records keep the network, not the line */
 } Tap;
 
 /* What was decided, and why. */
@@ -212,9 +212,9 @@ typedef struct {
     uint64_t account_id;
     uint64_t expected_version;   /* 0 = any */
     int64_t  now_us;
-    int64_t  amount_minor;       /* credit, debit: > 0; adjust: any but 0; credit limit: >= 0 */
-    int64_t  expires_us;         /* medium */
-    uint8_t  token[TOKEN_BYTES];
+    int64_t  amount_minor;       /* credit, debit: > 0; adjust: any but 0; credit limit, pass: >= 0; re-rating: what is charged more */
+    int64_t  expires_us;         /* medium, pass, concession */
+    uint8_t  token[TOKEN_BYTES]; /* re-rating: digest of its images */
     uint16_t currency;
     uint16_t status_bits;        /* freeze, unfreeze */
     uint8_t  op;                 /* Op, 16 and above */
@@ -223,6 +223,9 @@ typedef struct {
     uint8_t  medium_kind;
     uint8_t  medium_state;
     uint8_t  spare[7];
+    int64_t  from_us;            /* pass, concession: valid from; expires_us: until */
+    uint32_t pass_id;
+    int32_t  rides;              /* pass: -1 = any number */
 } Command;
 
 /* Fixed head of a journal record; items of 72 bytes follow. */
@@ -234,7 +237,7 @@ typedef struct {
     uint8_t  item_count;
     uint64_t seq;                /* 1, 2, 3 ... over the whole journal */
     int64_t  ts_us;              /* server instant */
-    int64_t  device_ts_us;       /* taps: device clock; commands: expiry asked for a medium */
+    int64_t  device_ts_us;       /* taps: device clock; commands: expiry asked for (medium, pass, concession) */
     uint64_t account_id;         /* 0 = none */
     uint64_t id_a;               /* taps: device; commands: client */
     uint64_t id_b;               /* taps: boot epoch; commands: first half of the operation id */
@@ -247,14 +250,14 @@ typedef struct {
     int64_t  subsidy_minor;      /* the part of fare_minor drawn from purse 1 */
     uint64_t tariff_key;
     uint32_t stop;               /* commands: the account version asked for, low 32 bits */
-    uint32_t other_stop;
+    uint32_t other_stop;         /* commands: pass id */
     uint32_t flags;              /* taps: TAP_* | network << 8 | kind << 16 | tariff slot << 24; commands: status bits | purse << 16 |
                                     medium state << 24 */
     uint32_t rules;              /* RULE_* */
     uint32_t distance_m;         /* taps; commands: currency | rider category << 16 | medium kind << 24 */
     uint32_t denylist_version;   /* taps: the version the device had; MEDIUM_STATE: the version this change makes */
-    int64_t  fare_ts_us;         /* the instant the fare was computed for */
-    int64_t  period_paid_minor;  /* cap progress after the tap */
+    int64_t  fare_ts_us;         /* the instant the fare was computed for; pass, concession: valid from */
+    int64_t  period_paid_minor;  /* cap progress after the tap; pass: rides */
 } RecordHead;
 
 /* After-image of one 64-byte line. */
@@ -301,7 +304,7 @@ _Static_assert(sizeof(Concession) == 48, "Concession");
 _Static_assert(sizeof(Cell) == LINE_BYTES, "Cell");
 _Static_assert(sizeof(Medium) == 32, "Medium");
 _Static_assert(sizeof(BootWindow) == 32 + 2 * WINDOW_BITS / 8, "BootWindow");
-_Static_assert(sizeof(Command) == 96, "Command");
+_Static_assert(sizeof(Command) == 112, "Command");
 _Static_assert(sizeof(RecordHead) == 168, "RecordHead");
 _Static_assert(sizeof(RecordItem) == 72, "RecordItem");
 _Static_assert(sizeof(GroupHead) == 128, "GroupHead");

@@ -34,6 +34,10 @@ def as_struct(value: object) -> dict[str, object]:
             fields.setdefault(name, nothing)
     if isinstance(value, reference.Command):
         fields["spare"] = bytes(7)
+        for name in ("from_us", "pass_id", "rides"):
+            fields.setdefault(name, 0)
+    if isinstance(value, reference.Tap):
+        fields["network_plus_1"] = 0
     return fields
 
 
