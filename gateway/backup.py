@@ -3,6 +3,7 @@
 A backup holds snapshots, the journal up to a durable head, the registry, the compiled tariffs,
 the settings (paths as in a new data folder) and, written last, a manifest with the SHA-256 of each
 file.
+A journal in Valkey becomes one segment file, and the settings in the backup say so.
 It holds no secrets: keep those apart. Order matters: snapshots first, then the journal, so that no
 snapshot is ahead of it.
 """
@@ -13,24 +14,29 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.clock import now_us
-from gateway.config import LoadedConfig
+from gateway.config import Config, LoadedConfig
 from gateway.config_file import render_toml, settings_of_backup
-from gateway.errors import EnvironmentFault, FareGatewayError, RegistryError
+from gateway.errors import EnvironmentFault, FareGatewayError, JournalError, RegistryError
 from gateway.journal.port import Head
 from gateway.journal.segment import parse_name
 from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
+from gateway.journals import valkey_options
 from gateway.keys import read_secret
 from gateway.registry.store import RegistryStore, check_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 CHUNK_BYTES = 1 << 20
+TRIMMED_HINT = (
+    "copy the primary's append-only folder instead, and this data folder without the journal: "
+    "docs/replication.md, Backup"
+)
 
 
 class BackupError(FareGatewayError):
@@ -77,12 +83,17 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
     """
     config = loaded.config
     _make_empty(target)
+    kept = settings_of_backup(config)
     _copy_plain(config.snapshots.dir, target / "snapshots")
-    head = _copy_journal(config.journal.dir, target / "journal")
+    if config.journal.kind == "valkey":
+        head, size_mib = _export_stream(config, target / "journal")
+        kept = replace(kept, journal=replace(kept.journal, kind="segments", segment_mib=size_mib))
+    else:
+        head = _copy_journal(config.journal.dir, target / "journal")
     _copy_plain(config.gateway.data_dir / "tariffs", target / "tariffs")
     if config.registry_path.is_file():
         RegistryStore.open(config.registry_path).backup(target / "registry.sqlite")
-    text = render_toml(settings_of_backup(config))
+    text = render_toml(kept)
     (target / "gateway.toml").write_text(text, encoding="utf-8")
     for name in ("gateway.toml", "registry.sqlite"):
         _seal(target / name)
@@ -182,6 +193,22 @@ def _copy_journal(source: Path, target: Path) -> Head:
         elif base < max(head.position, 1) and kind == "seg":
             _copy_file(path, target / path.name, until=head.position - base)
     return head
+
+
+def _export_stream(config: Config, target: Path) -> tuple[Head, int]:
+    """A journal in Valkey as one segment file, and its MiB: a restored gateway keeps files."""
+    from gateway.journal.valkey import ValkeyJournal  # noqa: PLC0415 - redis only where it is used
+    from gateway.journal.valkey_export import export_segment  # noqa: PLC0415
+
+    journal = ValkeyJournal.open_reader(valkey_options(config))
+    try:
+        return export_segment(journal, target)
+    except JournalError as error:
+        if error.code != "JOURNAL_PAST_RETENTION":
+            raise
+        raise BackupError(detail=f"{error.detail}: it was trimmed", hint=TRIMMED_HINT) from error
+    finally:
+        journal.close()
 
 
 def _copy_file(source: Path, target: Path, *, until: int | None = None) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from fastpath.api import CompiledTariff
     from gateway.control.client import ControlClient
     from gateway.engine.audit import AuditReport
+    from gateway.journal.valkey_verify import VerifiedStream
+    from gateway.journal.verify import Verified
     from gateway.link.devices import DeviceEntry
     from gateway.registry.devices import DeviceRegistry
     from gateway.registry.store import RegistryStore
@@ -173,10 +175,35 @@ def trim_journal(config: Config) -> dict[str, int]:
         journal.close()
 
 
+def verify_configured(config: Config) -> Verified | VerifiedStream:
+    """Check the journal of these settings from end to end. Raises: JournalError."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from gateway.journal.valkey import ValkeyJournal
+    from gateway.journal.valkey_verify import verify_stream
+    from gateway.journal.verify import verify_journal
+    from gateway.journals import valkey_options
+    from gateway.keys import read_secret
+
+    if config.journal.kind != "valkey":
+        seed = read_secret(config.security.signing_key_file)
+        key = Ed25519PrivateKey.from_private_bytes(seed).public_key()
+        return verify_journal(config.journal.dir, public_key=key)
+    journal = ValkeyJournal.open_reader(valkey_options(config))
+    try:
+        return verify_stream(journal)
+    finally:
+        journal.close()
+
+
 def audit_journal(config: Config) -> AuditReport:
-    """Decide the journal of a data folder again, with every tariff that is kept there."""
+    """Decide the journal of these settings again, with every tariff that is kept in the folder.
+
+    From its beginning, or from the oldest snapshot when that part is past retention.
+    """
     from fastpath.api import Book, StoreHandle
-    from gateway.engine.audit import audit
+    from gateway.engine.audit import audit, audit_from
+    from gateway.errors import JournalError
     from gateway.journals import open_reader
     from gateway.tariffs.store import TariffStore
 
@@ -185,4 +212,12 @@ def audit_journal(config: Config) -> AuditReport:
         book.put(slot, tariff)
     limits = config.engine_limits()
     memory = StoreHandle(boots_max=limits.boots_per_device_max, op_horizon_us=limits.op_horizon_us)
-    return audit(open_reader(config), book, memory)
+    journal = open_reader(config)
+    try:
+        return audit(journal, book, memory)
+    except JournalError as error:
+        if error.code != "JOURNAL_PAST_RETENTION":
+            raise
+        return audit_from(config.snapshots.dir, journal, book, memory)
+    finally:
+        journal.close()

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.journal.port import Journal
     from gateway.journal.scan import Witness
-    from gateway.journal.valkey import ValkeyOptions
+    from gateway.journal.segments import SegmentJournal
+    from gateway.journal.valkey import ValkeyJournal, ValkeyOptions
+
+    ReadableJournal = SegmentJournal | ValkeyJournal
 
 
 def open_valkey(config: Config, *, witnesses: Iterable[Witness] = ()) -> Journal:
@@ -24,7 +27,7 @@ def open_valkey(config: Config, *, witnesses: Iterable[Witness] = ()) -> Journal
     return ValkeyJournal.open(valkey_options(config), witnesses=witnesses)
 
 
-def open_reader(config: Config) -> Journal:
+def open_reader(config: Config) -> ReadableJournal:
     """The journal of these settings, to be read beside a writer.
 
     Raises: JournalError JOURNAL_NOT_FOUND: there are no files yet.

@@ -26,7 +26,7 @@ from gateway.bench.options import BenchOptions
 from gateway.bench.sessions import OpenSession, open_sessions
 from gateway.bench.stage import Stage, Tell, fsync_block_bytes, measure_floor, set_stage
 from gateway.config import Config
-from gateway.journal.segments import SegmentJournal
+from gateway.journals import open_reader
 from gateway.keys import load_secrets
 from gateway.link.codes import WireCode
 
@@ -160,7 +160,7 @@ def audit_taps(config: Config, load: Load, from_position: int) -> AuditResult:
         device_id, boot_epoch, first_seq, taps, bits = load.link(index)
         audit.add_device(device_id, boot_epoch, first_seq, taps)
         acked.append(int.from_bytes(bits, "little"))
-    journal = SegmentJournal.open(config.journal.dir, read_only=True)
+    journal = open_reader(config)
     try:
         for group in journal.read(from_position):
             audit.read_group(group)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +18,9 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from gateway.journals import ReadableJournal
 
 JournalOption = Annotated[
     Path | None,
@@ -44,10 +48,13 @@ def verify(
 
     Example: `faregate journal verify --json`
     """
+    from gateway.bootstrap import verify_configured
     from gateway.journal.verify import verify_journal
 
-    found = verify_journal(
-        _folder(folder, config, replaced), public_key=_key(folder, config, replaced)
+    found = (
+        verify_journal(folder)
+        if folder is not None
+        else verify_configured(load_settings(config, replaced).config)
     )
     if as_json:
         print_json(found.as_dict())
@@ -76,12 +83,17 @@ def show(
 
     Example: `faregate journal show --account 1001 --limit 20`
     """
-    from gateway.journal.verify import ShowFilter, show_records
+    from gateway.journal.records import ShowFilter, show_records
 
+    journal = _open(folder, config, replaced)
     wanted = ShowFilter(account, device, start, until, limit)
-    records = (
-        _without_token(one) for one in show_records(_folder(folder, config, replaced), wanted)
-    )
+    try:
+        _print_records(map(_without_token, show_records(journal, wanted)), as_json=as_json)
+    finally:
+        journal.close()
+
+
+def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         for record in records:
             print_json(record)
@@ -132,20 +144,13 @@ def trim(
     print_result(trim_journal(load_settings(config, replaced).config), as_json=as_json)
 
 
-def _folder(folder: Path | None, config: ConfigOption, replaced: SetOption) -> Path:
-    return folder or load_settings(config, replaced).config.journal.dir
-
-
-def _key(folder: Path | None, config: ConfigOption, replaced: SetOption) -> Any:
-    """The public half of the signing key; None for a folder without settings."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    from gateway.keys import read_secret
+def _open(folder: Path | None, config: ConfigOption, replaced: SetOption) -> ReadableJournal:
+    from gateway.journal.segments import SegmentJournal
+    from gateway.journals import open_reader
 
     if folder is not None:
-        return None
-    path = load_settings(config, replaced).config.security.signing_key_file
-    return Ed25519PrivateKey.from_private_bytes(read_secret(path)).public_key()
+        return SegmentJournal.open(folder, read_only=True)
+    return open_reader(load_settings(config, replaced).config)
 
 
 def _without_token(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastpath import _journal as codec
 from fastpath._audit import redecide
 from fastpath.api import Book, StoreHandle
 from fastpath.types import ENGINE_VERSION, Item, Op, TapFlag
-from gateway.errors import Corrupt, JournalError
+from gateway.engine.snapshot import list_snapshots, load_snapshot
+from gateway.errors import Corrupt, JournalError, SnapshotError
 
 if TYPE_CHECKING:
     from gateway.journal.port import Journal
 
 FINDINGS_MAX = 1000
+PAST_RETENTION = "JOURNAL_PAST_RETENTION"
 
 Differences = list[tuple[str, int | str, int | str]]
 """(field, recorded, found) each."""
@@ -32,6 +35,8 @@ class AuditReport:
     """What an audit found. `skipped`: records that cannot be decided again, by cause."""
 
     records: int = 0
+    from_position: int = 0
+    """What lies before was not looked at: it is past retention."""
     differences: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     engine_versions: Counter[int] = field(default_factory=Counter)
@@ -46,6 +51,7 @@ class AuditReport:
         """As it goes into JSON."""
         return {
             "records": self.records,
+            "from_position": self.from_position,
             "differences": self.differences,
             "skipped": dict(self.skipped),
             "engine_version": ENGINE_VERSION,
@@ -61,13 +67,31 @@ def audit(
     progress: Callable[[int], None] = lambda _: None,
 ) -> AuditReport:
     """Walk a journal from its beginning. Raises: Corrupt."""
+    return _walk(_Auditor(journal, book, memory), journal.read(0), progress)
+
+
+def audit_from(snapshots: Path, journal: Journal, book: Book, memory: StoreHandle) -> AuditReport:
+    """Walk a journal from the oldest snapshot on. Raises: Corrupt, SnapshotError."""
+    paths = list_snapshots(snapshots)
+    if not paths:
+        said = f"the journal's beginning is past retention, and {snapshots} holds no snapshot"
+        raise SnapshotError(detail=said, hint="the snapshotter of `faregate serve` writes one")
+    begin = load_snapshot(paths[-1], memory)
     auditor = _Auditor(journal, book, memory)
-    for group in journal.read(0):
+    auditor.report.from_position = begin.position
+    groups = journal.read(begin.position, previous_hash=begin.chain_hash)
+    return _walk(auditor, groups, lambda _: None)
+
+
+def _walk(
+    auditor: _Auditor, groups: Iterator[memoryview], progress: Callable[[int], None]
+) -> AuditReport:
+    for group in groups:
         head = codec.view_group(group)
         auditor.report.engine_versions[head.engine_version] += head.record_count
         for position, record in _records(group, head):
             auditor.check(codec.view_record(record, position), record)
-            _apply(memory, position, record)
+            _apply(auditor.memory, position, record)
         progress(head.position)
     return auditor.report
 
@@ -78,7 +102,7 @@ class _Auditor:
     def __init__(self, journal: Journal, book: Book, memory: StoreHandle) -> None:
         self._journal = journal
         self._book = book
-        self._memory = memory
+        self.memory = memory
         self.report = AuditReport()
 
     def check(self, view: codec.RecordView, record: bytes) -> None:
@@ -86,10 +110,12 @@ class _Auditor:
         self.report.records += 1
         try:
             original = self._original(view)
-        except JournalError:
+        except JournalError as error:
+            if error.code != PAST_RETENTION:
+                raise
             self.report.skipped["original_past_retention"] += 1
             return
-        found = redecide(self._memory, self._book, record, view.position, original)
+        found = redecide(self.memory, self._book, record, view.position, original)
         if isinstance(found, str):
             self.report.skipped[found] += 1
         elif found:
@@ -107,13 +133,13 @@ class _Auditor:
         """The record of the tap that a reversal undoes."""
         position = 0
         if view.op == Op.SETTLEMENT and not view.flags & TapFlag.DEVICE_OPENED:
-            position = self._memory.answer(view.id_a, view.id_b, view.id_c)
+            position = self.memory.answer(view.id_a, view.id_b, view.id_c)
         elif view.op == Op.REVERSAL:
             for item in view.items:
                 if item.type == Item.ORIGINAL:
                     boot = int.from_bytes(item.image[:8], "little")
                     seq = int.from_bytes(item.image[8:12], "little")
-                    position = self._memory.answer(view.id_a, boot, seq)
+                    position = self.memory.answer(view.id_a, boot, seq)
         return self._journal.read_record(position) if position else None
 
 

@@ -19,6 +19,8 @@ from gateway.journal.segment import (
     segment_name,
 )
 
+PAST_RETENTION = "JOURNAL_PAST_RETENTION"
+
 Limit = Callable[[], int | None]
 """Where the durable journal ends; None = find out from the files."""
 
@@ -148,7 +150,8 @@ class SegmentReader:
     def _explain_missing(self, base: int) -> None:
         names = set(self._files.list_dir(self._directory))
         if root_name(base) in names:
-            raise JournalError(detail=f"position {base} is past retention: only its root is kept")
+            said = f"position {base} is past retention: only its root is kept"
+            raise JournalError(PAST_RETENTION, said)
         before = base - self._segment_bytes
         if base > 0 and not names & {segment_name(before), root_name(before)}:
             path = str(self._directory / segment_name(base))
@@ -158,6 +161,16 @@ class SegmentReader:
         path = self._directory / segment_name(base)
         return SegmentFile(self._files, path, base, self._segment_bytes)
 
+    def start_before(self, position: int) -> int:
+        """The base of the segment that holds a position; the first kept one, if that is later."""
+        if self._segment_bytes == 0:
+            return 0
+        base = position // self._segment_bytes * self._segment_bytes
+        names = set(self._files.list_dir(self._directory))
+        while root_name(base) in names and segment_name(base) not in names:
+            base += self._segment_bytes
+        return base
+
     def read_record(self, position: int) -> bytes:
         """See Journal.read_record."""
         base = position // max(1, self._segment_bytes) * self._segment_bytes
@@ -166,7 +179,7 @@ class SegmentReader:
             opened = self._open_at(position)
             if opened is None:
                 said = f"no segment holds position {position}"
-                raise JournalError("JOURNAL_PAST_RETENTION", said)
+                raise JournalError(PAST_RETENTION, said)
             self._kept = opened
         found = self._kept.read_record(position - base)
         if found is None:

@@ -105,6 +105,10 @@ class SegmentJournal:
         """See Journal.read."""
         return self._reader.read(from_position, previous_hash)
 
+    def start_before(self, position: int) -> int:
+        """The segment a walk to a position begins in; the first that is kept, if that is later."""
+        return self._reader.start_before(position)
+
     def read_record(self, position: int) -> bytes:
         """See Journal.read_record."""
         return self._reader.read_record(position)

@@ -15,7 +15,8 @@ from gateway.errors import Corrupt, Fenced, InvariantError, JournalUnavailable
 from gateway.journal.port import DiskState, Head
 from gateway.journal.scan import Witness
 from gateway.journal.valkey_leader import Leader, LeaderSign, parse_leader, wait_until_free
-from gateway.journal.valkey_stream import StreamReader, Walk, place_group
+from gateway.journal.valkey_recent import LoopReads, RecentGroups
+from gateway.journal.valkey_stream import Entry, StreamReader, Walk, place_group
 from gateway.journal.valkey_wire import LOST, PrivateLoop, ValkeyOptions, connect_primary
 from gateway.journal.valkey_writer import StreamWriter, end_of
 
@@ -31,7 +32,7 @@ class ValkeyJournal:
     """A journal in a Valkey stream. Made by `open` and `open_reader`.
 
     Thread: `append` by one thread at a time; the rest by any. Each call may wait for the network:
-    `append` belongs into a helper thread, `read_record` waits about as long as for a disk.
+    `append` belongs into a helper thread; `read_record` knows when a loop waits for it.
     """
 
     def __init__(self, options: ValkeyOptions, *, proven: bool) -> None:
@@ -39,6 +40,8 @@ class ValkeyJournal:
         self.options = options
         self._reader = StreamReader(options, proven and options.replicas > 0)
         self._reading = PrivateLoop("journal-read")
+        self._recent = RecentGroups()
+        self._reads = LoopReads(self._reading, self._reader.read_record)
         self._writing: PrivateLoop | None = None
         self._writer: StreamWriter | None = None
         self._sign: LeaderSign | None = None
@@ -117,7 +120,9 @@ class ValkeyJournal:
         if self._writer is None or self._writing is None:
             raise Fenced(detail="this journal was opened to be read")
         after = self._admit(position, group)
-        self._writing.run(self._writer.append(position, bytes(group), after))
+        data = bytes(group)
+        self._writing.run(self._writer.append(position, data, after))
+        self._recent.add(position, data)
 
     def _admit(self, position: int, group: bytes | bytearray | memoryview) -> Head:
         """Check a group against the head, as it was checked by nobody else; the head after it."""
@@ -152,9 +157,23 @@ class ValkeyJournal:
             if walk.at_end:
                 return
 
+    def start_before(self, position: int) -> int:
+        """Where a walk begins that meets a position, or what is kept behind it."""
+        return self._reading.run(self._reader.start_before(position))
+
+    def list_entries(self, after: str, count: int) -> list[Entry]:
+        """Groups and marks as they stand in the stream; `-` = from the first one on."""
+        return self._reading.run(self._reader.entries(after, "+", count))
+
     def read_record(self, position: int) -> bytes:
-        """See Journal.read_record."""
-        return self._reading.run(self._reader.read_record(position))
+        """See Journal.read_record. Inside a running loop it waits for a moment at most.
+
+        Raises: JournalUnavailable too: ask again, the answer may be here by then.
+        """
+        kept = self._recent.find_record(position)
+        if kept is not None:
+            return kept
+        return self._reads.run(position)
 
     def close(self) -> None:
         if self._sign is not None:

@@ -201,11 +201,22 @@ class StreamReader:
         if entry is None or entry.group is None:
             said = f"position {position} is past retention, or never was"
             raise JournalError("JOURNAL_PAST_RETENTION", said)
-        record = _cut_record(entry.group, position - entry.id.position)
+        record = cut_record(entry.group, position - entry.id.position)
         if record is None:
             said = f"no record at position {position} (entry {entry.id})"
             raise Corrupt(detail=said, offset=position - entry.id.position)
         return record
+
+    async def start_before(self, position: int) -> int:
+        """Where the group begins that holds a position; the first one's, if that is later."""
+        found = await self.find_group(position)
+        while found is None or found.group is None:
+            after = "-" if found is None else f"({found.id}"
+            page = await self.entries(after, "+", 1)
+            if not page:
+                return 0
+            found = page[0]
+        return found.id.position
 
     async def trim(self, before: int) -> int:
         """Drop what ends at or before a position, but never the last group; how many entries."""
@@ -267,7 +278,8 @@ class StreamReader:
         first = next((entry for entry in entries if entry.group is not None), None)
         if first is not None and first.id.position > place_group(walk.cursor.position):
             said = f"position {walk.cursor.position} is past retention"
-            raise JournalError(detail=f"{said}: the journal begins at {first.id.position}")
+            said = f"{said}: the journal begins at {first.id.position}"
+            raise JournalError("JOURNAL_PAST_RETENTION", said)
 
     async def _prove(self, last: EntryId) -> bool:
         """Whether the replicas have everything up to an entry, so that what is built on it cannot
@@ -305,7 +317,7 @@ def _next_page(count: int, entries: list[Entry]) -> int:
     return min(PAGE_MAX, count * 2) if len(entries) == count else count
 
 
-def _cut_record(group: bytes, offset: int) -> bytes | None:
+def cut_record(group: bytes, offset: int) -> bytes | None:
     """The record at an offset, None when the bytes there are none."""
     head = group[offset : offset + codec.RECORD_HEAD_BYTES]
     if offset < codec.GROUP_HEAD_BYTES or len(head) < codec.RECORD_HEAD_BYTES:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -101,7 +101,11 @@ class PrivateLoop:
             asyncio.get_running_loop()
         except RuntimeError:
             return self._run(work)
-        return self._aside.submit(self._run, work).result()
+        return self.submit(work).result()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run it in a thread of this loop's own, one after the other."""
+        return self._aside.submit(self._run, work)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._lock:

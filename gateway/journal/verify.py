@@ -1,18 +1,16 @@
-"""`faregate journal verify` and `show`: reading a journal without opening it for writing.
+"""`faregate journal verify` for segment files: reading without opening them for writing.
 
-Both may run beside a live gateway. Findings and records are plain data, ready for JSON.
+May run beside a live gateway. Findings are plain data, ready for JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from fastpath import _journal as codec
-from fastpath.types import Item, Op, Reason, Verdict
 from gateway.errors import JournalError
 from gateway.journal.files import FileOps, RealFiles
 from gateway.journal.keeper import file_sha256
@@ -32,9 +30,6 @@ from gateway.journal.scan import (
     walk_segment,
 )
 from gateway.journal.segment import SegmentFile, root_name
-from gateway.journal.segments import SegmentJournal
-
-LINE_0 = ("account_id", "version", "balance_minor", "subsidy_minor", "credit_limit_minor")
 
 
 @dataclass(slots=True)
@@ -189,102 +184,3 @@ class _Verifier:
         sums.record_count += totals.record_count
         sums.fare_total_minor += totals.fare_total_minor
         sums.amount_total_minor += totals.amount_total_minor
-
-
-@dataclass(frozen=True, slots=True)
-class ShowFilter:
-    """Which records to show; None = all. Positions are [from, until)."""
-
-    account_id: int | None = None
-    device_id: int | None = None
-    from_position: int = 0
-    until_position: int | None = None
-    limit: int | None = None
-
-    def wants(self, record: codec.RecordView) -> bool:
-        if self.account_id is not None and record.account_id != self.account_id:
-            return False
-        if self.device_id is not None and (not is_tap(record.op) or record.id_a != self.device_id):
-            return False
-        return record.position >= self.from_position
-
-
-def is_tap(op: int) -> bool:
-    """Whether a record came from a validator: its id_a is the device."""
-    return op < Op.ACCOUNT_OPEN
-
-
-def show_records(
-    directory: Path | str, wanted: ShowFilter | None = None, *, files: FileOps | None = None
-) -> Iterator[dict[str, object]]:
-    """The records that pass the filter, oldest first.
-
-    `from_position` may be any position: the walk begins at the start of its segment.
-    Raises: Corrupt, at the record where it is met. JournalError: nothing there, or past retention.
-    """
-    wanted = wanted or ShowFilter()
-    journal = SegmentJournal.open(directory, read_only=True, files=files)
-    size = journal.options.segment_bytes
-    shown = 0
-    try:
-        for group in journal.read(wanted.from_position // size * size):
-            for record in codec.iter_records(group):
-                if wanted.until_position is not None and record.position >= wanted.until_position:
-                    return
-                if wanted.limit is not None and shown >= wanted.limit:
-                    return
-                if wanted.wants(record):
-                    shown += 1
-                    yield describe_record(record)
-    finally:
-        journal.close()
-
-
-def describe_record(record: codec.RecordView) -> dict[str, object]:
-    """A record as people read it: names for numbers, ids by what they mean for its kind."""
-    fields = record._asdict()
-    for name in ("length_bytes", "item_count", "id_a", "id_b", "id_c", "items"):
-        del fields[name]
-    named: dict[str, object] = {
-        "position": fields.pop("position"),
-        "op": name_of(Op, record.op),
-        "reason": name_of(Reason, record.reason),
-        "verdict": name_of(Verdict, record.verdict),
-    }
-    if is_tap(record.op):
-        named |= {"device": record.id_a, "boot": record.id_b, "tap_seq": record.id_c}
-    else:
-        named |= {"client": record.id_a, "operation": f"{record.id_b:016x}{record.id_c:016x}"}
-    fields["token"] = record.token.hex()
-    items = [describe_item(item) for item in record.items]
-    return named | {k: v for k, v in fields.items() if k not in named} | {"items": items}
-
-
-def describe_item(item: codec.ItemView) -> dict[str, object]:
-    """An after-image: what line 0 holds by name, a note as text, the rest as hex."""
-    said: dict[str, object] = {"type": name_of(Item, item.type), "line": item.line}
-    said["slot"] = item.slot
-    if item.type == Item.NOTE:
-        said["text"] = item.image.rstrip(b"\0").decode("utf-8", "replace")
-    elif item.type == Item.ACCOUNT_LINE and item.line == 0:
-        said |= read_line_0(item.image)
-    else:
-        said["image"] = item.image.hex()
-    return said
-
-
-def read_line_0(image: bytes) -> dict[str, object]:
-    """The money side of an account's first line."""
-    unsigned = {"account_id", "version"}
-    return {
-        name: int.from_bytes(image[8 * i : 8 * i + 8], "little", signed=name not in unsigned)
-        for i, name in enumerate((*LINE_0, "held_minor"))
-    }
-
-
-def name_of(kind: type[Op | Reason | Verdict | Item], number: int) -> str:
-    """Lower-case name of an enum's number; the number itself when a newer program wrote it."""
-    try:
-        return kind(number).name.lower()
-    except ValueError:
-        return str(number)

@@ -10,7 +10,7 @@ from fastpath.api import CompiledTariff
 from fastpath.reference import SpecBook
 from fastpath.types import TariffSpec
 from gateway.config import Config, TariffsConfig
-from gateway.journal.segments import SegmentJournal
+from gateway.journals import open_reader
 from gateway.resources import calendar_dirs, find_tariff
 from gateway.simulate.check import CheckResult, Told, check_run
 from gateway.simulate.replay import ReferenceReplay
@@ -45,7 +45,7 @@ class JournalSize:
 
 def read_journal(config: Config, size: JournalSize | None = None) -> Iterator[RecordView]:
     """Every record, in order, each group's checksum and chain checked. Raises: Corrupt."""
-    journal = SegmentJournal.open(config.journal.dir, read_only=True)
+    journal = open_reader(config)
     try:
         for group in journal.read(0):
             if size is not None:

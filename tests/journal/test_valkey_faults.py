@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import threading
 import time
@@ -24,6 +26,8 @@ from gateway.errors import (
 )
 from gateway.journal.scan import Witness
 from gateway.journal.valkey import ValkeyJournal, ValkeyOptions
+from gateway.journal.valkey_recent import RecentGroups
+from gateway.journal.valkey_stream import FIRST_POSITION
 from tests.support.journals import Bank, build_next, fill
 from tests.support.valkey import LossyProxy, Pair, Server, needs_server, started
 
@@ -489,8 +493,12 @@ def test_trimming_keeps_what_is_behind_the_snapshot(options: ValkeyOptions) -> N
     assert [bytes(each) for each in journal.read(snapshot)] == made[6:]
     with pytest.raises(JournalError, match="past retention"):
         list(journal.read(0))
+    gone = codec.view_group(made[2]).position + codec.GROUP_HEAD_BYTES
+    assert journal.read_record(gone)  # the writer still knows what it appended lately
+    reader = ValkeyJournal.open_reader(options)
     with pytest.raises(JournalError, match="past retention"):
-        journal.read_record(codec.view_group(made[2]).position + codec.GROUP_HEAD_BYTES)
+        reader.read_record(gone)
+    reader.close()
     assert journal.trim(journal.head().position) == 3
     head = journal.head()
     journal.close()
@@ -501,6 +509,65 @@ def test_trimming_keeps_what_is_behind_the_snapshot(options: ValkeyOptions) -> N
         for record in codec.iter_records(group):
             assert again.read_record(record.position)
     again.close()
+
+
+async def test_a_record_is_read_in_the_loop_without_waiting_for_a_dead_server(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both servers are stopped: the writer answers from memory; a reader refuses, and only its
+    first question waits at all."""
+    options = pair.options(timeout_s=20.0)
+    journal = await asyncio.to_thread(ValkeyJournal.open, options)
+    await asyncio.to_thread(fill, journal, 3)
+    position = FIRST_POSITION + codec.GROUP_HEAD_BYTES
+    expected = journal.read_record(position)
+    reader = ValkeyJournal.open_reader(options)
+    assert reader.read_record(position) == expected
+    reader._reader._kept = None
+    for server in (pair.primary, pair.replica):
+        server.pause()
+    assert journal.read_record(position) == expected
+    with pytest.raises(JournalUnavailable, match="still being read"):
+        reader.read_record(position)
+    begun: list[int] = []
+    monkeypatch.setattr(reader._reading, "submit", begun.append)
+    for _ in range(100):
+        with pytest.raises(JournalUnavailable, match="does not answer"):
+            reader.read_record(position)
+    assert begun == []
+    monkeypatch.undo()
+    for server in (pair.primary, pair.replica):
+        server.resume()
+    assert await until_read(reader, position) == expected
+    await asyncio.to_thread(reader.close)
+    await asyncio.to_thread(journal.close)
+
+
+async def until_read(reader: ValkeyJournal, position: int) -> bytes:
+    """Asked again and again, as a validator does."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(JournalUnavailable):
+                return reader.read_record(position)
+            await asyncio.sleep(0.01)
+
+
+def test_only_what_was_appended_lately_is_kept(options: ValkeyOptions) -> None:
+    journal = ValkeyJournal.open(options)
+    bank = Bank()
+    made = fill(journal, 10, bank)
+    recent = RecentGroups(limit_bytes=4 * len(made[0]))
+    for group in made:
+        recent.add(codec.view_group(group).position, group)
+    found = 0
+    for group in made:
+        for record in codec.iter_records(group):
+            kept = recent.find_record(record.position)
+            assert kept in (None, journal.read_record(record.position))
+            found += kept is not None
+    assert 2 * 3 <= found <= 4 * 3
+    assert recent.find_record(codec.view_group(made[-1]).position + 5) is None
+    journal.close()
 
 
 def test_records_are_found_across_many_terms(options: ValkeyOptions) -> None:

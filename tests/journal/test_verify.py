@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fastpath import _journal as codec
 from gateway.errors import Corrupt, JournalError
+from gateway.journal.records import ShowFilter, show_records
 from gateway.journal.roots import load_root
 from gateway.journal.segment import segment_name
 from gateway.journal.segments import SegmentJournal, SegmentOptions
-from gateway.journal.verify import ShowFilter, Verified, show_records, verify_journal
+from gateway.journal.verify import Verified, verify_journal
 from tests.support.journals import SMALL, build_next, fill, make_journal
 
 SEG = SMALL.segment_bytes
@@ -145,9 +147,17 @@ def test_nothing_to_verify(tmp_path: Path) -> None:
         assert caught.value.code == "JOURNAL_NOT_FOUND"
 
 
+def show(folder: Path, wanted: ShowFilter | None = None) -> Iterator[dict[str, object]]:
+    journal = SegmentJournal.open(folder, read_only=True)
+    try:
+        yield from show_records(journal, wanted)
+    finally:
+        journal.close()
+
+
 def test_show_and_its_filters(tmp_path: Path) -> None:
     make_journal(tmp_path, 40)
-    every = list(show_records(tmp_path))
+    every = list(show(tmp_path))
     assert [record["seq"] for record in every] == list(range(1, 121))
     json.dumps(every)
     assert every[0]["op"] == "credit"
@@ -155,16 +165,16 @@ def test_show_and_its_filters(tmp_path: Path) -> None:
     assert every[2]["device"] == 9001
     item = every[0]["items"][0]  # type: ignore[index]
     assert (item["type"], item["balance_minor"], item["version"]) == ("account_line", 500, 1)
-    mine = list(show_records(tmp_path, ShowFilter(account_id=3)))
+    mine = list(show(tmp_path, ShowFilter(account_id=3)))
     assert mine
     assert mine == [record for record in every if record["account_id"] == 3]
-    taps = list(show_records(tmp_path, ShowFilter(device_id=9001)))
+    taps = list(show(tmp_path, ShowFilter(device_id=9001)))
     assert taps == [record for record in every if record["op"] == "flat"]
-    assert list(show_records(tmp_path, ShowFilter(device_id=1))) == []
-    assert list(show_records(tmp_path, ShowFilter(limit=7))) == every[:7]
+    assert list(show(tmp_path, ShowFilter(device_id=1))) == []
+    assert list(show(tmp_path, ShowFilter(limit=7))) == every[:7]
     begin, end = every[70]["position"], every[90]["position"]
     part = ShowFilter(from_position=begin, until_position=end)  # type: ignore[arg-type]
-    assert list(show_records(tmp_path, part)) == every[70:90]
+    assert list(show(tmp_path, part)) == every[70:90]
 
 
 def test_show_tells_notes_and_unknown_numbers(tmp_path: Path) -> None:
@@ -174,7 +184,7 @@ def test_show_tells_notes_and_unknown_numbers(tmp_path: Path) -> None:
     position = journal.place(0)
     journal.append(position, codec.build_group([record], position=position, first_seq=1))
     journal.close()
-    (shown,) = show_records(tmp_path)
+    (shown,) = show(tmp_path)
     assert (shown["op"], shown["reason"]) == ("200", "250")
     assert shown["operation"] == f"{1:016x}{2:016x}"
     assert shown["items"][0]["text"] == "operator 王"  # type: ignore[index]
@@ -183,7 +193,7 @@ def test_show_tells_notes_and_unknown_numbers(tmp_path: Path) -> None:
 def test_show_stops_at_damage(tmp_path: Path) -> None:
     made = make_journal(tmp_path, 10)
     damage(tmp_path / segment_name(0), codec.view_group(made[5]).position + 200, b"\xee\xee")
-    records = show_records(tmp_path)
+    records = show(tmp_path)
     assert [next(records)["seq"] for _ in range(15)] == list(range(1, 16))
     with pytest.raises(Corrupt):
         next(records)
