@@ -428,6 +428,7 @@ cdef enum:
 cdef enum:  # Account.last_flags
     LAST_PREV_DONE = 1     # check-in: a finished journey stood in line 1 before
     LAST_NO_JOURNEY = 2    # check-out: charged without touching line 1 (missing check-in)
+    LAST_CHAIN = 4         # the tap changed the owner's chain; CELL_CHAIN_BEFORE has it as it was
     LAST_LEGS_SHIFT = 4    # check-in: leg_count before, 4 bits
 
 cdef enum:

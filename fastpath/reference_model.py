@@ -23,6 +23,7 @@ DISCOUNT_MASK = 0x0F
 PREV_DISCOUNT_SHIFT = 4
 LAST_PREV_DONE = 1
 LAST_NO_JOURNEY = 2
+LAST_CHAIN = 4
 LAST_LEGS_SHIFT = 4
 
 PART_RULES = {
@@ -206,6 +207,9 @@ class Command:
     rider_category: int = 0
     medium_kind: int = 0
     medium_state: int = 0
+    from_us: int = 0
+    pass_id: int = 0
+    rides: int = 0
 
 
 @dataclass(slots=True)
