@@ -2,7 +2,7 @@
 # by pointer.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastpath._layers cimport LayersC
+from fastpath._layers cimport LayersC, LayersView
 
 cdef enum:
     TARIFF_SLOTS = 16      # a device is bound to one slot (metro, bus ...)
@@ -126,6 +126,7 @@ cdef class CompiledTariff:
     cdef readonly bytes digest
     cdef dict meta
     cdef uint32_t interchange_count
+    cdef LayersView layers
 
     cdef point_at(self, dict sections)
     cdef check_scalars(self)
@@ -135,6 +136,8 @@ cdef class CompiledTariff:
     cdef check_discounts(self)
     cdef check_interchanges(self)
     cdef check_tiers(self)
+    cdef check_layers(self, dict sections)
+    cdef check_factors(self)
 
 cdef class Book:
     """All loaded versions, kept alive here; `c` is what the C functions read."""

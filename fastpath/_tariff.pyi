@@ -1,5 +1,7 @@
 from typing import final
 
+from fastpath.blob import TariffBlobError as TariffBlobError
+from fastpath.blob import TariffSpecError as TariffSpecError
 from fastpath.types import TariffSpec
 
 MAGIC: bytes
@@ -8,12 +10,6 @@ FORMAT: int
 FARE_MAX_MINOR: int
 STOPS_MAX: int
 DAYS_MAX: int
-
-class TariffSpecError(ValueError):
-    code: str
-
-class TariffBlobError(ValueError):
-    code: str
 
 class BookFullError(ValueError):
     code: str

@@ -17,14 +17,22 @@ from libc.string cimport memset
 
 cimport cython
 
+from fastpath._layers cimport LayersView
 from fastpath._layout cimport FAREGATE_STRUCT_VERSION
 
+from fastpath._layers import count_splits, find_largest_factors, load_layers
+from fastpath._layers_packing import SECTIONS as LAYER_SECTIONS
+from fastpath._layers_packing import names_of_layers, pack_layers, unpack_layers
+from fastpath.blob import TariffBlobError, TariffSpecError
+from fastpath.blob import packed as _packed
+from fastpath.blob import require as _require
+from fastpath.blob import sized as _sized
 from fastpath.types import (
     DayTable, MonthlyTier, OutOfStation, TariffRules, TariffSpec, TimeDiscount,
 )
 
 MAGIC = b"FGTARIFF"
-FORMAT = 1
+FORMAT = 2
 FARE_MAX_MINOR = 100_000_000
 STOPS_MAX = 8192
 DAYS_MAX = 20_000
@@ -33,6 +41,7 @@ cdef enum:
     FARE_MAX = 100000000               # times the largest factors a fare still fits into 31 bits
     MEDIUM_FACTOR_MAX = 4 * FACTOR_ONE
     OTHER_FACTOR_MAX = 2 * FACTOR_ONE
+    FACTORS_MAX = 16                   # all together, in a tariff with layers
 
 cdef int64_t DAY_US = 86400000000
 cdef int64_t DURATION_MAX_US = 3650 * DAY_US
@@ -44,21 +53,10 @@ SECTIONS = (
     ("fares", sizeof(OdFare)), ("highest", 8), ("day_start", 8), ("day_month", 4),
     ("discount_ppm", 8), ("discount_stops", 1), ("discount_start", 8), ("discount_end", 8),
     ("interchange_rows", 4), ("interchanges", sizeof(Interchange)), ("tiers", sizeof(Tier)),
+    *LAYER_SECTIONS,
 )
 _RULE_NAMES = tuple(TariffRules.__dataclass_fields__)
 _SCALAR_COUNT = sizeof(Scalars) // 8
-
-
-class TariffSpecError(ValueError):
-    """A TariffSpec that cannot be compiled."""
-
-    code = "TARIFF_SPEC"
-
-
-class TariffBlobError(ValueError):
-    """Bytes that are not a sound compiled tariff of this format."""
-
-    code = "TARIFF_BLOB"
 
 
 class BookFullError(ValueError):
@@ -71,19 +69,6 @@ class BookFullError(ValueError):
 
 cdef size_t _padding(size_t size):
     return (8 - size % 8) % 8
-
-
-def _sized(name, values, count):
-    if len(values) < count:
-        raise TariffSpecError(f"{name} has {len(values)} entries, {count} are needed")
-    return values[:count]
-
-
-def _packed(typecode, name, values):
-    try:
-        return array(typecode, values).tobytes()
-    except (OverflowError, TypeError) as error:
-        raise TariffSpecError(f"{name}: {error}") from error
 
 
 def _pack_scalars(spec):
@@ -154,7 +139,7 @@ def _pack_sections(spec):
     stops, days = len(spec.stop_ids), len(spec.days.start_us) - 1
     discounts = spec.time_discounts
     meta = {"discounts": [one.name for one in discounts], "tariff_id": spec.tariff_id,
-            "version": spec.version}
+            "version": spec.version, **names_of_layers(spec)}
     rows, interchanges = _pack_interchanges(spec)
     return {
         "meta": json.dumps(meta, ensure_ascii=False, separators=(",", ":"),
@@ -178,6 +163,7 @@ def _pack_sections(spec):
         "interchanges": interchanges,
         "tiers": b"".join(struct.pack("<qq", one.from_minor, one.factor_ppm)
                           for one in spec.monthly_tiers),
+        **pack_layers(spec),
     }
 
 
@@ -200,11 +186,6 @@ def _pack(spec):
 
 
 # --- loading --------------------------------------------------------------------------------------
-
-def _require(bint holds, what):
-    if not holds:
-        raise TariffBlobError(what)
-
 
 def _sections_of(blob):
     """Name -> (offset, count), after checking that the table describes exactly these bytes."""
@@ -254,16 +235,22 @@ def _check_counts(sections):
                  f"section {name} has {count[name]} entries, {items} are needed")
 
 
-def _check_meta(raw):
+def _check_meta(raw, sections):
     try:
         meta = json.loads(raw)
     except ValueError as error:
         raise TariffBlobError(f"section meta is not JSON: {error}") from error
     sound = (isinstance(meta, dict) and isinstance(meta.get("tariff_id"), str)
-             and isinstance(meta.get("version"), str)
-             and isinstance(meta.get("discounts"), list)
-             and all(isinstance(name, str) for name in meta["discounts"]))
-    _require(sound, "section meta lacks tariff_id, version or discounts")
+             and isinstance(meta.get("version"), str))
+    _require(sound, "section meta lacks tariff_id or version")
+    counts = {"discounts": sections["discount_ppm"][1]}
+    if sections["layer_scalars"][1]:
+        counts |= {name: sections[name][1] for name in ("counters", "period_rules", "passes")}
+    for name, count in counts.items():
+        names = meta.get(name)
+        _require(isinstance(names, list) and all(isinstance(one, str) for one in names),
+                 f"section meta lacks the names of {name}")
+        _require(len(names) == count, f"{name} and their names differ in number")
     return meta
 
 
@@ -307,7 +294,7 @@ cdef class CompiledTariff:
         self.blob = blob
         self.digest = hashlib.sha256(blob).digest()
         offset, count = sections["meta"]
-        self.meta = _check_meta(blob[offset:offset + count])
+        self.meta = _check_meta(blob[offset:offset + count], sections)
         self.point_at(sections)
         self.check_scalars()
         self.check_stops()
@@ -316,6 +303,7 @@ cdef class CompiledTariff:
         self.check_discounts()
         self.check_interchanges()
         self.check_tiers()
+        self.check_layers(sections)
         return self
 
     cdef point_at(self, dict sections):
@@ -421,8 +409,6 @@ cdef class CompiledTariff:
         for i in range(c.discount_count):
             _require(0 <= c.discount_ppm[i] <= OTHER_FACTOR_MAX,
                      f"time discount {i} has a factor of {c.discount_ppm[i]}")
-        _require(len(self.meta["discounts"]) == c.discount_count,
-                 "time discounts and their names differ in number")
         for i in range(<uint64_t> c.discount_count * c.stop_count):
             _require(c.discount_stops[i] <= 1,
                      f"stop flag {i} of the time discounts is {c.discount_stops[i]}")
@@ -460,6 +446,33 @@ cdef class CompiledTariff:
                      f"monthly tiers do not ascend at {i}")
             _require(0 <= tiers[i].factor_ppm <= OTHER_FACTOR_MAX,
                      f"monthly tier {i} has a factor of {tiers[i].factor_ppm}")
+
+    cdef check_layers(self, dict sections):
+        self.layers = load_layers(self.blob, sections, self.c.stop_count, self.c.day_count,
+                                  sections["day_start"][0])
+        if self.layers is None:
+            return
+        self.c.layers = &self.layers.c
+        is_split = self.c.rules.tier_split and self.c.tier_count > 0
+        _require(count_splits(self.layers) + is_split <= 1, "more than one rule is split")
+        self.check_factors()
+
+    # So that every price fits into 31 bits (Chain, prev_paid_minor).
+    cdef check_factors(self):
+        cdef int64_t time_ppm = FACTOR_ONE
+        cdef int64_t medium_ppm = FACTOR_ONE
+        cdef int64_t tier_ppm = FACTOR_ONE
+        cdef uint32_t i
+        for i in range(self.c.discount_count):
+            time_ppm = max(time_ppm, self.c.discount_ppm[i])
+        for i in range(16):
+            medium_ppm = max(medium_ppm, self.c.rules.medium_factor_ppm[i])
+        for i in range(self.c.tier_count):
+            tier_ppm = max(tier_ppm, self.c.tiers[i].factor_ppm)
+        product, places = find_largest_factors(self.layers)
+        product *= <object> time_ppm * medium_ppm * tier_ppm
+        _require(product <= FACTORS_MAX * FACTOR_ONE ** (places + 3),
+                 f"all factors together can make more than {FACTORS_MAX} of 1")
 
     # --- what it says -----------------------------------------------------------------------------
 
@@ -526,6 +539,12 @@ def _slice(CompiledTariff tariff, str typecode, str name):
     return values
 
 
+def _bytes_of_layers(CompiledTariff tariff):
+    at = _sections_of(tariff.blob)
+    return {name: tariff.blob[at[name][0]:at[name][0] + at[name][1] * item_bytes]
+            for name, item_bytes in LAYER_SECTIONS}
+
+
 def _unpack_discounts(CompiledTariff tariff):
     stops, days = tariff.c.stop_count, tariff.c.day_count
     factors = _slice(tariff, "q", "discount_ppm")
@@ -565,6 +584,7 @@ def _unpack(CompiledTariff tariff):
         monthly_tiers=tuple(MonthlyTier(c.tiers[i].from_minor, c.tiers[i].factor_ppm)
                             for i in range(c.tier_count)),
         medium_factor_ppm=tuple(scalars[4 + len(_RULE_NAMES):]),
+        layers=unpack_layers(_bytes_of_layers(tariff), tariff.meta),
     )
 
 

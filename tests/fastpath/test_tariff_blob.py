@@ -26,6 +26,9 @@ NAMES = [
     *("meta", "scalars", "stop_ids", "slots", "fares", "highest", "day_start", "day_month"),
     *("discount_ppm", "discount_stops", "discount_start", "discount_end"),
     *("interchange_rows", "interchanges", "tiers"),
+    *("layer_scalars", "frame_row", "frame_start", "frame", "stop_class", "column", "leg_cells"),
+    *("line_ids", "line_network", "products", "band_rows", "bands", "leg_factor", "stays"),
+    *("same_stops", "joins", "transfers", "counters", "period_rules", "steps", "passes"),
 ]
 BLOB = CompiledTariff.build(town()).blob
 
@@ -251,13 +254,13 @@ def test_no_scalar_takes_everything(at: int, value: int) -> None:
 BAD_BLOBS = {
     "nothing": (b"", "too few"),
     "wrong magic": (patched(0, "<8s", b"NOTATARI"), "magic"),
-    "other format": (patched(8, "<H", 2), "format 2"),
+    "other format": (patched(8, "<H", 1), "format 1"),
     "other structs": (patched(10, "<H", 99), "struct version 99"),
     "fewer sections": (patched(12, "<I", 3), "3 sections"),
     "wrong length": (patched(16, "<Q", len(BLOB) + 8), "the header says"),
     "cut": (BLOB[:-8], "the header says"),
     "longer": (BLOB + bytes(8), "the header says"),
-    "cut in the table": (HEADER.pack(b"FGTARIFF", 1, 1, 15, 40) + bytes(16), "cut off"),
+    "cut in the table": (HEADER.pack(b"FGTARIFF", 2, 1, 36, 40) + bytes(16), "cut off"),
     "section elsewhere": (patched(HEADER.size + 8, "<Q", 0), "meta"),
     "section too long": (patched(HEADER.size + 16, "<Q", 1 << 60), "runs over"),
     "meta not JSON": (patched(section("meta")[0], "<B", 0), "not JSON"),
