@@ -32,8 +32,8 @@ from fastpath._layout cimport (
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
 from fastpath._tariff cimport Book, CompiledTariff
 from fastpath._wire cimport (
-    ANSWER_BYTES_MAX, WIRE_OK, Cursor, WireStatus, read_array, read_head, read_passage, read_tap, write_answer,
-    write_array, write_head,
+    ANSWER_BYTES_MAX, WIRE_OK, Cursor, WireStatus, read_array, read_head, read_heartbeat, read_passage, read_tap,
+    write_answer, write_array, write_head, write_uint,
 )
 
 cimport cython
@@ -47,6 +47,9 @@ cdef enum:
     FRAME_BATCH_ANSWER = 13
     FRAME_PASSAGE = 14
     FRAME_PASSAGE_ANSWER = 15
+    FRAME_HEARTBEAT = 16
+    FRAME_HEARTBEAT_ANSWER = 17
+    FRAME_ERROR = 127
 
     ERROR_FRAME_TOO_LONG = 1
     ERROR_MALFORMED = 3
@@ -54,15 +57,18 @@ cdef enum:
     ERROR_BAD_TAG = 9
     ERROR_OLD_COUNTER = 10
     ERROR_BATCH_TOO_LARGE = 12
+    ERROR_BUSY = 13
 
     BATCH_MAX = 256
+    TURN_TAPS_FREE = 256 # so many taps a turn may take however long it took: what is little is never too much
 
     # What feed() tells its caller, as bits.
     FED_WAITING = 1      # something waits for the next commit
     FED_EVENTS = 2       # session.take_events() has something
     FED_FATAL = 4        # the connection has to end after what is in its output
     FED_FULL = 8         # the group is full: commit, then feed(session, b"") to go on
-    FED_READY = 16       # take_ready() has sessions with output that waits for no commit
+    FED_READY = 16       # this session has output that waits for no commit: session.take()
+    FED_HALF = 32        # a frame has begun and not ended
 
     # What handle() tells feed().
     DONE = 0
@@ -118,12 +124,14 @@ cdef enum:
     REASONS_PER_KIND = 64
     LATENCY_BUCKETS = 96
 
-FED = {"waiting": FED_WAITING, "events": FED_EVENTS, "fatal": FED_FATAL, "full": FED_FULL, "ready": FED_READY}
+FED = {"waiting": FED_WAITING, "events": FED_EVENTS, "fatal": FED_FATAL, "full": FED_FULL, "ready": FED_READY,
+       "half": FED_HALF}
 
 cdef Tap batch_taps[BATCH_MAX]
 
 
-cdef inline size_t write_uint(uint8_t* out, uint64_t value) noexcept nogil:
+# The request a batch answer is for; always at full width.
+cdef inline size_t write_request(uint8_t* out, uint64_t value) noexcept nogil:
     cdef int i
     out[0] = 0xcf
     for i in range(8):
@@ -289,7 +297,8 @@ cdef class Engine:
 
     Args: read_record(position) returns the bytes of a durable record (head and items) or raises; page is a writable
         int64 buffer; page_slots are the first slots for (taps [op][reason], commands [reason], latency [bucket],
-        latency sum, repeats), as in gateway.observability.page.
+        latency sum, repeats, frame errors [code]), as in gateway.observability.page; waiting_max bounds the taps that
+        wait while a group is being written, turn_max_us how long one turn may decide (`end_turn`).
     """
 
     cdef readonly StoreHandle memory
@@ -310,11 +319,20 @@ cdef class Engine:
     cdef int page_latency
     cdef int page_latency_sum
     cdef int page_repeats
+    cdef int page_errors
     cdef int64_t now_us
-    cdef list ready                           # sessions with output that waits for no commit
+    cdef int64_t mono_us
+    cdef int64_t turn_max_us
+    cdef int64_t turn_began_us                # monotonic, of the first tap of this turn; 0 = none yet
+    cdef int64_t spent_us                     # what earlier turns took for taps that wait for the same commit
+    cdef uint32_t turn_taps                   # taken since spent_us was 0
+    cdef bytes news                           # the last fields of a heartbeat's answer, encoded
+    cdef bytes busy_before                    # what stands before the request counter of an error `busy`
+    cdef bytes busy_behind                    # and what behind it
 
     def __init__(self, StoreHandle memory not None, Book book not None, object limits=None, *, object read_record=None,
-                 int64_t[::1] page=None, tuple page_slots=(0, 0, 0, 0, 0), uint32_t waiting_max=20000):
+                 int64_t[::1] page=None, tuple page_slots=(0, 0, 0, 0, 0, 0), uint32_t waiting_max=20000,
+                 int64_t turn_max_us=5000):
         limits = limits or EngineLimits()
         self.memory = memory
         self.book = book
@@ -329,8 +347,12 @@ cdef class Engine:
             raise ValueError("group_bytes_max must hold two full batches")
         self.read_record = read_record
         self.page = page
-        self.page_taps, self.page_commands, self.page_latency, self.page_latency_sum, self.page_repeats = page_slots
-        self.ready = []
+        (self.page_taps, self.page_commands, self.page_latency, self.page_latency_sum, self.page_repeats,
+         self.page_errors) = page_slots
+        self.turn_max_us = turn_max_us
+        self.news = b""
+        self.busy_before = b""
+        self.busy_behind = b""
         if group_init(&self.groups[0], self.limits.group_bytes) or group_init(&self.groups[1], self.limits.group_bytes):
             raise MemoryError
         undo_use(self.store, 0)
@@ -387,7 +409,9 @@ cdef class Engine:
         cdef bint buffered = session.inbox.size > 0
         cdef size_t used
         cdef int fed = 0
+        cdef size_t waiting_bytes = session.outbox.size
         self.now_us = now_us
+        self.mono_us = mono_us
         if buffered:
             if buffer_append(&session.inbox, at, size) != 0:
                 raise MemoryError
@@ -400,8 +424,10 @@ cdef class Engine:
             raise MemoryError
         if session.events:
             fed |= FED_EVENTS
-        if self.ready:
+        if session.outbox.size > waiting_bytes:
             fed |= FED_READY
+        if session.inbox.size > 0:
+            fed |= FED_HALF
         return fed | (FED_WAITING if self.waiting else 0)
 
     cdef size_t frames(self, Session session, const uint8_t* at, size_t size, int64_t mono_us, int* fed) except? 0:
@@ -455,6 +481,8 @@ cdef class Engine:
             handled = self.handle_taps(session, counter, cursor.at, cursor.end, True)
         elif type == FRAME_PASSAGE:
             handled = self.handle_passage(session, counter, cursor.at, cursor.end)
+        elif type == FRAME_HEARTBEAT and fields == 3 and self.answer_heartbeat(session, cursor):
+            pass
         else:
             session.events.append(("frame", type, counter, PyBytes_FromStringAndSize(<const char*> payload, size)))
         if handled != NO_ROOM:
@@ -484,8 +512,11 @@ cdef class Engine:
             return DONE
         if not self.has_room(2 * count):
             return NO_ROOM
-        if self.writing and self.open_group().answer_count + count > self.limits.waiting_max:
-            return self.answer_busy(session, counter, count, batch)
+        if self.has_too_much(count):
+            return self.refuse_busy(session, counter, count)
+        self.turn_taps += count
+        if self.turn_began_us == 0:
+            self.turn_began_us = self.mono_us
         first = self.open_group().answer_count
         for i in range(count):
             if group_answer(self.open_group()) == NULL:
@@ -508,20 +539,83 @@ cdef class Engine:
         pending.received_us = 0
         return pending
 
-    cdef int answer_busy(self, Session session, uint64_t counter, uint32_t count, bint batch) except -1:
-        cdef Answer answers[BATCH_MAX]
-        cdef Decision decision
+    # --- what is answered at once -------------------------------------------------------------------------------
+
+    def tell(self, *, bytes news=None, tuple busy=None) -> None:
+        """Take over what the link words of answers that are made here.
+
+        Args: news: the last three fields of heartbeat_answer, each encoded; b"" = heartbeats are events for Python.
+            busy: the encoded fields of the error `busy` between its counter and request_counter, and those behind;
+            without them it is an event for Python.
+        """
+        if news is not None:
+            self.news = news
+        if busy is not None:
+            self.busy_before, self.busy_behind = busy
+
+    cdef bint answer_heartbeat(self, Session session, Cursor cursor) except -1:
+        """Answer a heartbeat from what was told; False = Python has to look at it, and nothing has happened."""
+        cdef int64_t device_time_us
+        cdef uint32_t queue_depth
+        cdef BootWindow* window
+        cdef uint8_t* out
+        cdef size_t size
+        if not self.news or read_heartbeat(&cursor, &device_time_us, &queue_depth) != WIRE_OK:
+            return False
+        if cursor.at != cursor.end:
+            return False
+        session.queue_depth = queue_depth
+        window = find_window(self.store, session.device_id, session.boot)
+        out = session.begin_frame(64 + <size_t> PyBytes_GET_SIZE(self.news))
+        session.tx_counter += 1
+        size = write_head(out, FRAME_HEARTBEAT_ANSWER, session.tx_counter, 6)
+        size += write_uint(out + size, <uint64_t> self.now_us)
+        size += write_uint(out + size, <uint64_t> device_time_us)
+        size += write_uint(out + size, window.acked_seq if window != NULL else 0)
+        memcpy(out + size, PyBytes_AS_STRING(self.news), PyBytes_GET_SIZE(self.news))
+        session.end_frame(size + PyBytes_GET_SIZE(self.news))
+        return True
+
+    cdef bint has_too_much(self, uint32_t count) noexcept:
+        """Whether so many taps more would have those wait too long that were taken before."""
+        if self.writing and self.open_group().answer_count + count > self.limits.waiting_max:
+            return True
+        return (self.turn_taps >= TURN_TAPS_FREE
+                and self.spent_us + (self.mono_us - self.turn_began_us if self.turn_began_us else 0) > self.turn_max_us)
+
+    def end_turn(self, bint sealed) -> None:
+        """A turn of the loop has ended; sealed: nothing it decided waits to be written any more.
+
+        Otherwise the next turn goes on with the same time: its taps wait for the same commit.
+        """
+        if sealed:
+            self.spent_us = 0
+            self.turn_taps = 0
+        elif self.turn_began_us:
+            self.spent_us += self.mono_us - self.turn_began_us
+        self.turn_began_us = 0
+
+    cdef int refuse_busy(self, Session session, uint64_t counter, uint32_t count) except -1:
+        cdef size_t before_bytes = PyBytes_GET_SIZE(self.busy_before)
+        cdef size_t behind_bytes = PyBytes_GET_SIZE(self.busy_behind)
         cdef uint32_t i
-        refuse(&decision, BUSY)
+        cdef uint8_t* out
+        cdef size_t size
         for i in range(count):
-            batch_taps[i].device = session.device_id
-            batch_taps[i].now_us = self.now_us
-            answer_only(&answers[i], &batch_taps[i], batch_taps[i].kind, &decision)
             self.count(batch_taps[i].kind, BUSY)
-        self.write_reply(session, FRAME_BATCH_ANSWER if batch else FRAME_ANSWER, counter, answers, count)
-        if not session.queued:
-            session.queued = True
-            self.ready.append(session)
+        if before_bytes == 0:
+            session.events.append(("error", ERROR_BUSY, counter))
+            return DONE
+        if self.page is not None:
+            self.page[self.page_errors + ERROR_BUSY] += 1
+        out = session.begin_frame(64 + before_bytes + behind_bytes)
+        session.tx_counter += 1
+        size = write_head(out, FRAME_ERROR, session.tx_counter, 6)
+        memcpy(out + size, PyBytes_AS_STRING(self.busy_before), before_bytes)
+        size += before_bytes
+        size += write_uint(out + size, counter)
+        memcpy(out + size, PyBytes_AS_STRING(self.busy_behind), behind_bytes)
+        session.end_frame(size + behind_bytes)
         return DONE
 
     cdef void count(self, uint8_t kind, uint8_t reason) noexcept:
@@ -1146,12 +1240,6 @@ cdef class Engine:
         group.answer_count = 0
         return left
 
-    def take_ready(self) -> list:
-        """Sessions with output that waits for no commit."""
-        cdef list ready = self.ready
-        self.ready = []
-        return ready
-
     cdef int write_reply(self, Session session, uint32_t type, uint64_t counter, const Answer* answers,
                          uint32_t count) except -1:
         cdef uint8_t* out = session.begin_frame(64 + <size_t> count * ANSWER_BYTES_MAX)
@@ -1160,7 +1248,7 @@ cdef class Engine:
         session.tx_counter += 1
         if type == FRAME_BATCH_ANSWER:
             size = write_head(out, type, session.tx_counter, 2)
-            size += write_uint(out + size, counter)
+            size += write_request(out + size, counter)
             size += write_array(out + size, count)
         else:
             size = write_head(out, type, session.tx_counter, 1)

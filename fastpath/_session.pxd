@@ -20,6 +20,8 @@ cdef class Session:
     cdef uint32_t frame_max
     cdef readonly uint64_t device_id
     cdef readonly uint32_t tariff_slot
+    cdef readonly uint64_t boot        # the device's boot epoch, as its hello said
+    cdef public uint32_t queue_depth   # taps that wait in the device, as its last heartbeat said
     cdef public uint32_t stop          # where the device stands; taps with stop 0 happen here
     cdef public bint in_service
     cdef public bint closed

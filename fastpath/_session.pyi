@@ -5,6 +5,7 @@ class Session:
     stop: int
     in_service: bool
     closed: bool
+    queue_depth: int
     owner: Any
     def __init__(
         self,
@@ -16,11 +17,14 @@ class Session:
         tariff_slot: int = 0,
         stop: int = 0,
         frame_max_bytes: int = 65536,
+        boot: int = 0,
     ) -> None: ...
     @property
     def device_id(self) -> int: ...
     @property
     def tariff_slot(self) -> int: ...
+    @property
+    def boot(self) -> int: ...
     @property
     def half_frame(self) -> bool: ...
     @property

@@ -24,13 +24,13 @@ if scratch == NULL:
 cdef class Session:
     """Keys, counters and buffers of one authenticated connection.
 
-    Args: rx_key and tx_key are 32-byte session keys (device to server, server to device); algorithm as named in
-        hello; frame_max_bytes bounds a frame (payload and tag). Thread: the loop's.
+    Args: rx_key and tx_key are 32-byte session keys (device to server, server to device); algorithm and boot as
+        named in hello; frame_max_bytes bounds a frame (payload and tag). Thread: the loop's.
     Raises: ValueError: unknown algorithm or wrong key size.
     """
 
     def __init__(self, bytes rx_key not None, bytes tx_key not None, *, int algorithm, uint64_t device_id,
-                 int tariff_slot=0, int stop=0, int frame_max_bytes=65536):
+                 int tariff_slot=0, int stop=0, int frame_max_bytes=65536, uint64_t boot=0):
         if PyBytes_GET_SIZE(rx_key) != MAC_KEY_BYTES or PyBytes_GET_SIZE(tx_key) != MAC_KEY_BYTES:
             raise ValueError("session keys are 32 bytes")
         if not 0 <= tariff_slot < 16:
@@ -43,6 +43,7 @@ cdef class Session:
         self.device_id = device_id
         self.tariff_slot = tariff_slot
         self.stop = stop
+        self.boot = boot
         self.frame_max = frame_max_bytes
         self.in_service = True
         self.events = []

@@ -25,8 +25,12 @@ cdef WireStatus read_tap(Cursor* cursor, Tap* tap) noexcept nogil
 cdef WireStatus read_passage(Cursor* cursor, Tap* passage, uint64_t* original_boot, uint32_t* original_seq,
                              bint* passed) noexcept nogil
 
+# Heartbeat: [device_time_us, queue_depth, mode].
+cdef WireStatus read_heartbeat(Cursor* cursor, int64_t* device_time_us, uint32_t* queue_depth) noexcept nogil
+
 # Frame head of a reply: [type, counter, <the caller appends `extra` elements>]; returns bytes written (<= 16).
 cdef size_t write_head(uint8_t* out, uint32_t type, uint64_t counter, uint32_t extra) noexcept nogil
 cdef size_t write_array(uint8_t* out, uint32_t count) noexcept nogil       # <= 5 bytes
 # One answer array, a function of the journal record alone: the same record gives the same bytes.
+cdef size_t write_uint(uint8_t* out, uint64_t value) noexcept nogil        # the shortest form, <= 9 bytes
 cdef size_t write_answer(uint8_t* out, const RecordHead* head, uint64_t position) noexcept nogil

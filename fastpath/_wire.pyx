@@ -15,6 +15,7 @@ cdef enum:
     TAP_FIELDS = 11            # and one more: the distance, when the device knows it
     DISTANCE_MAX_M = 0x7FFFFFFF
     PASSAGE_FIELDS = 6
+    MODE_MAX = 21              # the highest DeviceMode
     ANSWER_FIELDS = 12
     TAP_KIND_MAX = 4           # TapKind.INSPECT
     TAP_FLAGS_MAX = 15         # all of TapFlag
@@ -194,7 +195,7 @@ cdef WireStatus read_tap(Cursor* cursor, Tap* tap) noexcept nogil:
     return status
 
 
-# The six fields stand in the frame itself, behind the head: no array of their own.
+# Here and in a heartbeat the fields stand in the frame itself, behind the head: no array of their own.
 cdef WireStatus read_passage(Cursor* cursor, Tap* passage, uint64_t* original_boot, uint32_t* original_seq,
                              bint* passed) noexcept nogil:
     cdef WireStatus status = read_u64(cursor, 1, &passage.boot)
@@ -213,6 +214,14 @@ cdef WireStatus read_passage(Cursor* cursor, Tap* passage, uint64_t* original_bo
     return status
 
 
+cdef WireStatus read_heartbeat(Cursor* cursor, int64_t* device_time_us, uint32_t* queue_depth) noexcept nogil:
+    cdef uint8_t mode = 0
+    cdef WireStatus status = read_time(cursor, device_time_us)
+    if status == WIRE_OK:
+        status = read_u32(cursor, 0, queue_depth)
+    return status if status != WIRE_OK else read_u8(cursor, 1, MODE_MAX, &mode)
+
+
 cdef inline size_t write_big_endian(uint8_t* out, uint64_t value, size_t size) noexcept nogil:
     cdef size_t i
     for i in range(size):
@@ -220,8 +229,7 @@ cdef inline size_t write_big_endian(uint8_t* out, uint64_t value, size_t size) n
     return size
 
 
-# The shortest msgpack form; at most 9 bytes.
-cdef inline size_t write_uint(uint8_t* out, uint64_t value) noexcept nogil:
+cdef size_t write_uint(uint8_t* out, uint64_t value) noexcept nogil:
     cdef int power = 0
     if value < 0x80:
         out[0] = <uint8_t> value
@@ -331,6 +339,18 @@ def decode_passage(bytes data not None) -> tuple:
     cdef size_t used = cursor.at - copy
     free(copy)
     return (<int> status, used, (passage.boot, passage.seq, boot, seq, passed != 0, passage.device_ts_us))
+
+
+def decode_heartbeat(bytes data not None) -> tuple:
+    """(status, bytes used, (device_time_us, queue_depth)); the mode is checked and not kept."""
+    cdef Cursor cursor = cursor_on_copy(data)
+    cdef uint8_t* copy = <uint8_t*> cursor.at
+    cdef int64_t device_time_us = 0
+    cdef uint32_t queue_depth = 0
+    cdef WireStatus status = read_heartbeat(&cursor, &device_time_us, &queue_depth)
+    cdef size_t used = cursor.at - copy
+    free(copy)
+    return (<int> status, used, (device_time_us, queue_depth))
 
 
 def decode_array(bytes data not None) -> tuple:

@@ -42,7 +42,7 @@ from gateway.keys import Secrets, load_secrets
 from gateway.link.codes import Algorithm
 from gateway.link.denylist import Denylist
 from gateway.link.devices import DeviceBook, DeviceEntry
-from gateway.link.server import SWEEP_SLICES, LinkServer, LinkSettings
+from gateway.link.server import SWEEPS_PER_S, LinkServer, LinkSettings
 from gateway.link.service import LinkState, LoadedTariff, signer, tariff_message
 from gateway.observability import page as slots
 from gateway.observability.page import DiskState, Page, PlaneState
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TICK_S = 1 / SWEEP_SLICES
+TICK_S = 1 / SWEEPS_PER_S
 DRAIN_GRACE_S = 0.1
 """How long bytes already under way to us may take to arrive when draining."""
 GOODBYE_S = 0.02
@@ -66,7 +66,10 @@ WINDOW_HEAD = struct.Struct("<QQII")
 """The first fields of a BootWindow (fastpath/layout.h): device, boot, top_seq, acked_seq."""
 
 MAC_NAMES = {"hmac-sha256": Algorithm.HMAC_SHA256, "blake2b": Algorithm.BLAKE2B}
-PAGE_SLOTS = (slots.TAPS, slots.COMMANDS, slots.LATENCY, slots.LATENCY_SUM_US, slots.DUPLICATES)
+PAGE_SLOTS = (
+    *(slots.TAPS, slots.COMMANDS, slots.LATENCY, slots.LATENCY_SUM_US),
+    *(slots.DUPLICATES, slots.FRAME_ERRORS),
+)
 DISK_STATES = {"ok": DiskState.OK, "warn": DiskState.WARN, "refuse_commands": DiskState.NO_COMMANDS}
 
 
@@ -108,6 +111,7 @@ class DataPlane:
             page=self.page,
             page_slots=PAGE_SLOTS,
             waiting_max=config.link.queue_taps_max,
+            turn_max_us=int(config.link.turn_max_ms * 1000),
         )
         self.state = LinkState(
             denylist=Denylist(self.memory.denylist_version, denied_tokens(self.memory)),
@@ -201,6 +205,7 @@ class DataPlane:
         self.state.tariffs[tariff.key] = LoadedTariff(
             slot, tariff.key, tariff.digest, tariff.blob, signature
         )
+        self.link.tell_news()
         self._tell_tariffs()
 
     def _tell_tariffs(self) -> None:

@@ -116,7 +116,7 @@ class GroupCommit:
 
     def wake(self) -> None:
         """Something waits for a commit: have one at the end of this turn."""
-        if not self._scheduled and not self.engine.is_writing:
+        if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._turn)
 
@@ -148,8 +148,10 @@ class GroupCommit:
 
     def _turn(self) -> None:
         self._scheduled = False
-        if self.engine.waiting and not self.engine.is_writing:
+        free = not self.engine.is_writing
+        if free and self.engine.waiting:
             self._commit(in_thread=self.pace.in_thread)
+        self.engine.end_turn(free)
 
     def _commit(self, *, in_thread: bool) -> None:
         end = self.engine.open_end

@@ -35,6 +35,8 @@ from gateway.link.service import (
     Place,
     denylist_frames,
     denylist_parts,
+    pack_busy,
+    pack_news,
 )
 from gateway.observability import page as slots
 
@@ -49,15 +51,21 @@ EVENTS = FED["events"]
 FATAL = FED["fatal"]
 FULL = FED["full"]
 READY = FED["ready"]
-SPECIAL = EVENTS | FATAL | FULL | READY
+HALF = FED["half"]
+SPECIAL = EVENTS | FATAL | FULL
 
 PUSH_DELAY_S = 0.02
 """Changes of the deny list wait this long for others to go with them."""
 
 RETURN_AFTER_MS = 1000
 
-SWEEP_SLICES = 10
-"""Time-outs are looked for in a tenth of the connections at a time, ten times a second."""
+SLICE_BYTES = 16 << 10
+"""So much of one read is decided before the clock is looked at again."""
+
+SWEEPS_PER_S = 10
+"""How often the server looks for time-outs in one slice of the connections."""
+SLICES_MAX = 100
+"""A whole round of the idle ones takes ten seconds then: little beside a time-out of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ class Connection(asyncio.Protocol):
         "server",
         "service",
         "session",
-        "slice",
+        "slice_idx",
         "splitter",
         "stalled",
         "transport",
@@ -106,7 +114,7 @@ class Connection(asyncio.Protocol):
         self.handshake: ServerHandshake | None = None
         self.last_us = time.monotonic_ns() // 1000
         self.half_since = 0
-        self.slice = 0
+        self.slice_idx = 0
         self.stalled = False
         self.closing = False
 
@@ -131,6 +139,11 @@ class Connection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) > SLICE_BYTES:
+            for at in range(0, len(data), SLICE_BYTES):
+                if not self.closing:
+                    self.data_received(data[at : at + SLICE_BYTES])
+            return
         now_ns = time.time_ns()
         mono_us = time.monotonic_ns() // 1000
         self.last_us = mono_us
@@ -148,9 +161,16 @@ class Connection(asyncio.Protocol):
             return
         if fed & WAITING:
             server.commit.wake()
+        if fed & READY:
+            self._write(session.take())
         if fed & SPECIAL:
             self._special(session, fed)
-        self.half_since = mono_us if session.half_frame else 0
+        if fed & HALF:
+            self.half_since = mono_us
+            server.unsettled.add(self)
+        elif self.half_since:
+            self.half_since = 0
+            server.unsettled.discard(self)
 
     def refuse(self, code: WireCode, *, request_counter: int = 0, detail: str = "") -> None:
         """Send the error frame of a code; close if its rule says so."""
@@ -206,8 +226,6 @@ class Connection(asyncio.Protocol):
         if fed & EVENTS:
             for event in session.take_events():
                 self._event(event)
-        if fed & READY:
-            self.server.send(self.server.engine.take_ready())
         if fed & FATAL and not self.closing:
             self.close()
 
@@ -217,6 +235,8 @@ class Connection(asyncio.Protocol):
         """
         if self.server.commit.flush():
             self.data_received(b"")
+        elif self.stalled:
+            return
         elif self.transport is not None:
             self.stalled = True
             self.transport.pause_reading()
@@ -288,6 +308,7 @@ class Connection(asyncio.Protocol):
             tariff_slot=device.tariff_slot,
             stop=device.stop_id,
             frame_max_bytes=server.settings.frame_max_bytes,
+            boot=hello.boot_epoch,
         )
         self.session.owner = self
         self.session.accept_counter(link.received)
@@ -317,14 +338,19 @@ class LinkServer:
         self.draining = False
         self.sessions = 0
         self.stalled: list[Connection] = []
-        self._slices: list[set[Connection]] = [set() for _ in range(SWEEP_SLICES)]
+        self.unsettled: set[Connection] = set()
+        """Those without a session or with half a frame: the ones whose time-outs are short."""
+        slices = min(max(int(settings.idle_timeout_s), SWEEPS_PER_S), SLICES_MAX)
+        self._slices: list[set[Connection]] = [set() for _ in range(slices)]
         self._by_device: dict[int, set[Connection]] = {}
         self._accepted = 0
-        self._slice = 0
+        self._sweeps = 0
         self._server: asyncio.Server | None = None
         self._session_ids = 0
         self._push_from: int | None = None
         self._pushing: asyncio.Future[None] | None = None
+        engine.tell(busy=pack_busy())
+        self.tell_news()
 
     async def start(self) -> int:
         """Listen; returns the port in use."""
@@ -393,10 +419,15 @@ class LinkServer:
             config_version=self.state.config_version,
         )
 
+    def tell_news(self) -> None:
+        """Have heartbeats answered with what the state says now; call after every change of it."""
+        self.engine.tell(news=pack_news(self.state))
+
     def denylist_changed(self, before_version: int) -> None:
         """Have the changes after a version sent to everybody soon; changes close together go out as
         one delta.
         """
+        self.tell_news()
         if self._push_from is None:
             self._push_from = before_version
             loop = asyncio.get_running_loop()
@@ -452,18 +483,21 @@ class LinkServer:
 
     def connected(self, connection: Connection) -> None:
         self._accepted += 1
-        connection.slice = self._accepted % SWEEP_SLICES
-        self._slices[connection.slice].add(connection)
+        connection.slice_idx = self._accepted % len(self._slices)
+        self._slices[connection.slice_idx].add(connection)
+        self.unsettled.add(connection)
 
     def opened(self, connection: Connection) -> None:
         self.sessions += 1
+        self.unsettled.discard(connection)
         self.page[slots.SESSIONS] = self.sessions
         self.page[slots.SESSIONS_TOTAL] += 1
         if connection.device is not None:
             self._by_device.setdefault(connection.device.device_id, set()).add(connection)
 
     def disconnected(self, connection: Connection) -> None:
-        self._slices[connection.slice].discard(connection)
+        self._slices[connection.slice_idx].discard(connection)
+        self.unsettled.discard(connection)
         if connection.session is not None:
             self.sessions -= 1
             self.page[slots.SESSIONS] = self.sessions
@@ -474,15 +508,23 @@ class LinkServer:
                 self._by_device.pop(connection.device.device_id, None)
 
     def sweep(self, mono_us: int) -> None:
-        """Look for time-outs in one slice of the connections; call SWEEP_SLICES times a second."""
-        self._slice = (self._slice + 1) % SWEEP_SLICES
+        """Look for time-outs; call SWEEPS_PER_S times a second.
+
+        Whoever is idle is looked at once a round of the slices, the few others once a second.
+        """
+        self._sweeps += 1
         idle_us = int(self.settings.idle_timeout_s * 1e6)
+        for connection in list(self._slices[self._sweeps % len(self._slices)]):
+            if mono_us - connection.last_us > idle_us:
+                connection.close()
+        if self._sweeps % SWEEPS_PER_S == 0:
+            self._sweep_unsettled(mono_us)
+
+    def _sweep_unsettled(self, mono_us: int) -> None:
         half_us = int(self.settings.half_frame_timeout_s * 1e6)
-        for connection in list(self._slices[self._slice]):
+        for connection in list(self.unsettled):
             if connection.half_since and mono_us - connection.half_since > half_us:
                 connection.refuse(WireCode.FRAME_TRUNCATED)
                 connection.close()
-            elif mono_us - connection.last_us > (
-                half_us if connection.session is None else idle_us
-            ):
+            elif connection.session is None and mono_us - connection.last_us > half_us:
                 connection.close()

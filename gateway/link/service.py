@@ -1,5 +1,5 @@
-"""The cold frames of a session: heartbeats, lists, tariffs, modes, places. The hot ones never come
-here.
+"""The cold frames of a session: lists, tariffs, modes, places. The hot ones never come here, and a
+heartbeat only if it is no sound one: `Engine.tell` has what the others are answered with.
 """
 
 from __future__ import annotations
@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgpack
 
 from gateway.link import frames
 from gateway.link.codes import TARIFF_PART_MAX_BYTES, DeviceMode, WireCode, wire_error
@@ -63,6 +65,20 @@ class LinkState:
             for t in sorted(self.tariffs.values(), key=lambda t: (t.slot, t.key))
         )
 
+    def heartbeat_answer(
+        self, counter: int, now_us: int, device_time_us: int, acked_seq: int
+    ) -> frames.HeartbeatAnswer:
+        """The newest versions; only the arguments differ between sessions."""
+        return frames.HeartbeatAnswer(
+            counter=counter,
+            server_time_us=now_us,
+            device_time_us=device_time_us,
+            acked_seq=acked_seq,
+            tariffs=tuple((t.slot, t.key) for t in self.tariffs.values()),
+            denylist_version=self.denylist.version,
+            config_version=self.config_version,
+        )
+
 
 @dataclass(slots=True)
 class Place:
@@ -73,7 +89,6 @@ class Place:
     context_seq: int = 0
     vehicle: str = ""
     line: int = 0
-    queue_depth: int = 0
     released_seq: int = 0
 
 
@@ -122,16 +137,11 @@ class LinkService:
         raise wire_error(WireCode.UNKNOWN_FRAME, f"{type(frame).__name__} is not for a server")
 
     def _heartbeat(self, beat: frames.Heartbeat) -> frames.Frame:
-        state = self._state
-        self.place.queue_depth = beat.queue_depth
-        return frames.HeartbeatAnswer(
-            counter=self._session.next_counter(),
-            server_time_us=state.clock(),
-            device_time_us=beat.device_time_us,
-            acked_seq=state.acked_seq(self._session.device_id, self.place.boot),
-            tariffs=tuple((t.slot, t.key) for t in state.tariffs.values()),
-            denylist_version=state.denylist.version,
-            config_version=state.config_version,
+        state, session = self._state, self._session
+        session.queue_depth = beat.queue_depth
+        acked_seq = state.acked_seq(session.device_id, self.place.boot)
+        return state.heartbeat_answer(
+            session.next_counter(), state.clock(), beat.device_time_us, acked_seq
         )
 
     def _denylist(self, request: frames.DenylistRequest) -> list[frames.Frame]:
@@ -167,6 +177,19 @@ class LinkService:
         return frames.ContextAnswer(
             counter=self._session.next_counter(), boot=change.boot, seq=change.seq, applied=applied
         )
+
+
+def pack_news(state: LinkState) -> bytes:
+    """What all heartbeat answers end with (Engine.tell): tariffs, deny list, configuration."""
+    news = state.heartbeat_answer(0, 0, 0, 0).as_row()[4:]
+    return b"".join(msgpack.packb(field) for field in news)
+
+
+def pack_busy() -> tuple[bytes, bytes]:
+    """The error `busy` around its request counter (Engine.tell)."""
+    row = frames.error_frame(WireCode.BUSY, counter=0).as_row()
+    before, behind = (b"".join(map(msgpack.packb, part)) for part in (row[1:3], row[4:]))
+    return before, behind
 
 
 @dataclass(frozen=True, slots=True)
