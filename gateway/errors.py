@@ -239,6 +239,7 @@ CODES: dict[str, str] = {
     "TARIFF_LOCAL_TIME": "add the offset (+08:00): clocks were changed at that time",
     "TARIFF_QUOTE": "the detail says what cannot be priced",
     "TARIFF_JOURNEYS": "a list of journeys as docs/cli.md shows it",
+    "TARIFF_FEED": "each finding names file, line and field; docs/gtfs.md explains the codes",
     "TARIFF_STATION_UNKNOWN": "`faregate tariff show TARIFF --stations` lists the stations",
     "TARIFF_STATION_AMBIGUOUS": "use the station's number",
     "WIRE_MALFORMED": "compare the bytes with docs/protocol.md and its vectors",
