@@ -18,6 +18,7 @@ from gateway.journal.roots import Root, Totals, load_root
 from gateway.journal.segment import (
     SEGMENT_HEAD_BYTES,
     BadHeadError,
+    ForeignFormatError,
     SegmentFile,
     SegmentHead,
     align,
@@ -159,6 +160,9 @@ def _read_entry(files: FileOps, entry: Entry, report: Report) -> None:
     segment = SegmentFile(files, entry.path, entry.base, SEGMENT_HEAD_BYTES)
     try:
         entry.head = segment.read_head()
+    except ForeignFormatError as error:
+        entry.head_fault = str(error)
+        report(Finding("version", str(entry.path), 0, entry.head_fault))
     except BadHeadError as error:
         entry.head_fault = str(error)
     finally:
@@ -291,6 +295,9 @@ def walk_segment(
             continue
         behind = offset if group == codec.BAD_CHAIN else segment.find_group(offset)
         if behind is None:
+            if (form := segment.find_foreign(offset)) is not None:
+                said = f"a group of format {form}: another version of this program wrote it"
+                report(Finding("version", str(segment.path), offset, said))
             return Tail(offset, group, totals)
         segment.refresh()
         if isinstance(segment.group_at(offset, cursor.chain_hash), memoryview):

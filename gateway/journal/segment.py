@@ -18,15 +18,23 @@ SEGMENT_HEAD_BYTES = 4096
 SEGMENT_FORMAT = 1
 STRUCT_VERSION = 1
 SEGMENT_MAGIC = int.from_bytes(b"FGS1", "little")
+GROUP_MAGIC = int.from_bytes(b"FGG1", "little")
+GROUP_FORMAT = 1
 WINDOW_BYTES = 1 << 20
 
 _NAME = re.compile(r"(\d{20})\.(seg|root)")
 _HEAD = Struct("<IHHQ16s32sQqQII")
 _CRC_OFFSET = _HEAD.size
+_GROUP_START = Struct("<IHHQ")
 
 
 class BadHeadError(ValueError):
     """A segment head that is neither empty nor sound."""
+
+
+class ForeignFormatError(BadHeadError):
+    """The head is one of another version of this program. What stands behind it is not ours to
+    judge: to this program its groups would look like a torn write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +81,16 @@ def parse_head(data: bytes) -> SegmentHead | None:
     )
     if magic != SEGMENT_MAGIC:
         raise BadHeadError("not a segment of a journal: wrong magic")
+    if (form, version) != (SEGMENT_FORMAT, STRUCT_VERSION):
+        # Before the checksum: where that stands is for the other version to say.
+        said = f"segment format {form}, structs {version}: this program knows 1 and 1"
+        raise ForeignFormatError(said)
     bare = bytearray(data[:SEGMENT_HEAD_BYTES])
     bare[_CRC_OFFSET : _CRC_OFFSET + 4] = bytes(4)
     if codec.crc32c(bare).to_bytes(4, "little") != data[_CRC_OFFSET : _CRC_OFFSET + 4]:
         raise BadHeadError("checksum of the segment head is wrong")
-    if (form, size, version) != (SEGMENT_FORMAT, SEGMENT_HEAD_BYTES, STRUCT_VERSION):
-        raise BadHeadError(f"segment format {form}, structs {version}: this program knows 1 and 1")
+    if size != SEGMENT_HEAD_BYTES:
+        raise BadHeadError(f"a segment head of {size} bytes")
     return SegmentHead(base, journal_id, previous, seq, created, segment, group)
 
 
@@ -171,6 +183,16 @@ class SegmentFile:
         if not self._synced:
             self._files.fdatasync(self._fd)
             self._synced = True
+
+    def find_foreign(self, offset: int) -> int | None:
+        """The format of a group here that another version of this program wrote; None = there is
+        none. A torn write keeps sectors whole, so it cannot look like one."""
+        head = self._files.pread(self._fd, _GROUP_START.size, offset)
+        if len(head) < _GROUP_START.size:
+            return None
+        magic, form, _, position = _GROUP_START.unpack(head)
+        is_group = magic == GROUP_MAGIC and position == self.base + offset
+        return form if is_group and form != GROUP_FORMAT else None
 
     def find_nonzero(self, offset: int) -> int | None:
         """Offset of the first byte from there on that is not 0."""
