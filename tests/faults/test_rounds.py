@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import crash_rounds
 from benchmarks.crash_bench import ACKED_A_ROUND, RoundsReport
+from benchmarks.crash_process import FLAGS
 from benchmarks.crash_recount import Answer, Record, Recount, Told
 from benchmarks.crash_rounds import RoundsPlan, run_rounds
 from tests.support.valkey import needs_server
@@ -57,6 +59,18 @@ async def test_more_rounds(tmp_path: Path, served: float) -> None:
     report = await run_rounds(RoundsPlan(10, 6, tmp_path, served=served))
     assert report.ok, report.as_dict()
     assert report.in_flight_at_kill >= 0.9 * report.kills
+
+
+async def test_a_gateway_that_was_stopped_longer_than_its_sessions_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP past the idle time-out, SIGCONT: it goes on, or ends sessions; nothing is lost."""
+    monkeypatch.setitem(FLAGS, "link.heartbeat_s", "1")
+    monkeypatch.setitem(FLAGS, "link.idle_timeout_s", "2")
+    monkeypatch.setattr(crash_rounds, "LONG_PAUSE_S", 3.5)
+    report = await run_rounds(RoundsPlan(1, 8, tmp_path, only="pause_long"))
+    assert report.ok, report.as_dict()
+    assert report.acked >= ACKED_A_ROUND + crash_rounds.ACKED_BETWEEN
 
 
 @pytest.mark.slow
