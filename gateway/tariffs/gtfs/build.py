@@ -51,6 +51,14 @@ class Built:
     """None for Fares v1."""
     matched: frozenset[LegRule]
     """Leg rules that some leg can match."""
+    prices_of: dict[str, set[int]]
+    """What legs of each leg group cost the default category, minor units."""
+
+    @property
+    def any_stop(self) -> bool:
+        """Whether fares do not ask for a stop."""
+        layers = self.spec.layers
+        return layers is not None and layers.legs is not None and layers.legs.any_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +77,13 @@ class _Priced:
     """Layers 1 and 2 of either version of Fares."""
 
     grid: Grid
-    legs: Legs
     layers: Layers
     highest: list[int]
     currency: Currency
     riders: Riders
     prices: PriceTable | None
     matched: frozenset[LegRule]
+    prices_of: dict[str, set[int]]
 
 
 def build_tariff(feed: Feed, settings: FeedSettings, findings: Findings) -> Built:
@@ -115,6 +123,7 @@ def build_tariff(feed: Feed, settings: FeedSettings, findings: Findings) -> Buil
         zone=days.zone,
         prices=priced.prices,
         matched=priced.matched,
+        prices_of=priced.prices_of,
     )
 
 
@@ -148,8 +157,16 @@ def _build_v2(feed: Feed, settings: FeedSettings, days: _Days, shared: _Shared) 
         group_count=plan.group_count,
         transfers=plan.transfers,
     )
-    matched = frozenset(offers.matched)
-    return _Priced(grid, legs, layers, highest, prices.currency, riders, prices, matched)
+    return _Priced(
+        grid=grid,
+        layers=layers,
+        highest=highest,
+        currency=prices.currency,
+        riders=riders,
+        prices=prices,
+        matched=frozenset(offers.matched),
+        prices_of=offers.prices_of,
+    )
 
 
 def _build_v1(feed: Feed, settings: FeedSettings, days: _Days, shared: _Shared) -> _Priced:
@@ -165,8 +182,16 @@ def _build_v1(feed: Feed, settings: FeedSettings, days: _Days, shared: _Shared) 
     highest = highest_by_class(grid, lambda fare: fare)
     legs = _legs(feed, grid, array("i"), highest)
     layers = Layers(legs=legs, group_count=len(feed.fares), transfers=transfers)
-    currency = feed.fares[0].currency
-    return _Priced(grid, legs, layers, highest, currency, riders, None, frozenset())
+    return _Priced(
+        grid=grid,
+        layers=layers,
+        highest=highest,
+        currency=feed.fares[0].currency,
+        riders=riders,
+        prices=None,
+        matched=frozenset(),
+        prices_of={},
+    )
 
 
 def _frames(feed: Feed, settings: FeedSettings, days: _Days, findings: Findings) -> FramePlan:

@@ -43,6 +43,8 @@ class LegOffers:
         self.matched: set[LegRule] = set()
         self.mixed: dict[Rules, None] = {}
         """Matching rules whose products differ in price: one of them is chosen for the rider."""
+        self.prices_of: dict[str, set[int]] = {}
+        """What the default category pays for legs of each leg group."""
 
     def build_column(self, shape: Shape, frames: FramePlan, key: tuple[int, int, int]) -> Column:
         """The cells of one network and pair of frames."""
@@ -70,7 +72,8 @@ class LegOffers:
         products = frozenset(rule.product_id for rule in sold)
         if len(products) > 1:
             self.mixed[tuple(sold)] = None
-        origin = Origin(FILE, tuple(rule.line for rule in sold), products)
+        passes = frozenset(rule.product_id for rule in rules) - products
+        origin = Origin(FILE, tuple(rule.line for rule in sold), products, passes)
         return Cell(
             fare=self._prices.index_of(products),
             group=self._group_of(sold),
@@ -86,6 +89,8 @@ class LegOffers:
             for rule, price in zip(rules, prices, strict=True)
             if price == lowest and rule.group_id
         )
+        for group in groups:
+            self.prices_of.setdefault(group, set()).add(lowest)
         if groups not in self.group_sets:
             self.group_sets.append(groups)
         return self.group_sets.index(groups)

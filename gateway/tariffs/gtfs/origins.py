@@ -12,6 +12,8 @@ class Origin:
     file: str
     lines: tuple[int, ...]
     products: frozenset[str] = frozenset()
+    passes: frozenset[str] = frozenset()
+    """Products of the matching rules that are no single ride."""
 
 
 NOWHERE = Origin("", ())
