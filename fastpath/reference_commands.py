@@ -5,18 +5,29 @@ Must import only the standard library and fastpath.
 
 from __future__ import annotations
 
+from fastpath.reference_cells import Extras
+from fastpath.reference_commands_cells import CELL_OPS, Rerate, decide_cell_command
 from fastpath.reference_model import MONEY_MAX, Account, Command, Decision, Medium, first_told, fits
 from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Rule, Verdict
 
 
 def decide_command(
-    account: Account | None, slot: int, medium: Medium | None, command: Command
+    account: Account | None,
+    slot: int,
+    medium: Medium | None,
+    command: Command,
+    *,
+    extras: Extras | None = None,
+    rerate: Rerate | None = None,
 ) -> Decision:
     """Decide one command on an account (blank but for its id when it is to be opened) and a medium.
 
     `slot` is the account's place, compared with medium.account_slot. The caller writes account_slot
-    and the versions.
+    and the versions. extras: all the account's cells, changed in place by an accepted command on
+    passes, concessions or totals (None = no room for any); rerate: what comes with a RERATE.
     """
+    if command.op in CELL_OPS:
+        return decide_cell_command(account, extras, rerate, command)
     objections = _command_objections(account, slot, medium, command)
     told = first_told(objections)
     out = Decision(

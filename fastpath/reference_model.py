@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from fastpath.layers import Layers, Legs
 from fastpath.types import FarePart, JourneyState, Reason, Rule, TariffRules, TariffSpec
 
 MONEY_MAX = 1 << 60
@@ -67,6 +68,12 @@ class Period:
         if month == self.month:
             return self.month_paid_minor
         return self.prev_month_paid_minor if month == self.prev_month else 0
+
+    def trips(self, month: int) -> int:
+        """How many trips a month had; 0 for a month that is not kept."""
+        if month == self.month:
+            return self.month_trips
+        return self.prev_month_trips if month == self.prev_month else 0
 
     def open_month(self, month: int) -> None:
         """Make room for a month: the two newest are kept."""
@@ -185,6 +192,7 @@ class Tap:
     tariff_slot: int = 0
     attempt: int = 0
     distance_m: int = 0
+    network_plus_1: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +236,8 @@ class Decision:
     tariff_key: int = 0
     distance_m: int = 0
     other_stop: int = 0
+    acts: tuple[int, ...] = ()
+    network: int = 0
 
 
 # --- tariffs --------------------------------------------------------------------------------------
@@ -258,6 +268,34 @@ class Version:
     def rules(self) -> TariffRules:
         return self.spec.rules
 
+    @property
+    def layers(self) -> Layers | None:
+        return self.spec.layers
+
+    @property
+    def legs(self) -> Legs | None:
+        return self.spec.layers.legs if self.spec.layers else None
+
+    @cached_property
+    def network_of(self) -> dict[int, int]:
+        legs = self.legs
+        return dict(zip(legs.line_ids, legs.line_network, strict=True)) if legs else {}
+
+    @property
+    def has_chain(self) -> bool:
+        """Whether the tariff keeps chains (docs/fares.md, layer 2)."""
+        layers = self.layers
+        if layers is None:
+            return False
+        by_frame = layers.legs is not None and layers.legs.frames.count > 1
+        passes = layers.passes and self.spec.out_of_station
+        has_any = layers.transfers or layers.joins or passes
+        return bool(by_frame or has_any or layers.group_riders_max > 1)
+
+    def knows(self, stop: int) -> bool:
+        """Whether one may enter and leave here."""
+        return stop in self.index_of or (self.legs is not None and self.legs.any_stop)
+
     def holds(self, ts_us: int) -> bool:
         until_us = self.spec.valid_until_us
         return self.spec.valid_from_us <= ts_us and (until_us == 0 or ts_us < until_us)
@@ -274,13 +312,17 @@ class Version:
             return None
         return self.spec.days.month[place], self.spec.days.first_day + place
 
-    def find_pair(self, origin_stop: int, exit_stop: int) -> Pair | None:
-        """Price of a ride between public stop ids, None = no price."""
+    def find_pair(self, origin_stop: int, exit_stop: int, *, is_plain: bool = False) -> Pair | None:
+        """Price of a ride between public stop ids, None = no price.
+
+        is_plain: by the table alone, whatever leaving where one entered costs.
+        """
         origin, destination = self.index_of.get(origin_stop), self.index_of.get(exit_stop)
         if origin is None or destination is None:
             return None
-        if origin == destination and self.rules.same_stop_fare_minor >= 0:
-            return Pair(self.rules.same_stop_fare_minor, 0, 0, Rule.SAME_STATION)
+        same_minor = -1 if is_plain else self.rules.same_stop_fare_minor
+        if origin == destination and same_minor >= 0:
+            return Pair(same_minor, 0, 0, Rule.SAME_STATION)
         spec, at = self.spec, origin * len(self.spec.stop_ids) + destination
         if spec.od_fare_minor[at] < 0:
             return None
@@ -290,6 +332,8 @@ class Version:
         )
 
     def highest_minor(self, stop: int) -> int:
+        if stop not in self.index_of and self.legs is not None:
+            return max(0, self.legs.highest_any_minor)
         return max(0, self.spec.highest_minor[self.index_of[stop]])
 
     def find_discount(self, stop: int, ts_us: int) -> int:

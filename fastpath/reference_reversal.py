@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastpath.reference_cells import Extras
 from fastpath.reference_model import (
     LAST_LEGS_SHIFT,
     LAST_NO_JOURNEY,
@@ -19,6 +20,14 @@ from fastpath.reference_model import (
     Tap,
     Version,
     fits,
+)
+from fastpath.reference_uncount import (
+    Counted,
+    restore_chain,
+    return_ride,
+    surcharge_of,
+    uncount_counters,
+    was_counted,
 )
 from fastpath.types import CapOwner, JourneyState, MonthBasis, Reason, Rule, TapKind, Verdict
 
@@ -43,6 +52,7 @@ class _Case:
     original: Tap
     charged: Decision
     out: Decision
+    extras: Extras
 
 
 def decide_reversal(
@@ -51,10 +61,13 @@ def decide_reversal(
     medium_period: Period | None,
     original: Tap,
     charged: Decision,
+    *,
+    extras: Extras | None = None,
 ) -> Decision:
     """Undo an accepted tap: as a whole while it is the account's last one, else its money only.
 
-    The caller sees to it that a tap is undone once.
+    The caller sees to it that a tap is undone once. extras: the account's cells, when
+    reversal_owner names an owner.
     """
     out = Decision(ts_us=charged.ts_us, tariff_key=charged.tariff_key)
     if not Reason(charged.reason).accepted or original.kind == TapKind.INSPECT:
@@ -64,14 +77,28 @@ def decide_reversal(
     elif account is None:
         out.reason = Reason.UNKNOWN_ACCOUNT
     else:
-        out.reason = _reverse(_Case(book, account, medium_period, original, charged, out))
+        out.reason = _reverse(
+            _Case(book, account, medium_period, original, charged, out, extras or Extras())
+        )
     if account is not None:
         out.balance_minor = account.spendable_minor
     return out
 
 
+def reversal_owner(book: SpecBook, original: Tap, charged: Decision) -> int | None:
+    """Key of the owner of chain and counters, when the tariff that priced the tap has layers.
+
+    None: it has none, or is no longer loaded.
+    """
+    version = book.find_by_key(charged.tariff_key)
+    if version is None or version.layers is None:
+        return None
+    of_medium = version.rules.cap_owner == CapOwner.MEDIUM
+    return int.from_bytes(original.token[:8], "little") if of_medium else 0
+
+
 def _reverse_risk(charged: Decision, out: Decision) -> None:
-    out.reason = Reason.OK if charged.fare_minor else Reason.NOTHING_TO_REVERSE
+    out.reason = Reason.OK_RISK if charged.fare_minor else Reason.NOTHING_TO_REVERSE
     if charged.fare_minor:
         _fill_reversal(out, charged, _Undo(fare_minor=charged.fare_minor), is_whole=False)
 
@@ -83,7 +110,7 @@ def _reverse(case: _Case) -> Reason:
     named = (original.device, original.boot, original.seq, original.kind)
     is_whole = account.last_device != 0 and last == named
     undo = _undo_whole(account) if is_whole else _undo_money(version, original, charged)
-    if not is_whole and undo.fare_minor == 0:
+    if not is_whole and undo.fare_minor == 0 and not charged.rules & Rule.PASS:
         return Reason.NOTHING_TO_REVERSE
     balance_minor = account.balance_minor + undo.fare_minor - undo.subsidy_minor
     subsidy_minor = account.subsidy_minor + undo.subsidy_minor
@@ -93,11 +120,25 @@ def _reverse(case: _Case) -> Reason:
     of_medium = version is None or version.rules.cap_owner == CapOwner.MEDIUM
     period = case.medium_period if case.medium_period and of_medium else account.period
     _uncount(case, version, period, undo, is_whole=is_whole)
+    if version is not None and version.layers is not None:
+        _undo_layers(case, version, is_whole=is_whole)
     _fill_reversal(out, charged, undo, is_whole=is_whole)
     out.period_paid_minor = period.total(undo.month)
     if is_whole:
         _restore_journey(account)
     return Reason.OK
+
+
+def _undo_layers(case: _Case, version: Version, *, is_whole: bool) -> None:
+    """What counters, passes and chain know of the tap."""
+    account, original, charged = case.account, case.original, case.charged
+    is_exit = original.kind == TapKind.CHECK_OUT and not account.last_flags & LAST_NO_JOURNEY
+    entry_us = account.entry_ts_us if is_whole and is_exit else charged.ts_us
+    tap = Counted(version, original, charged, entry_us)
+    uncount_counters(case.book, account, case.extras, tap)
+    return_ride(case.extras, tap)
+    if is_whole:
+        restore_chain(account, case.extras)
 
 
 def _undo_whole(account: Account) -> _Undo:
@@ -120,10 +161,11 @@ def _undo_money(version: Version | None, original: Tap, charged: Decision) -> _U
     undo = _Undo(charged.fare_minor, charged.subsidy_minor)
     if version is None or not version.spec.monthly_tiers or charged.rules & Rule.MISSING_CHECK_IN:
         return undo
-    surcharge = version.rules.overstay_minor if charged.rules & Rule.OVERSTAY else 0
-    undo.counted_minor = max(0, charged.fare_minor - surcharge)
+    if version.layers is not None and not was_counted(version, original, charged, month=True):
+        return undo
+    undo.counted_minor = charged.fare_minor - surcharge_of(version, charged)
     undo.month = (version.find_calendar(charged.ts_us) or (0, 0))[0]
-    undo.trips = 0 if charged.rules & Rule.OUT_OF_STATION else 1
+    undo.trips = 0 if charged.rules & (Rule.OUT_OF_STATION | Rule.JOINED_LEG) else 1
     return undo
 
 
@@ -135,7 +177,7 @@ def _uncount(
     counted_minor, day = undo.counted_minor, 0
     if version is not None:
         if version.rules.month_basis == MonthBasis.NOMINAL:
-            counted_minor = case.charged.nominal_minor
+            counted_minor = 0 if case.charged.rules & Rule.PASS else case.charged.nominal_minor
         is_exit = is_whole and case.original.kind == TapKind.CHECK_OUT
         by_entry = is_exit and version.rules.month_by_entry
         instant_us = case.account.entry_ts_us if by_entry else case.charged.ts_us

@@ -156,7 +156,8 @@ def test_risk_of_a_stranger_is_given_back_without_an_account() -> None:
     world.account = None
     world.leave(HILL, flags=OPENED)
     back = world.undo()
-    assert (back.reason, back.fare_minor, back.rules) == (Reason.OK, -30_00, Rule.MONEY_ONLY)
+    told = (back.reason, back.fare_minor, back.rules)
+    assert told == (Reason.OK_RISK, -30_00, Rule.MONEY_ONLY)
     world.enter(HILL, flags=OPENED)
     assert world.undo().reason == Reason.NOTHING_TO_REVERSE
 

@@ -30,14 +30,10 @@ def as_struct(value: object) -> dict[str, object]:
     fields = asdict(value)  # type: ignore[call-overload]
     if isinstance(value, reference.Decision):
         fields["spare"] = 0
-        for name, nothing in (("acts", [0] * 16), ("act_count", 0), ("network", 0)):
-            fields.setdefault(name, nothing)
+        acts = list(value.acts)
+        fields["acts"], fields["act_count"] = acts + [0] * (16 - len(acts)), len(acts)
     if isinstance(value, reference.Command):
         fields["spare"] = bytes(7)
-        for name in ("from_us", "pass_id", "rides"):
-            fields.setdefault(name, 0)
-    if isinstance(value, reference.Tap):
-        fields["network_plus_1"] = 0
     return fields
 
 
@@ -45,8 +41,13 @@ def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
     """What the probe gave back, comparable with asdict of the reference."""
     if struct is None:
         return None
-    unknown = {"spare", "acts", "act_count", "network"} - set(reference.Decision.__slots__)
-    return {name: value for name, value in struct.items() if name not in unknown}
+    kept = {name: value for name, value in struct.items() if name not in ("spare", "act_count")}
+    if "act_count" in struct:
+        acts, count = struct["acts"], struct["act_count"]
+        assert isinstance(acts, list)
+        assert isinstance(count, int)
+        kept["acts"] = tuple(acts[:count])
+    return kept
 
 
 def state_of(value: object | None) -> dict[str, object] | None:

@@ -1,0 +1,235 @@
+"""One tap on its way through the rules of the reference engine, and the month it counts towards.
+
+Must import only the standard library and fastpath.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastpath.layers import CATEGORIES_MAX, Layers
+from fastpath.reference_cells import Extras, Pass
+from fastpath.reference_model import Account, Decision, Medium, Period, SpecBook, Tap, Version
+from fastpath.types import (
+    Act,
+    CapOwner,
+    JourneyState,
+    MonthBasis,
+    Rule,
+    TapFlag,
+    TapKind,
+)
+
+ACTS_MAX = 16
+NO_RULE = Rule(0)
+
+
+@dataclass(slots=True)
+class Leg:
+    """A leg that has a price: what the tables say about it, and when it was made.
+
+    needs_distance: priced by a distance that came with the tap.
+    """
+
+    nominal_minor: int
+    discountable_minor: int = 0
+    distance_m: int = 0
+    rules: Rule = NO_RULE
+    group: int = 0
+    stay: int = 0
+    zones: int = 0xFFFF_FFFF
+    source: int = 0
+    column: int = 0
+    needs_distance: bool = False
+    network: int = 0
+    category: int = 0
+    frame_in: int = 0
+    dep_us: int = 0
+    arr_us: int = 0
+
+
+@dataclass(slots=True)
+class Charge:
+    """What a tap costs: the ride counts towards journey, month and counters, the surcharge nowhere.
+
+    leg: set when chain and counters learn of it. ends_span: the chain only learns that it is over.
+    """
+
+    ride_minor: int = 0
+    surcharge_minor: int = 0
+    nominal_minor: int = 0
+    is_new_trip: bool = True
+    is_counted: bool = True
+    leg: Leg | None = None
+    ends_span: bool = False
+    by_transfer: bool = False
+    used_pass: Pass | None = None
+    takes_ride: bool = False
+
+    @property
+    def fare_minor(self) -> int:
+        return self.ride_minor + self.surcharge_minor
+
+    @property
+    def counted_nominal_minor(self) -> int:
+        return 0 if self.used_pass is not None else self.nominal_minor
+
+
+@dataclass(slots=True)
+class Case:
+    """A tap, what it is about, and what has been found out about it so far."""
+
+    book: SpecBook
+    medium: Medium | None
+    account: Account | None
+    tap: Tap
+    out: Decision
+    extras: Extras = field(default_factory=Extras)
+    asks_room: bool = False
+    version: Version | None = None
+    period: Period | None = None
+    ts_us: int = 0
+    month: int = 0
+    day: int = 0
+
+    @property
+    def is_offline(self) -> bool:
+        return self.tap.kind != TapKind.INSPECT and bool(self.tap.flags & TapFlag.OFFLINE)
+
+    @property
+    def is_opened(self) -> bool:
+        return self.is_offline and bool(self.tap.flags & TapFlag.DEVICE_OPENED)
+
+    @property
+    def is_late(self) -> bool:
+        account = self.account
+        if account is None or not self.is_offline:
+            return False
+        if self.tap.kind == TapKind.FLAT:
+            return self.ts_us < account.last_ts_us
+        newest = {JourneyState.OPEN: account.entry_ts_us, JourneyState.DONE: account.exit_ts_us}
+        return self.ts_us < newest.get(JourneyState(account.journey_state), self.ts_us)
+
+    @property
+    def is_ride(self) -> bool:
+        """Whether this is a check-out that ends the open journey."""
+        return bool(
+            self.tap.kind == TapKind.CHECK_OUT
+            and self.account
+            and self.account.is_open
+            and not self.is_late
+        )
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether this check-out ends a later leg of a journey."""
+        return self.is_ride and self.owner.leg_count > 1
+
+    @property
+    def tariff(self) -> Version:
+        assert self.version is not None
+        return self.version
+
+    @property
+    def layers(self) -> Layers:
+        """The tariff's layers; empty ones when it has none."""
+        return self.tariff.layers or Layers()
+
+    @property
+    def owner(self) -> Account:
+        assert self.account is not None
+        return self.account
+
+    @property
+    def totals(self) -> Period:
+        assert self.period is not None
+        return self.period
+
+    @property
+    def dep_us(self) -> int:
+        """When the leg that this tap ends began: its first check-in."""
+        if not self.is_ride:
+            return self.ts_us
+        chain = self.extras.find_chain() if self.is_joined and self.tariff.has_chain else None
+        return chain.journey_dep_us if chain is not None else self.owner.entry_ts_us
+
+    def act(self, kind: Act, number: int) -> None:
+        """Note a rule of the tariff that acted; tariffs without layers note none."""
+        if self.tariff.layers is not None and len(self.out.acts) < ACTS_MAX:
+            self.out.acts = (*self.out.acts, kind << 24 | number)
+
+
+def fare_time(tap: Tap) -> int:
+    """The instant a fare is computed for."""
+    return tap.now_us if tap.flags & TapFlag.CLOCK_UNSURE else tap.device_ts_us
+
+
+def entry_version(case: Case) -> Version | None:
+    """The version that an open journey keeps; if it is gone: the one in force at its entry."""
+    account = case.owner
+    kept = case.book.find_by_key(account.entry_tariff)
+    return kept or case.book.find_at(case.tap.tariff_slot, account.entry_ts_us)
+
+
+def network_of(case: Case) -> int:
+    """Network of the tap's line, or the one a record of it kept."""
+    if case.tap.network_plus_1:
+        return case.tap.network_plus_1 - 1
+    return case.tariff.network_of.get(case.tap.line, 0)
+
+
+def find_category(case: Case, ts_us: int) -> tuple[int, Rule]:
+    """Rider category at an instant, and whether a concession made it."""
+    if case.period is None:
+        return 0, Rule(0)
+    return category_at(case.tariff, case.owner, case.extras, ts_us)
+
+
+def category_at(version: Version, account: Account, extras: Extras, ts_us: int) -> tuple[int, Rule]:
+    """A concession valid at the instant, else the account's category."""
+    count = version.legs.category_count if version.legs else CATEGORIES_MAX
+    found = extras.find_category(ts_us)
+    category = account.rider_category if found is None else found
+    return category if category < count else 0, Rule(0) if found is None else Rule.CONCESSION
+
+
+# --- monthly totals -------------------------------------------------------------------------------
+
+
+def find_calendar(case: Case, instant_us: int) -> tuple[int, int] | None:
+    """(month, service day) as the pricing tariff has them, else as the one in force then."""
+    found = case.tariff.find_calendar(instant_us)
+    if found is None:
+        other = case.book.find_at(case.tap.tariff_slot, instant_us)
+        found = other.find_calendar(instant_us) if other else None
+    return found
+
+
+def find_totals(case: Case, medium_period: Period | None) -> None:
+    """Whose totals count, and which month and day this tap belongs to."""
+    rules = case.tariff.rules
+    of_medium = medium_period is not None and rules.cap_owner == CapOwner.MEDIUM
+    case.period = medium_period if of_medium else case.owner.period
+    if not case.tariff.spec.monthly_tiers:
+        return
+    instant_us = case.owner.entry_ts_us if case.is_ride and rules.month_by_entry else case.ts_us
+    case.month, case.day = find_calendar(case, instant_us) or (0, 0)
+
+
+def is_countable(case: Case) -> bool:
+    """Only the two newest months are kept."""
+    return case.month != 0 and case.month >= case.totals.prev_month
+
+
+def count_month(case: Case, charge: Charge) -> int:
+    """Count a trip; returns its month, 0 = not counted."""
+    if not charge.is_counted or not is_countable(case):
+        return 0
+    period = case.totals
+    period.open_month(case.month)
+    period.open_day(case.day)
+    is_nominal = case.tariff.rules.month_basis == MonthBasis.NOMINAL
+    counted_minor = charge.counted_nominal_minor if is_nominal else charge.ride_minor
+    trips = int(charge.is_new_trip)
+    period.add(month=case.month, day=case.day, paid_minor=counted_minor, trips=trips)
+    return case.month

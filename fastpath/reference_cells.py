@@ -1,0 +1,219 @@
+"""Extension cells as the reference engine sees them: the unions of layout.h as Python objects.
+
+Field names are those of layout.h. What is kept where, and what happens without room, is said in
+docs/fares.md, "Cells". Must import only the standard library and fastpath.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field, fields, replace
+from enum import IntEnum
+
+from fastpath.layers import PASS_CELLS_MAX
+from fastpath.reference_model import Period
+
+
+class CellType(IntEnum):
+    """Cell.type; 0 = free."""
+
+    MEDIUM_PERIOD = 1
+    COUNTERS = 2
+    CHAIN = 3
+    CHAIN_BEFORE = 4
+    PASS = 5
+    CONCESSION = 6
+
+
+TOTALS = (CellType.MEDIUM_PERIOD, CellType.COUNTERS, CellType.CHAIN, CellType.CHAIN_BEFORE)
+"""What a re-rating replaces."""
+
+
+@dataclass(slots=True)
+class Counter:
+    """A running total in one window; id 0 = a free place."""
+
+    id: int = 0
+    window: int = 0
+    zones: int = 0
+    trips: int = 0
+    paid_minor: int = 0
+
+
+@dataclass(slots=True)
+class Chain:
+    """Legs that transfers join."""
+
+    first_dep_us: int = 0
+    last_dep_us: int = 0
+    last_arr_us: int = 0
+    journey_dep_us: int = 0
+    last_charged_minor: int = 0
+    span_paid_minor: int = 0
+    distance_m: int = 0
+    last_group: int = 0
+    transfers: int = 0
+    network: int = 0
+
+
+@dataclass(slots=True)
+class Pass:
+    """A pass of the account; until_us 0 = begins with its first use."""
+
+    from_us: int = 0
+    until_us: int = 0
+    last_used_us: int = 0
+    rides_left: int = -1
+
+
+@dataclass(slots=True)
+class Concession:
+    """A rider category for a span of time, the end exclusive."""
+
+    from_us: int = 0
+    until_us: int = 0
+
+
+Payload = Period | list[Counter] | Chain | Pass | Concession | None
+HEAD = struct.Struct("<IBB2xQ")
+FORMATS: dict[int, tuple[type, struct.Struct]] = {
+    CellType.MEDIUM_PERIOD: (Period, struct.Struct("<IIqIIqIIq")),
+    CellType.CHAIN: (Chain, struct.Struct("<qqqqiiIHBB")),
+    CellType.CHAIN_BEFORE: (Chain, struct.Struct("<qqqqiiIHBB")),
+    CellType.PASS: (Pass, struct.Struct("<qqq16xi4x")),
+    CellType.CONCESSION: (Concession, struct.Struct("<qq32x")),
+}
+COUNTER = struct.Struct("<IIIIq")
+
+
+def _values(value: object) -> list[int]:
+    return [getattr(value, one.name) for one in fields(value)]  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Cell:
+    """One cell; key: the owner's, a pass id or a rider category."""
+
+    type: int
+    key: int
+    payload: Payload
+    riders: int = 0
+
+    def pack(self) -> bytes:
+        """The 64 bytes of layout.h, with next = 0."""
+        head = HEAD.pack(0, self.type, self.riders, self.key)
+        if isinstance(self.payload, list):
+            return head + b"".join(COUNTER.pack(*_values(one)) for one in self.payload)
+        if self.payload is None:
+            return head + bytes(48)
+        return head + FORMATS[self.type][1].pack(*_values(self.payload))
+
+    @classmethod
+    def unpack(cls, image: bytes) -> Cell:
+        """From the 64 bytes of layout.h; `next` is left out."""
+        _, kind, riders, key = HEAD.unpack(image[:16])
+        payload: Payload = None
+        if kind == CellType.COUNTERS:
+            payload = [Counter(*COUNTER.unpack(image[at : at + 24])) for at in (16, 40)]
+        elif kind:
+            made, layout = FORMATS[kind]
+            payload = made(*layout.unpack(image[16:]))
+        return cls(kind, key, payload, riders)
+
+
+@dataclass(slots=True)
+class Extras:
+    """What a decision needs of an account beyond its four lines (fastpath/_extras.pxd).
+
+    owner: key of chain and counters. room: how many more cells the account may get.
+    """
+
+    owner: int = 0
+    cells: list[Cell] = field(default_factory=list)
+    room: int = 0
+
+    def find(self, kind: CellType, key: int) -> Cell | None:
+        """The first cell of this type and key."""
+        return next((one for one in self.cells if (one.type, one.key) == (kind, key)), None)
+
+    def append(self, cell: Cell) -> bool:
+        """One cell more, if there is room."""
+        if self.room == 0:
+            return False
+        self.room -= 1
+        self.cells.append(cell)
+        return True
+
+    def list_passes(self) -> list[tuple[int, Pass]]:
+        """(pass id, pass) of the first few pass cells."""
+        found = [(one.key, one.payload) for one in self.cells if one.type == CellType.PASS]
+        return [(key, it) for key, it in found[:PASS_CELLS_MAX] if isinstance(it, Pass)]
+
+    def find_category(self, ts_us: int) -> int | None:
+        """The lowest category of the concessions valid at an instant."""
+        valid = [
+            cell.key
+            for cell in self.cells
+            if isinstance(cell.payload, Concession)
+            and cell.payload.from_us <= ts_us < cell.payload.until_us
+        ]
+        return min(valid, default=None)
+
+    # The owner's chain.
+
+    def find_chain(self, kind: CellType = CellType.CHAIN) -> Chain | None:
+        """The owner's chain, or the one before the last tap."""
+        cell = self.find(kind, self.owner)
+        return cell.payload if cell is not None and isinstance(cell.payload, Chain) else None
+
+    def put_chain(self, chain: Chain, kind: CellType = CellType.CHAIN) -> None:
+        """Replace a chain that is kept."""
+        cell = self.find(kind, self.owner)
+        if cell is not None:
+            cell.payload = replace(chain)
+
+    def _missing_chains(self) -> list[CellType]:
+        pair = (CellType.CHAIN, CellType.CHAIN_BEFORE)
+        return [kind for kind in pair if self.find(kind, self.owner) is None]
+
+    def make_chains(self) -> bool:
+        """See to it that both chain cells are there; False = no room."""
+        missing = self._missing_chains()
+        if len(missing) > self.room:
+            return False
+        for kind in missing:
+            self.append(Cell(kind, self.owner, Chain()))
+        return True
+
+    # The owner's counters.
+
+    def _counter_places(self) -> list[Counter]:
+        return [
+            place
+            for cell in self.cells
+            if cell.key == self.owner and isinstance(cell.payload, list)
+            for place in cell.payload
+        ]
+
+    def find_counter(self, counter_id: int) -> Counter | None:
+        """The owner's counter, if it is kept."""
+        return next((one for one in self._counter_places() if one.id == counter_id), None)
+
+    def make_counter(self, counter_id: int) -> Counter | None:
+        """The owner's counter, in the first free place if it is new; None = no room."""
+        found = self.find_counter(counter_id) or self.find_counter(0)
+        if found is None:
+            cell = Cell(CellType.COUNTERS, self.owner, [Counter(), Counter()])
+            found = cell.payload[0] if isinstance(cell.payload, list) else None
+            if not self.append(cell):
+                return None
+        assert found is not None
+        found.id = counter_id
+        return found
+
+    def lacks_room(self, *, has_chain: bool, counter_ids: list[int]) -> bool:
+        """Whether there is no room for all that a tariff may keep for the owner."""
+        new = [one for one in counter_ids if self.find_counter(one) is None]
+        free = sum(place.id == 0 for place in self._counter_places())
+        cells = (max(0, len(new) - free) + 1) // 2
+        return cells + (len(self._missing_chains()) if has_chain else 0) > self.room

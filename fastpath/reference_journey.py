@@ -1,0 +1,232 @@
+"""Layer 2 of the reference engine: what legs of one journey do to each other, and their chain.
+
+docs/fares.md, "Layer 2", is the text. Must import only the standard library and fastpath.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fastpath.layers import Join, Measured, Transfer, TransferEffect
+from fastpath.reference_case import Case, Charge, Leg, network_of
+from fastpath.reference_cells import CellType, Chain
+from fastpath.reference_factors import Factors, discounted
+from fastpath.reference_legs import band_price, bands_of, product_price
+from fastpath.reference_model import LAST_CHAIN, LEGS_MAX
+from fastpath.types import Act, JourneyState, Rule, TapKind
+
+INT32_MAX = (1 << 31) - 1
+UINT32_MAX = (1 << 32) - 1
+
+
+# --- joins ----------------------------------------------------------------------------------------
+
+
+def find_continuation(case: Case) -> tuple[Rule, int] | None:
+    """Whether this check-in continues the finished journey: (rule, index of the join or -1)."""
+    account, version = case.owner, case.tariff
+    if account.journey_state != JourneyState.DONE or account.leg_count >= LEGS_MAX:
+        return None
+    gap_us = case.ts_us - account.exit_ts_us
+    if not (version.knows(account.origin_stop) and version.knows(account.exit_stop)):
+        return None
+    if version.has_interchange(account.exit_stop, case.tap.stop, gap_us):
+        return Rule.OUT_OF_STATION, -1
+    for index, join in enumerate(case.layers.joins):
+        if _join_fits(case, join, gap_us):
+            return Rule.JOINED_LEG, index
+    return None
+
+
+def _join_fits(case: Case, join: Join, gap_us: int) -> bool:
+    chain = case.extras.find_chain()
+    index_of = case.tariff.index_of
+    stops = (index_of.get(case.owner.exit_stop), index_of.get(case.tap.stop))
+    return bool(
+        join.from_network == (chain.network if chain else 0)
+        and join.to_network == network_of(case)
+        and join.from_idx in (-1, stops[0])
+        and join.to_idx in (-1, stops[1])
+        and gap_us >= 0
+        and (join.window_us == -1 or gap_us <= join.window_us)
+    )
+
+
+def joined_by(case: Case) -> Rule:
+    """What joined the leg that this check-out ends."""
+    account = case.owner
+    if not case.is_joined:
+        return Rule(0)
+    gap_us = account.entry_ts_us - account.exit_ts_us
+    by_pair = case.tariff.has_interchange(account.exit_stop, account.entry_stop, gap_us)
+    return Rule.OUT_OF_STATION if by_pair or not case.layers.joins else Rule.JOINED_LEG
+
+
+# --- transfers ------------------------------------------------------------------------------------
+
+
+def chain_before(case: Case) -> Chain:
+    """The chain as it was when the leg that this tap ends began."""
+    kind = CellType.CHAIN_BEFORE if case.is_joined else CellType.CHAIN
+    return (case.extras.find_chain(kind) if case.tariff.has_chain else None) or Chain()
+
+
+def transferred(case: Case, leg: Leg, factors: Factors, price_minor: int) -> tuple[int, bool, bool]:
+    """(what the leg costs after a transfer, whether there is one, whether it may be below 0)."""
+    chain = chain_before(case)
+    can_be = chain.last_group != 0 and leg.group != 0 and leg.dep_us >= chain.last_arr_us
+    if not can_be or case.is_late:
+        return price_minor, False, False
+    for index, rule in enumerate(case.layers.transfers):
+        if (rule.from_group, rule.to_group) != (chain.last_group, leg.group):
+            continue
+        cost_minor = _transfer_cost(case, rule, chain, Priced(leg, factors, price_minor))
+        if cost_minor is not None:
+            case.out.rules |= Rule.TRANSFER
+            case.act(Act.TRANSFER, index)
+            return cost_minor, True, rule.effect == TransferEffect.TRANSFER_ONLY
+    return price_minor, False, False
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A leg with its price before transfers."""
+
+    leg: Leg
+    factors: Factors
+    price_minor: int
+
+
+def _is_in_window(rule: Transfer, chain: Chain, leg: Leg) -> bool:
+    from_departure = rule.measured in (
+        Measured.DEPARTURE_TO_ARRIVAL,
+        Measured.DEPARTURE_TO_DEPARTURE,
+    )
+    to_arrival = rule.measured in (Measured.DEPARTURE_TO_ARRIVAL, Measured.ARRIVAL_TO_ARRIVAL)
+    departure_us = chain.first_dep_us if rule.from_first else chain.last_dep_us
+    begin_us = departure_us if from_departure else chain.last_arr_us
+    end_us = leg.arr_us if to_arrival else leg.dep_us
+    return rule.window_us == -1 or end_us - begin_us <= rule.window_us
+
+
+def _transfer_cost(case: Case, rule: Transfer, chain: Chain, priced: Priced) -> int | None:
+    """What this leg costs by the rule; None = the rule does not fit."""
+    leg, price_minor = priced.leg, priced.price_minor
+    if not _is_in_window(rule, chain, leg) or 0 <= rule.count_max <= chain.transfers:
+        return None
+    amount_minor = rule.amount_minor
+    if rule.product >= 0:
+        legs = case.tariff.legs
+        assert legs is not None
+        amount_minor = product_price(legs, rule.product, leg.category, case.tap.medium_kind)
+        if amount_minor < 0:
+            return None
+    span_minor = chain.span_paid_minor
+    match rule.effect:
+        case TransferEffect.FIRST_AND_TRANSFER:
+            return amount_minor
+        case TransferEffect.ALL:
+            return amount_minor + price_minor
+        case TransferEffect.TRANSFER_ONLY:
+            return amount_minor - chain.last_charged_minor
+        case TransferEffect.MINUS:
+            return max(0, price_minor - amount_minor)
+        case TransferEffect.DIFFERENCE:
+            return max(0, price_minor - span_minor) + amount_minor
+        case TransferEffect.THROUGH:
+            through_minor = _through_price(case, chain, leg, priced.factors)
+            if through_minor is None:
+                return None
+            return max(0, through_minor - span_minor) + amount_minor
+
+
+def _through_price(case: Case, chain: Chain, leg: Leg, factors: Factors) -> int | None:
+    bands = bands_of(case.tariff, leg.column)
+    if bands is None:
+        return None
+    priced = band_price(bands, min(UINT32_MAX, chain.distance_m + leg.distance_m))
+    return None if priced is None else discounted(case, factors, priced[0], priced[0], tell=False)
+
+
+# --- the chain ------------------------------------------------------------------------------------
+
+
+def _clamped(amount_minor: int) -> int:
+    return max(-INT32_MAX, min(INT32_MAX, amount_minor))
+
+
+def _with_leg(chain: Chain, leg: Leg, cost_minor: int, *, by_transfer: bool) -> Chain:
+    return Chain(
+        first_dep_us=chain.first_dep_us if by_transfer else leg.dep_us,
+        last_dep_us=leg.dep_us,
+        last_arr_us=leg.arr_us,
+        journey_dep_us=chain.journey_dep_us,
+        last_charged_minor=_clamped(cost_minor),
+        span_paid_minor=_clamped((chain.span_paid_minor if by_transfer else 0) + cost_minor),
+        distance_m=min(UINT32_MAX, (chain.distance_m if by_transfer else 0) + leg.distance_m),
+        last_group=leg.group,
+        transfers=min(255, chain.transfers + 1) if by_transfer else 0,
+        network=leg.network,
+    )
+
+
+def _put(case: Case, now: Chain, before: Chain | None) -> None:
+    """Keep the chain, and how it was before this tap; None = that stays as it is."""
+    if before is not None:
+        case.extras.put_chain(before, CellType.CHAIN_BEFORE)
+    case.extras.put_chain(now)
+    case.owner.last_flags |= LAST_CHAIN
+
+
+def keep_entry(case: Case, *, is_joined: bool, is_closing: bool) -> None:
+    """After an accepted check-in: when the journey began; an incomplete one ends the span."""
+    if not case.tariff.has_chain or is_joined or not case.extras.make_chains():
+        return
+    before = case.extras.find_chain()
+    assert before is not None
+    now = Chain(network=before.network) if is_closing else replace(before)
+    now.journey_dep_us = case.ts_us
+    _put(case, now, before)
+
+
+def keep_leg(case: Case, charge: Charge, *, journey_minor: int) -> None:
+    """After an accepted leg that was not late. journey_minor: what its earlier legs cost."""
+    if not case.tariff.has_chain or not (charge.leg or charge.ends_span):
+        return
+    is_joined = case.is_joined
+    if charge.leg is None and case.extras.find_chain() is None:
+        return
+    if not case.extras.make_chains():
+        return
+    standing = case.extras.find_chain()
+    assert standing is not None
+    base = standing
+    if is_joined:
+        base = replace(chain_before(case), journey_dep_us=standing.journey_dep_us)
+    if charge.leg is not None:
+        cost_minor = journey_minor + charge.ride_minor
+        now = _with_leg(base, charge.leg, cost_minor, by_transfer=charge.by_transfer)
+    else:
+        network = network_of(case) if case.is_ride else standing.network
+        now = Chain(journey_dep_us=standing.journey_dep_us, network=network)
+    _put(case, now, None if is_joined else standing)
+
+
+# --- group riders ---------------------------------------------------------------------------------
+
+
+def takes_rider(case: Case) -> bool:
+    """Whether a flat tap that repeats the last one is one more rider of a group."""
+    most = case.layers.group_riders_max
+    cell = case.extras.find(CellType.CHAIN, case.extras.owner)
+    is_flat = case.tap.kind == TapKind.FLAT
+    return is_flat and most > 1 and cell is not None and cell.riders < most
+
+
+def keep_riders(case: Case, *, is_rider: bool) -> None:
+    """After an accepted flat tap that was no pass-back."""
+    if case.layers.group_riders_max <= 1 or not case.extras.make_chains():
+        return
+    cell = case.extras.find(CellType.CHAIN, case.extras.owner)
+    assert cell is not None
+    cell.riders = cell.riders + 1 if is_rider else 1
