@@ -20,6 +20,7 @@ from tests.support.tariff import DAY_US, FIRST_DAY, small_spec, small_tariff
 TIMED = ("gateway.clock.time", "gateway.engine.commit.time", "gateway.link.server.time")
 DEVICES = 6
 IN_FLIGHT = 4
+HOUR_US = 3_600_000_000
 BEFORE_US = 400_000
 AFTER_US = 400_000
 PASSBACK_US = 0
@@ -30,7 +31,11 @@ class MovedTime:
 
     def __init__(self, cutover_us: int) -> None:
         self.cutover_us = cutover_us
-        self._off_us = cutover_us - BEFORE_US - time.time_ns() // 1000
+        self.set_before(HOUR_US)
+
+    def set_before(self, span_us: int) -> None:
+        """So long before midnight it is now."""
+        self._off_us = self.cutover_us - span_us - time.time_ns() // 1000
 
     def time_ns(self) -> int:
         return time.time_ns() + 1000 * self._off_us
@@ -50,7 +55,7 @@ def next_month_us() -> int:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovedTime:
-    """Midnight is so near that it comes while the test runs."""
+    """An hour before midnight, and later so near that it comes while the test runs."""
     moved = MovedTime(next_month_us())
     for name in TIMED:
         monkeypatch.setattr(name, moved)
@@ -88,6 +93,7 @@ async def test_the_day_changes_under_load(tmp_path: Path, clock: MovedTime) -> N
     async with running(config, tariffs=tariffs) as hands:
         riders = [await rich_rider(hands) for _ in range(DEVICES)]
         gates = [await hands.gate(number) for number in range(1, DEVICES + 1)]
+        clock.set_before(BEFORE_US)
         loads = [
             ride(clock, gate, number, token)
             for number, (gate, token) in enumerate(zip(gates, riders, strict=True), start=1)
