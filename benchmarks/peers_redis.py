@@ -26,7 +26,8 @@ from benchmarks.peers_common import (
 
 CASES = {"c1": (1, 1), "c50": (50, 1), "c50_P32": (50, 32)}
 SETTINGS = ("appendonly", "appendfsync", "save", "auto-aof-rewrite-percentage", "io-threads")
-FIRST_REQUESTS = 2000
+FIRST_REQUESTS = 200
+"""Of each client and place in a pipeline a tenth of these, at least these: a guess at the rate."""
 
 
 def find_server(kind: str) -> str:
@@ -71,9 +72,9 @@ class RedisPeer:
     def measure(self, case: str) -> Sample:
         seen = self._rates.setdefault(case, [])
         if not seen:
-            seen.append(self._run(case, FIRST_REQUESTS).per_s)
+            seen.append(self._run(case, _first_requests(case)).per_s)
         wanted = int(median(seen) * self._scope.seconds)
-        sample = self._run(case, max(wanted, FIRST_REQUESTS))
+        sample = self._run(case, max(wanted, _first_requests(case)))
         seen.append(sample.per_s)
         return sample
 
@@ -92,6 +93,11 @@ class RedisPeer:
         settings = {name: client.config_get(name).get(name) for name in SETTINGS}
         client.close()
         return {"version": found.strip(), "settings": settings, "client": self._client}
+
+
+def _first_requests(case: str) -> int:
+    clients, pipeline = CASES[case]
+    return max(FIRST_REQUESTS, clients * pipeline * FIRST_REQUESTS // 10)
 
 
 def find_benchmark() -> str:

@@ -17,10 +17,13 @@ MEMORY_FILESYSTEMS = frozenset({"tmpfs", "ramfs"})
 FILE_BYTES = 16 << 20
 
 
-def measure_fsync(folder: Path, *, block_bytes: int = 4096, seconds: float = 1.0) -> Histogram:
+def measure_fsync(
+    folder: Path, *, block_bytes: int = 4096, seconds: float = 1.0, per_s: float = 0.0
+) -> Histogram:
     """Write blocks one behind the other, each made durable; nanoseconds of pwrite and fdatasync.
 
-    The file is written out before, as a preallocated segment is: no write grows it.
+    The file is written out before, as a preallocated segment is: no write grows it. per_s: so many
+    at equal distances and no more; 0 = back to back.
     """
     taken = Histogram()
     block = os.urandom(block_bytes)
@@ -29,7 +32,13 @@ def measure_fsync(folder: Path, *, block_bytes: int = 4096, seconds: float = 1.0
         _lay_out(number)
         until_ns = time.monotonic_ns() + round(seconds * 1e9)
         begin_ns, offset = time.monotonic_ns(), 0
+        gap_ns = round(1e9 / per_s) if per_s else 0
+        due_ns = begin_ns
         while begin_ns < until_ns:
+            if begin_ns < due_ns:
+                time.sleep((due_ns - begin_ns) / 1e9)
+                begin_ns = time.monotonic_ns()
+            due_ns += gap_ns
             os.pwrite(number, block, offset)
             os.fdatasync(number)
             end_ns = time.monotonic_ns()

@@ -22,7 +22,13 @@ from gateway.bench.opening import (
     open_by_snapshot,
 )
 from gateway.bench.options import BenchOptions
-from gateway.bench.own_gateway import TARIFF_SLOT, add_devices, data_folder, start_gateway
+from gateway.bench.own_gateway import (
+    TARIFF_SLOT,
+    GatewayFolder,
+    add_devices,
+    data_folder,
+    start_gateway,
+)
 from gateway.bench.sessions import allow_files
 from gateway.bootstrap import build_control_client, build_devices, compile_tariffs
 from gateway.config import Config, load_config
@@ -52,6 +58,8 @@ class Stage:
     stops: array[int]
     finish: Callable[[], int]
     """Stop the gateway if it is our own; its exit status. After it the journal is complete."""
+    folder: GatewayFolder | None = None
+    """Of the own gateway, to start it once more."""
 
 
 @contextmanager
@@ -80,7 +88,9 @@ def _own(options: BenchOptions, core: int | None, tell: Tell) -> Iterator[Stage]
         with start_gateway(folder, core) as gateway:
             pid = gateway.process.pid
             mine = devices[: options.connections]
-            yield Stage(folder.config, gateway.address, pid, mine, opened, stops, gateway.stop)
+            yield Stage(
+                folder.config, gateway.address, pid, mine, opened, stops, gateway.stop, folder
+            )
 
 
 def _open_own(options: BenchOptions, config: Config) -> Opened:

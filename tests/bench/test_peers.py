@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from benchmarks import peers
+from benchmarks import peers, peers_tigerbeetle
 from benchmarks.peers_common import Sample, Skip, find_program
+from benchmarks.peers_disturbances import Sizes, measure_disturbances
+from benchmarks.peers_gateway import Commits
 
 RATIOS = {
     "c1_p50_vs_redis",
@@ -81,9 +92,121 @@ def test_unknown_peer_is_a_usage_error() -> None:
     assert peers.main(["--only", "nobody"]) == 2
 
 
+def measure_case(capsys: pytest.CaptureFixture[str], folder: Path, case: str) -> dict[str, Any]:
+    small = ["--case", case, "--connections", "200"]
+    found: dict[str, Any] = run(capsys, folder, *small)[case]  # type: ignore[assignment]
+    assert list(folder.iterdir()) == []
+    return found
+
+
+def test_idle_sessions(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = measure_case(capsys, tmp_path, "idle")
+    assert found["connections"] == 200
+    assert set(found["bars"]) <= set(found)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["idle", "growth", "disturbances"])
-def test_case_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, case: str) -> None:
-    small = [*SMALL, "--dir", str(tmp_path), "--case", case, "--connections", "200"]
-    assert peers.main(small) == 0
-    assert json.loads(capsys.readouterr().out)["bars"]
+def test_growth_finds_every_account_and_record_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = measure_case(capsys, tmp_path, "growth")
+    assert found["accounts"] == [1_000, 20_000]
+    assert found["replayed_records"] > 20_000
+    assert found["bytes_per_rider"] > 256
+    assert set(found["bars"]) <= set(found)
+
+
+@pytest.mark.slow
+def test_every_disturbance_takes_place(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    found = measure_case(capsys, tmp_path, "disturbances")
+    did = {row["disturbance"]: row["did"][0] for row in found["rows"]}
+    assert did["snapshotter"]["snapshots_written"] >= 1
+    assert did["tariff"]["switched"] == did["tariff"]["loaded"] > 0
+    assert did["denylist"]["lists_replaced"] > 0
+    assert did["denylist"]["entries_each"] >= found["denied"] - 1
+    assert did["denylist"]["changes"] > 0
+    assert did["reconnect"]["devices"] == 50
+    assert did["reconnect"]["offline_taps"] == did["reconnect"]["accepted"] == 50 * 20
+    assert found["sound"]["lost"] == found["sound"]["doubled"] == found["sound"]["faults"] == 0
+
+
+def test_a_disturbance_that_does_not_happen_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.peers_disturbances._written", lambda _log: [(1.0, 0.5)])
+    scope = peers.build_scope(peers.parse([*SMALL, "--dir", str(tmp_path)]))
+    with pytest.raises(RuntimeError, match="no snapshot was written"):
+        measure_disturbances(scope, Sizes(denied=10, fleet=2, order=(True,)))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    command = [sys.executable, "-m", "benchmarks.peers", *SMALL, "--seconds", "20"]
+    command += ["--only", "faregate,valkey", "--dir", str(tmp_path)]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "round 1" in line:
+            break
+    if how == signal.SIGINT:
+        os.killpg(process.pid, how)  # as a terminal does
+    else:
+        process.send_signal(how)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(30) == peers.INTERRUPTED, said
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_commits_are_ranked_by_bucket() -> None:
+    before = Commits(Counter({4: 1}), 1, 100)
+    after = Commits(Counter({4: 99, 40: 3}), 102, 10_300)
+    found = after - before
+    assert (found.count, found.mean_bytes) == (101, 100)
+    assert found.percentile_us(500) < found.percentile_us(990)
+
+
+def test_the_raw_floor_stands_beside_the_half_load() -> None:
+    gateway = object.__new__(peers.GatewayPeer)
+    gateway.name, gateway.cases = "faregate", ("c1", "half_load")
+    scope = peers.build_scope(peers.parse(SMALL))
+    echo, floor = peers.EchoPeer("c", scope), peers.FsyncPeer(scope)
+    plan = [(peer.name, case) for peer, case in peers.build_plan([gateway, echo, floor])]
+    at = plan.index(("faregate", "half_load"))
+    assert plan[at + 1 : at + 4] == [("fdatasync", case) for case in floor.cases]
+    assert len(floor.cases) == 3
+
+
+class _FakeClient:
+    """As tigerbeetle.ClientAsync, for what the load uses."""
+
+    def __init__(self, cluster_id: int, replica_addresses: str) -> None:
+        self.taken = 0
+
+    async def __aenter__(self) -> _FakeClient:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def create_transfers(self, transfers: list[Any]) -> list[Any]:
+        await asyncio.sleep(0.001)
+        return [SimpleNamespace(status=1) for _ in transfers]
+
+
+async def test_the_load_of_tigerbeetle_counts_transfers() -> None:
+    created = SimpleNamespace(CREATED=1)
+    fake = SimpleNamespace(
+        ClientAsync=_FakeClient,
+        Transfer=SimpleNamespace,
+        id=lambda: 1,
+        CreateAccountStatus=created,
+        CreateTransferStatus=created,
+    )
+    asked = Namespace(port=1, accounts=10, connections=3, seconds=0.05, batch=4)
+    found = await peers_tigerbeetle.load(fake, asked)
+    assert found["per_s"] > 0
+    assert 0 < found["p50_us"] <= found["p99_us"]
