@@ -8,13 +8,15 @@ The same files give the same arrays, byte for byte.
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from fastpath.types import DayTable, FarePart, OutOfStation, TariffSpec, TimeDiscount
+from fastpath.types import DayTable, FarePart, OutOfStation, TariffRules, TariffSpec, TimeDiscount
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_DAY, local_us
+from gateway.tariffs.compile_layers import compile_layers
 from gateway.tariffs.load import load_tariff
 from gateway.tariffs.prices import Prices
 from gateway.tariffs.source import DiscountWindow, Network, TariffSource
@@ -82,10 +84,16 @@ def compile_source(source: TariffSource, prices: Prices | None = None) -> Tariff
     stations = sorted(source.network.stations, key=lambda station: station.stop_id)
     names = [station.zh for station in stations]
     index = {name: at for at, name in enumerate(names)}
-    if prices is None and names:
-        prices = Prices(source.network)
-    od = _Od(names, prices, over_main=source.network.highest_over_main)
     days = service_days(source)
+    table = _day_table(source, days)
+    compiled = compile_layers(source, days, table.start_us, index)
+    if compiled is not None and compiled.highest_minor is not None:
+        od = _Od(names, None, over_main=False)
+        od.highest = compiled.highest_minor
+    else:
+        if prices is None and names:
+            prices = Prices(source.network)
+        od = _Od(names, prices, over_main=source.network.highest_over_main)
     until = source.valid_from.replace(year=source.valid_from.year + source.valid_years)
     return TariffSpec(
         tariff_id=source.tariff_id,
@@ -98,14 +106,20 @@ def compile_source(source: TariffSource, prices: Prices | None = None) -> Tariff
         od_distance_m=od.distance,
         od_part=bytes(od.part),
         highest_minor=od.highest,
-        days=_day_table(source, days),
+        days=table,
         od_discountable_minor=od.main,
-        rules=source.rules,
+        rules=_rules(source),
         time_discounts=tuple(_discount(source, window, days, index) for window in source.windows),
         out_of_station=_out_of_station(source.network, index),
         monthly_tiers=source.tiers,
         medium_factor_ppm=source.medium_factor_ppm,
+        layers=compiled.layers if compiled else None,
     )
+
+
+def _rules(source: TariffSource) -> TariffRules:
+    """With prices by leg a flat fare is one of them."""
+    return replace(source.rules, flat_minor=-1) if source.layers.uses_legs else source.rules
 
 
 def service_days(source: TariffSource) -> list[date]:
@@ -186,15 +200,27 @@ def _instant(source: TariffSource, day: date, at: time) -> int:
 
 
 def _out_of_station(network: Network, index: dict[str, int]) -> tuple[OutOfStation, ...]:
-    """Both directions, ordered by stops."""
+    """Each direction that has a window, ordered by stops."""
     joins = []
     for pair in network.pairs:
         first, second = index[pair.first], index[pair.second]
+        back_us = pair.window_us if pair.back_us < 0 else pair.back_us
         joins.append(OutOfStation(first, second, pair.window_us))
-        joins.append(OutOfStation(second, first, pair.window_us))
+        joins.append(OutOfStation(second, first, back_us))
+    joins = [join for join in joins if join.window_us > 0]
     return tuple(sorted(joins, key=lambda join: (join.from_idx, join.to_idx)))
 
 
 def count_unpriced(spec: TariffSpec) -> int:
-    """Pairs of stations that cannot be priced."""
-    return spec.od_part.count(FarePart.NOT_PRICED)
+    """Pairs of stations that cannot be priced: for category 0 on network 0, outside of frames."""
+    if spec.layers is None or spec.layers.legs is None:
+        return spec.od_part.count(FarePart.NOT_PRICED)
+    legs = spec.layers.legs
+    size = legs.class_count
+    column = legs.column[0]
+    if column < 0:
+        return len(spec.stop_ids) ** 2
+    cells = legs.fare[column * size * size : (column + 1) * size * size]
+    return sum(
+        cells[start * size + end] < 0 for start in legs.stop_class for end in legs.stop_class
+    )

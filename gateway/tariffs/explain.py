@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-from fastpath.types import Rule
+from fastpath.layers import PeriodKind
+from fastpath.types import Act, Rule, TariffSpec
 from gateway.tariffs.source import TariffSource
+
+
+class HasSource(Protocol):
+    """A row of a compiled table that knows where it comes from."""
+
+    @property
+    def source(self) -> int:
+        """Its number in the tariff's table of origins."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,11 @@ class RuleNote:
     file: str
     key: str
     line: int
+
+    def text(self, language: str = "") -> str:
+        """The note as a line: in one language, or in both."""
+        said = {"en": self.en, "zh": self.zh}.get(language, f"{self.en} {self.zh}")
+        return f"{said}  [{self.file}:{self.line} {self.key}]" if self.line else said
 
     def as_dict(self) -> dict[str, object]:
         """The note as it goes into JSON."""
@@ -91,12 +107,106 @@ TEXTS = {
     Rule.MONEY_ONLY: RuleText(
         "", "money given back, the journey could not be restored", "已退款，行程未能恢复"
     ),
+    Rule.LEG_RULE: RuleText("fare", "price", "票价"),
+    Rule.TRANSFER: RuleText("transfer", "transfer", "换乘优惠"),
+    Rule.CAP: RuleText("cap", "cap reached", "达到封顶金额"),
+    Rule.PERIOD_TIER: RuleText("tier", "factor by rides or spending in a period", "周期累计优惠"),
+    Rule.PASS: RuleText("pass", "covered by a pass", "使用定期票或计次票"),
+    Rule.LEG_FACTOR: RuleText(
+        "factor", "factor of category, medium or time", "按乘客类别、介质或时段打折"
+    ),
+    Rule.GROUP_RIDER: RuleText(
+        "journey.group_riders", "a further rider on the same medium", "同一介质的同行乘客"
+    ),
+    Rule.JOINED_LEG: RuleText(
+        "join", "continues the ride before: priced as one", "与上一程连续计价"
+    ),
+    Rule.GIVEN_DISTANCE: RuleText("fare", "distance sent with the tap", "里程由终端给出"),
+    Rule.CONCESSION: RuleText("category", "a concession of the rider", "按优惠资格计价"),
 }
 
 
-def explain(rules: Rule, source: TariffSource, *, group: str = "") -> list[RuleNote]:
-    """The rules that acted, by bit. `group` names the price group of the distance."""
-    return [_note(rule, source, group) for rule in Rule if rule & rules]
+def explain(
+    rules: Rule,
+    source: TariffSource,
+    *,
+    group: str = "",
+    acts: tuple[int, ...] = (),
+    spec: TariffSpec | None = None,
+) -> list[RuleNote]:
+    """The rules that acted, by bit; those that are known to the row of their table by that row.
+
+    Args: group: the price group of the distance. acts: as in a decision; spec: what made it.
+    """
+    known = list_notes(acts, source, spec) if spec is not None else []
+    notes = []
+    for rule in Rule:
+        if rule & rules:
+            notes += [one for one in known if one.rule is rule] or [_note(rule, source, group)]
+    return notes
+
+
+def list_notes(acts: tuple[int, ...], source: TariffSource, spec: TariffSpec) -> list[RuleNote]:
+    """What each act was: the rule's name, file and line, in the order in which they acted."""
+    found = [_find_act(act, source, spec) for act in acts]
+    return list(dict.fromkeys(note for note in found if note is not None))
+
+
+def _find_act(act: int, source: TariffSource, spec: TariffSpec) -> RuleNote | None:
+    kind, number = Act(act >> 24), act & 0xFF_FFFF
+    if kind is Act.TIME_DISCOUNT:
+        window = source.windows[number]
+        key = f"time_discount.{window.name}"
+        return _named(Rule.TIME_DISCOUNT, source, key, window.title)
+    if kind is Act.MONTHLY_TIER:
+        return _note(Rule.MONTHLY_TIER, source, "")
+    origin = source.layers.origin(number if kind is Act.LEG else _source_of(kind, number, spec))
+    if origin is None:
+        return None
+    rule = _rule_of(kind, number, spec)
+    text, title = TEXTS[rule], origin.title
+    en, zh = title.get("en", origin.name), title.get("zh", origin.name)
+    return RuleNote(
+        rule, f"{text.en}: {en}", f"{text.zh}：{zh}", origin.file, origin.key, origin.line
+    )
+
+
+def _source_of(kind: Act, number: int, spec: TariffSpec) -> int:
+    """The source number of a row of one of the tariff's tables; 0 = no such row."""
+    if spec.layers is None:
+        return 0
+    layers = spec.layers
+    tables: dict[Act, tuple[HasSource, ...]] = {
+        Act.TRANSFER: layers.transfers,
+        Act.JOIN: layers.joins,
+        Act.SAME_STOP: layers.same_stop,
+        Act.PERIOD: layers.period_rules,
+        Act.PASS: layers.passes,
+    }
+    rows = tables.get(kind, ())
+    return rows[number].source if number < len(rows) else 0
+
+
+def _rule_of(kind: Act, number: int, spec: TariffSpec) -> Rule:
+    if kind is Act.PERIOD and spec.layers is not None:
+        is_cap = spec.layers.period_rules[number].kind is PeriodKind.CAP
+        return Rule.CAP if is_cap else Rule.PERIOD_TIER
+    return _RULES[kind]
+
+
+_RULES = {
+    Act.LEG: Rule.LEG_RULE,
+    Act.TRANSFER: Rule.TRANSFER,
+    Act.JOIN: Rule.JOINED_LEG,
+    Act.SAME_STOP: Rule.SAME_STATION,
+    Act.PASS: Rule.PASS,
+}
+
+
+def _named(rule: Rule, source: TariffSource, key: str, title: dict[str, str]) -> RuleNote:
+    text, line = TEXTS[rule], source.key_lines.get(key, 0)
+    en, zh = f"{text.en}: {title['en']}", f"{text.zh}：{title['zh']}"
+    return RuleNote(rule, en, zh, source.file, key, line)
 
 
 def rule_name(rule: Rule) -> str:

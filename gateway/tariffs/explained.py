@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fastpath.types import FACTOR_ONE_PPM, MediumKind, Rule
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import local_time, local_us, service_date
-from gateway.tariffs.explain import RuleNote, explain
+from gateway.tariffs.explain import RuleNote
 from gateway.tariffs.loaded import LoadedTariff
 from gateway.tariffs.network import ON_FOOT, Stretch
 from gateway.tariffs.prices import Price, Prices, Ride
-from gateway.tariffs.pricing import open_rider
-from gateway.tariffs.quote import RIDE_US, LegQuote, NoPriceError, find_stations, price_stay
+from gateway.tariffs.pricing import RiderRequest, open_rider
+from gateway.tariffs.quote import (
+    RIDE_US,
+    LegQuote,
+    NoPriceError,
+    explain_leg,
+    find_category,
+    find_ride,
+    price_stay,
+)
 from gateway.tariffs.source import DiscountWindow, TariffSource
 from gateway.tariffs.units import AmountError, format_amount, format_factor, parse_amount
 
@@ -29,6 +37,9 @@ class SingleRequest:
     until: str = ""
     medium: str = "card"
     month_paid: str = "0.00"
+    category: str = ""
+    line: int = 0
+    distance_m: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +50,13 @@ class Explanation:
     leg: LegQuote
     price: Price | None
     month_paid_minor: int
+    language: str = ""
 
     @property
     def notes(self) -> list[RuleNote]:
         """The rules that acted."""
         group = self.price.rides[0].group if self.price and len(self.price.rides) == 1 else "main"
-        return explain(self.leg.rules, self.tariff.source, group=group)
+        return explain_leg(self.leg, group)
 
     def as_dict(self) -> dict[str, object]:
         """The explanation as it goes into JSON."""
@@ -81,8 +93,7 @@ class Explanation:
             month = self._month()
             yield f"  × {month['factor']}  {month['paid_before']} already paid this month"
         for note in self.notes:
-            where = f"  [{note.file}:{note.line} {note.key}]" if note.line else ""
-            yield f"  {note.en} {note.zh}{where}"
+            yield f"  {note.text(self.language)}"
         yield from self._warnings()
 
     def _amount(self, minor: int) -> str:
@@ -164,15 +175,14 @@ def quote_single(tariff: LoadedTariff, request: SingleRequest) -> Explanation:
     entry_us = _instant(source, request.at)
     exit_us = _instant(source, request.until) if request.until else entry_us + RIDE_US
     paid_minor = _month_paid(source, request.month_paid)
-    rider = open_rider(
-        {source.tariff_id: tariff.spec},
-        medium=_medium(request.medium),
-        month_paid_minor=paid_minor,
-        at_us=entry_us,
-    )
+    medium = _medium(request.medium)
     try:
-        stations = find_stations(tariff, request.start, request.end)
-        leg = price_stay(rider, tariff, stations, (entry_us, exit_us))
+        category = find_category(tariff, request.category)
+        who = RiderRequest(medium, entry_us, paid_minor, category=category)
+        ends = (request.start, request.end)
+        ride = find_ride(tariff, ends, (entry_us, exit_us), request.line)
+        rider = open_rider({source.tariff_id: tariff.spec}, who)
+        leg = price_stay(rider, replace(ride, distance_m=request.distance_m))
     except NoPriceError as error:
         hint = f"`faregate tariff show {source.tariff_id}` tells what it covers"
         raise TariffError("TARIFF_QUOTE", f"{error.reason}: {error.detail}", hint) from error

@@ -18,8 +18,8 @@ from gateway.tariffs.calendar import gtfs_us, local_us
 
 _CLOCK = re.compile(r"(\d{1,3}):([0-5]\d):([0-5]\d)", re.ASCII)
 _HOURS_MAX = 72
+_NUMBER_MAX = 2**31 - 1
 _DAY_S = 86_400
-_ADULT = frozenset({"", "0", "adult"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class LegRequest:
     day: date
     dep_s: int
     arr_s: int | None
+    line: int = 0
+    """As validators send it; 0 = not said."""
+    distance_m: int = 0
+    """Handed in with the tap; 0 = not said."""
+    from_area: str = ""
+    to_area: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,8 @@ class JourneyRequest:
     journey_id: str | int | None
     medium: MediumKind
     legs: tuple[LegRequest, ...]
+    category: str = ""
+    """A rider category by name or number; "" = the default one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +98,13 @@ def _parse(item: object) -> JourneyRequest | Refused:
     if not isinstance(journey_id, str | int):
         journey_id = None
     try:
-        return JourneyRequest(journey_id, _medium(fields), tuple(_legs(fields)))
+        category = _text(fields, "rider_category_id")
+        return JourneyRequest(journey_id, _medium(fields), tuple(_legs(fields)), category)
     except _Unreadable as error:
         return Refused(journey_id, error.reason, error.detail)
 
 
 def _medium(fields: dict[str, object]) -> MediumKind:
-    category = _text(fields, "rider_category_id")
-    if category not in _ADULT:
-        raise _Unreadable("unknown_rider_category", f"no prices for rider category {category!r}")
     medium = _text(fields, "fare_media_id") or MediumKind.CARD.name
     try:
         return MediumKind[medium.upper()]
@@ -127,7 +133,18 @@ def _leg(item: object) -> LegRequest:
         day=_day(item),
         dep_s=dep_s,
         arr_s=_seconds(item, "arr"),
+        line=_number(item, "line"),
+        distance_m=_number(item, "distance_m"),
+        from_area=_text(item, "from_area"),
+        to_area=_text(item, "to_area"),
     )
+
+
+def _number(fields: dict[str, object], key: str) -> int:
+    text = _text(fields, key)
+    if text and not (text.isdecimal() and int(text) <= _NUMBER_MAX):
+        raise _Unreadable("bad_value", f"{key} must be a whole number")
+    return int(text or 0)
 
 
 def _text(fields: dict[str, object], key: str) -> str:

@@ -6,7 +6,7 @@ lines fit together is checked in `load_network`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,9 +23,20 @@ from fastpath.types import (
 from gateway.tariffs.calendar import US_PER_DAY, US_PER_S, Calendar, ClockChange
 from gateway.tariffs.load_calendar import find_calendar
 from gateway.tariffs.load_examples import load_examples
-from gateway.tariffs.load_network import load_network
+from gateway.tariffs.load_layers import load_layers
+from gateway.tariffs.load_names import read_title
+from gateway.tariffs.load_network import check_groups, load_network
+from gateway.tariffs.load_periods import read_steps
 from gateway.tariffs.reader import Findings, Table, load_document
-from gateway.tariffs.source import DiscountWindow, Network, Note, TariffSource
+from gateway.tariffs.source import (
+    DiscountWindow,
+    FareGroup,
+    Network,
+    Note,
+    Station,
+    TariffSource,
+)
+from gateway.tariffs.source_layers import LayerSource, Matrix
 from gateway.tariffs.units import CURRENCIES, Currency
 
 FORMAT = 1
@@ -54,6 +65,14 @@ _EXPLAINED = (
     ("medium_factors",),
     ("clock",),
     ("clock", "offline_days"),
+    ("journey", "group_riders"),
+    ("transfer",),
+    ("cap",),
+    ("tier",),
+    ("pass",),
+    ("factor",),
+    ("join",),
+    ("category",),
 )
 
 
@@ -92,8 +111,10 @@ def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings
     check_format(root)
     currency = _read_currency(root)
     times = _read_time(root, folders, findings)
-    network = load_network(root, path, currency, findings)
-    tiers, month = _read_month(root, currency)
+    network = load_network(root, path, findings)
+    layers, groups = load_layers(root, path, currency, network, findings)
+    network = _with_fares(root, network, layers, groups)
+    month = _read_month(root, currency)
     valid_from = root.day("valid_from")
     if (valid_from.month, valid_from.day) == (2, 29):
         root.fault("valid_from", "is a 29 February", "take a day that every year has")
@@ -101,7 +122,7 @@ def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings
         tariff_id=root.text("id"),
         version=root.text("version"),
         file=path.name,
-        title=read_title(root),
+        title=read_title(root, needed=True),
         currency=currency,
         valid_from=valid_from,
         valid_years=root.whole("valid_years", low=1, high=20),
@@ -114,29 +135,43 @@ def _read(root: Table, path: Path, folders: tuple[Path, ...], findings: Findings
         windows=tuple(
             _read_window(row, network) for row in root.tables("time_discount", needed=False)
         ),
-        tiers=tiers,
+        tiers=month.tiers,
         medium_factor_ppm=_read_media(root),
-        examples=load_examples(root, currency, network),
+        examples=load_examples(root, currency, network, layers),
         sources=_read_notes(root, "sources", "url", "says"),
         assumptions=_read_notes(root, "assumptions", "key", "why"),
-        key_lines=_find_lines(root, network),
+        key_lines=_find_lines(root),
+        layers=layers,
     )
 
 
-def _find_lines(root: Table, network: Network) -> dict[str, int]:
+def _with_fares(
+    root: Table, network: Network, layers: LayerSource, groups: tuple[FareGroup, ...]
+) -> Network:
+    """The network with its price groups, and with the stops that only a matrix names."""
+    if network.lines and not layers.uses_legs:
+        check_groups(root, groups, network.lines)
+    numbers: set[int] = set()
+    if not network.stations:
+        forms = [row.form for row in layers.fares]
+        pairs = [pair for form in forms if isinstance(form, Matrix) for pair in form.cells]
+        numbers = {stop for pair in pairs for stop in pair}
+    made = tuple(Station(number, str(number), "", "", ()) for number in sorted(numbers))
+    return replace(network, groups=groups, stations=network.stations or made)
+
+
+def _find_lines(root: Table) -> dict[str, int]:
     document = root.document
     lines = {".".join(key): document.line_of(key) for key in _EXPLAINED}
-    for index, group in enumerate(network.groups):
-        lines[f"fare.{group.name}"] = document.line_of(("fare", index))
+    for table in ("fare", "factor", "time_discount"):
+        for index, name in enumerate(_names_of(document.data.get(table))):
+            lines[f"{table}.{name}"] = document.line_of((table, index))
     return lines
 
 
-def read_title(table: Table) -> dict[str, str]:
-    """Names for people, by language."""
-    title = table.table("title")
-    names = {"zh": title.text("zh"), "en": title.text("en")}
-    title.close()
-    return names
+def _names_of(rows: object) -> list[str]:
+    found = rows if isinstance(rows, list) else []
+    return [str(row.get("name")) for row in found if isinstance(row, dict)]
 
 
 def _read_currency(root: Table) -> Currency:
@@ -178,15 +213,12 @@ def _read_zone(table: Table) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def _read_rules(
-    root: Table, currency: Currency, month: tuple[CapOwner, MonthBasis, bool]
-) -> TariffRules:
+def _read_rules(root: Table, currency: Currency, month: _Month) -> TariffRules:
     journey = root.table("journey", needed=False)
     amounts = root.table("amounts", needed=False)
     clock = root.table("clock", needed=False)
     flat = root.table("flat", needed=False)
     exponent = currency.exponent
-    owner, basis, by_entry = month
     rules = TariffRules(
         entry_minimum_minor=journey.amount("entry_minimum", exponent, 0),
         exit_overdraft=journey.flag("exit_overdraft", False),
@@ -199,13 +231,14 @@ def _read_rules(
         missing_check_out_after_us=_read_minutes(journey, "missing_check_out_after_min"),
         passback_us=journey.whole("pass_back_s", 0, high=3600) * US_PER_S,
         flat_minor=flat.amount("fare", exponent) if root.has("flat") else -1,
-        cap_owner=owner,
-        month_basis=basis,
-        month_by_entry=by_entry,
+        cap_owner=month.owner,
+        month_basis=month.basis,
+        month_by_entry=month.by_entry,
         clock_ahead_us=clock.whole("ahead_s", 300, high=86_400) * US_PER_S,
         clock_behind_us=clock.whole("behind_s", 86_400, high=31 * 86_400) * US_PER_S,
         offline_horizon_us=clock.whole("offline_days", 30, high=366) * US_PER_DAY,
         round_to_minor=_read_rounding(amounts, exponent),
+        tier_split=month.is_split,
     )
     for table in (journey, amounts, clock, flat):
         table.close()
@@ -231,22 +264,31 @@ def _read_rounding(table: Table, exponent: int) -> int:
     return max(minor, 1)
 
 
-def _read_month(
-    root: Table, currency: Currency
-) -> tuple[tuple[MonthlyTier, ...], tuple[CapOwner, MonthBasis, bool]]:
+@dataclass(frozen=True, slots=True)
+class _Month:
+    tiers: tuple[MonthlyTier, ...]
+    owner: CapOwner
+    basis: MonthBasis
+    by_entry: bool
+    is_split: bool
+
+
+def _read_month(root: Table, currency: Currency) -> _Month:
     month = root.table("month", needed=False)
-    tiers: list[MonthlyTier] = []
-    for row in month.tables("tiers", needed=False):
-        tier = MonthlyTier(row.amount("from", currency.exponent), row.factor("factor"))
-        if tiers and tier.from_minor <= tiers[-1].from_minor:
-            row.fault("from", "does not rise", "list tiers from the smallest amount up")
-        tiers.append(tier)
-        row.close()
-    owner = CapOwner[month.choice("owner", ("account", "medium"), "account").upper()]
-    basis = MonthBasis[month.choice("basis", ("paid", "nominal"), "paid").upper()]
-    by_entry = month.choice("by", ("exit", "entry"), "exit") == "entry"
+    basis = month.choice("basis", ("paid", "nominal", "trips"), "paid")
+    is_split = month.choice("crossing", ("whole", "split"), "whole") == "split"
+    if is_split and basis == "trips":
+        month.fault("crossing", "a trip cannot be cut in two", "take whole")
+    steps = read_steps(month, "tiers", currency, is_trips=basis == "trips")
+    read = _Month(
+        tiers=tuple(MonthlyTier(start, factor) for start, factor in steps),
+        owner=CapOwner[month.choice("owner", ("account", "medium"), "account").upper()],
+        basis=MonthBasis[basis.upper()],
+        by_entry=month.choice("by", ("exit", "entry"), "exit") == "entry",
+        is_split=is_split,
+    )
     month.close()
-    return tuple(tiers), (owner, basis, by_entry)
+    return read
 
 
 def _read_window(row: Table, network: Network) -> DiscountWindow:
@@ -257,7 +299,7 @@ def _read_window(row: Table, network: Network) -> DiscountWindow:
     start = row.time_of_day("from") if row.has("from") else None
     window = DiscountWindow(
         name=row.text("name"),
-        title=read_title(row),
+        title=read_title(row, needed=True),
         factor_ppm=row.factor("factor"),
         days=row.choice("days", ("all", "working", "not_working")),
         start=start,

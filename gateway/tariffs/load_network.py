@@ -1,4 +1,4 @@
-"""Stations, lines and price groups of a tariff -> Network."""
+"""Stations, lines and walks of a tariff -> Network."""
 
 from __future__ import annotations
 
@@ -7,45 +7,44 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from gateway.tariffs.calendar import US_PER_S
+from gateway.tariffs.load_stops import STOP_ID_MAX, load_stops, read_place
 from gateway.tariffs.reader import Findings, Table, load_document
-from gateway.tariffs.source import (
-    Band,
-    Beyond,
-    FareGroup,
-    Line,
-    Network,
-    OutOfStationPair,
-    Station,
-)
-from gateway.tariffs.units import Currency
+from gateway.tariffs.source import FareGroup, Line, Network, OutOfStationPair, Station
 
-STOP_ID_MAX = 2**32 - 1
 HOP_MAX_M = 200_000
-DISTANCE_MAX_M = 2**31 - 1
 US_PER_MIN = 60 * US_PER_S
 _DAY_MIN = 24 * 60
 _HIGHEST_OVER = ("all", "main")
 
 
-def load_network(root: Table, path: Path, currency: Currency, findings: Findings) -> Network:
-    """Read what [network], [[fare]] and [[out_of_station]] say; a tariff may have none of them."""
-    if not root.has("network") and not root.has("fare"):
-        return Network()
-    table = root.table("network")
-    stations = _load_stations(path.parent / table.text("stations"), path, findings)
-    lines = _load_lines(path.parent / table.text("lines"), path, stations, findings)
-    table.choice("combine", ("cheapest_interchange",), "cheapest_interchange")
-    table.close()
-    groups = tuple(_read_group(row, currency) for row in root.tables("fare"))
-    _check_groups(root, groups, lines)
+def load_network(root: Table, path: Path, findings: Findings) -> Network:
+    """Read what [network], [[stop]] and [[out_of_station]] say; a tariff may have none of them.
+
+    Price groups are left empty: they are what [[fare]] says.
+    """
+    stations = load_stops(root)
+    lines: tuple[Line, ...] = ()
+    if root.has("network"):
+        if stations:
+            root.fault("stop", "stands beside [network]", "its stations file has all stops")
+        stations, lines = _load_lines_and_stations(root.table("network"), path, findings)
     highest = root.table("journey", needed=False).choice("highest_over", _HIGHEST_OVER, "all")
     return Network(
         stations=stations,
         lines=lines,
-        groups=groups,
         pairs=tuple(_read_pairs(root, stations)),
         highest_over_main=highest == "main",
     )
+
+
+def _load_lines_and_stations(
+    table: Table, path: Path, findings: Findings
+) -> tuple[tuple[Station, ...], tuple[Line, ...]]:
+    stations = _load_stations(path.parent / table.text("stations"), path, findings)
+    lines = _load_lines(path.parent / table.text("lines"), path, stations, findings)
+    table.choice("combine", ("cheapest_interchange",), "cheapest_interchange")
+    table.close()
+    return stations, lines
 
 
 def _open(path: Path, beside: Path, findings: Findings) -> Table:
@@ -80,12 +79,15 @@ def _load_stations(path: Path, beside: Path, findings: Findings) -> tuple[Statio
 
 
 def _read_station(row: Table) -> Station:
+    zones, section = read_place(row)
     station = Station(
         stop_id=row.whole("id", low=1, high=STOP_ID_MAX),
         zh=row.text("zh"),
         py=row.text("py", ""),
         en=row.text("en", ""),
         also=row.texts("also", ()),
+        zones=zones,
+        section=section,
     )
     row.close()
     return station
@@ -154,49 +156,11 @@ def did_you_mean(near: list[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else ""
 
 
-def _read_group(row: Table, currency: Currency) -> FareGroup:
-    name = row.text("name")
-    lines = row.texts("lines", ())
-    if row.has("flat"):
-        bands: tuple[Band, ...] = ()
-        beyond: Beyond | None = Beyond(0, 0, row.amount("flat", currency.exponent))
-    else:
-        bands = tuple(_read_bands(row, currency))
-        beyond = _read_beyond(row, currency)
-    group = FareGroup(name, lines, bands, beyond, row.whole("tolerance_m", 0, high=HOP_MAX_M))
-    row.close()
-    return group
+def check_groups(root: Table, groups: tuple[FareGroup, ...], lines: tuple[Line, ...]) -> None:
+    """Note lines that are priced twice, and a main network that is missing or there twice.
 
-
-def _read_bands(row: Table, currency: Currency) -> Iterator[Band]:
-    last = Band(0, 0)
-    for table in row.tables("bands"):
-        to_m = table.whole("to_m", low=1, high=DISTANCE_MAX_M)
-        band = Band(to_m, table.amount("fare", currency.exponent))
-        table.close()
-        if band.to_m <= last.to_m:
-            table.fault("to_m", f"{band.to_m} does not rise", "list bands from the shortest up")
-        if band.fare_minor < last.fare_minor:
-            table.fault("fare", "is below the fare of the band before")
-        last = band
-        yield band
-
-
-def _read_beyond(row: Table, currency: Currency) -> Beyond | None:
-    """What follows the last band; None = farther journeys cannot be priced."""
-    if not row.has("beyond"):
-        return None
-    table = row.table("beyond")
-    if table.has("fare"):
-        beyond = Beyond(0, 0, table.amount("fare", currency.exponent))
-    else:
-        per_m = table.whole("per_m", low=1, high=DISTANCE_MAX_M)
-        beyond = Beyond(per_m, table.amount("add", currency.exponent), 0)
-    table.close()
-    return beyond
-
-
-def _check_groups(root: Table, groups: tuple[FareGroup, ...], lines: tuple[Line, ...]) -> None:
+    For tariffs whose groups stand under no condition.
+    """
     known = {line.zh for line in lines}
     taken: set[str] = set()
     for group in groups:
@@ -215,7 +179,7 @@ def _check_groups(root: Table, groups: tuple[FareGroup, ...], lines: tuple[Line,
 
 
 def _read_pairs(root: Table, stations: tuple[Station, ...]) -> Iterator[OutOfStationPair]:
-    known = {station.zh for station in stations}
+    known = {name: one.zh for one in stations for name in (one.en, one.zh) if name}
     journey = root.table("journey", needed=False)
     default = journey.whole("join_within_min", 0, high=_DAY_MIN)
     for row in root.tables("out_of_station", needed=False):
@@ -226,10 +190,14 @@ def _read_pairs(root: Table, stations: tuple[Station, ...]) -> Iterator[OutOfSta
                 row.fault("between", f"{name!r} is not a station", did_you_mean(near))
         walk_s = row.whole("walk_s", 0, high=7200)
         window_min = row.whole("within_min", default, high=_DAY_MIN)
+        back_min = row.whole("back_within_min", window_min, high=_DAY_MIN)
         row.close()
-        if window_min == 0:
+        if window_min == 0 and back_min == 0:
             row.fault("within_min", "has no time limit", "here, or as journey.join_within_min")
         if len(names) != 2 or names[0] == names[-1]:
             row.fault("between", "must name two stations")
             continue
-        yield OutOfStationPair(names[0], names[1], window_min * US_PER_MIN, walk_s)
+        ends = [known.get(name, name) for name in names]
+        yield OutOfStationPair(
+            ends[0], ends[1], window_min * US_PER_MIN, walk_s, back_min * US_PER_MIN
+        )

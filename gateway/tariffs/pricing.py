@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fastpath import reference
+from fastpath.reference_cells import Cell, CellType, Extras, Pass
 from fastpath.types import (
+    CapOwner,
     MediumKind,
     MediumState,
     Reason,
@@ -19,8 +21,11 @@ from fastpath.types import (
     TapKind,
     TariffSpec,
 )
+from gateway.tariffs.passes import find_pass, pass_end_us
 
 PLENTY_MINOR = 1_000_000_00
+TOKEN = bytes(range(1, 17))
+CELLS_MAX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,26 @@ class TapRequest:
     stop_id: int
     ts_us: int
     desk: bool = False
+    line: int = 0
+    distance_m: int = 0
+    """Handed in with the tap."""
+    is_late: bool = False
+    """Made offline and let through; it arrives when it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RiderRequest:
+    """Who rides: in the month of `at_us` account and medium have paid `month_paid_minor`.
+
+    passes: name and instant of purchase.
+    """
+
+    medium: MediumKind
+    at_us: int
+    month_paid_minor: int = 0
+    balance_minor: int = PLENTY_MINOR
+    category: int = 0
+    passes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +70,8 @@ class PricedTap:
     distance_m: int
     period_paid_minor: int
     balance_minor: int
+    acts: tuple[int, ...] = ()
+    network: int = 0
 
 
 class Rider(Protocol):
@@ -55,47 +82,58 @@ class Rider(Protocol):
         ...
 
 
-def open_rider(
-    specs: Mapping[str, TariffSpec],
-    *,
-    medium: MediumKind,
-    at_us: int,
-    month_paid_minor: int = 0,
-    balance_minor: int = PLENTY_MINOR,
-) -> Rider:
-    """A fresh account; in the month of `at_us` it and its medium have paid `month_paid_minor`.
-
-    The switch between engines is this line.
-    """
-    return _ReferenceRider(specs, medium, _seed(specs, at_us, month_paid_minor), balance_minor)
+Purse = Callable[[Mapping[str, TariffSpec], RiderRequest], Rider]
+"""Opens a rider on some engine."""
 
 
-def _seed(specs: Mapping[str, TariffSpec], at_us: int, month_paid_minor: int) -> reference.Period:
-    first = reference.Version(1, next(iter(specs.values())))
-    month, _ = first.find_calendar(at_us) or (0, 0)
-    return reference.Period(month=month, month_paid_minor=month_paid_minor)
+def open_rider(specs: Mapping[str, TariffSpec], request: RiderRequest) -> Rider:
+    """A fresh account on the reference engine. The switch between engines is this line."""
+    return ReferenceRider(specs, request)
 
 
-class _ReferenceRider:
+def pass_cells(
+    specs: Mapping[str, TariffSpec], passes: tuple[tuple[str, int], ...]
+) -> list[tuple[int, int, int, int]]:
+    """(pass id, from, until, rides) of passes bought at an instant; unknown names are left out."""
+    cells = []
+    for name, bought_us in passes:
+        for spec in specs.values():
+            product = find_pass(spec, name)
+            if product is not None:
+                until_us = pass_end_us(spec, product, bought_us)
+                cells.append((product.pass_id, bought_us, until_us, product.rides))
+                break
+    return cells
+
+
+class ReferenceRider:
     """A rider on the reference engine."""
 
-    def __init__(
-        self,
-        specs: Mapping[str, TariffSpec],
-        medium: MediumKind,
-        period: reference.Period,
-        balance_minor: int,
-    ) -> None:
+    def __init__(self, specs: Mapping[str, TariffSpec], request: RiderRequest) -> None:
         self._slots = {tariff_id: slot for slot, tariff_id in enumerate(specs)}
         self._book = reference.SpecBook()
         for slot, spec in enumerate(specs.values()):
             self._book.put(slot, slot + 1, spec)
-        currency = next(iter(specs.values())).currency
+        first = next(iter(specs.values()))
+        period = _seed(first, request)
         self._account = reference.Account(
-            account_id=1, balance_minor=balance_minor, currency=currency, period=replace(period)
+            account_id=1,
+            balance_minor=request.balance_minor,
+            currency=first.currency,
+            rider_category=request.category,
+            period=replace(period),
         )
-        self._medium = reference.Medium(kind=medium, state=MediumState.ACTIVE)
-        self._medium_period = replace(period)
+        self._medium = reference.Medium(token=TOKEN, kind=request.medium, state=MediumState.ACTIVE)
+        self._medium_period = period
+        self._by_medium = {
+            tariff_id: spec.rules.cap_owner == CapOwner.MEDIUM for tariff_id, spec in specs.items()
+        }
+        passes = pass_cells(specs, request.passes)
+        cells = [
+            Cell(CellType.PASS, key, Pass(start, end, 0, rides))
+            for key, start, end, rides in passes
+        ]
+        self._extras = Extras(0, cells, CELLS_MAX - len(cells))
         self._seq = 0
 
     def tap(self, request: TapRequest) -> PricedTap:
@@ -107,13 +145,20 @@ class _ReferenceRider:
             device_ts_us=request.ts_us,
             now_us=request.ts_us,
             seq=self._seq,
-            flags=TapFlag.SERVICE_DESK if request.desk else 0,
+            token=TOKEN,
+            flags=flags_of(request),
+            line=request.line,
             medium_kind=self._medium.kind,
             tariff_slot=self._slots[request.tariff_id],
+            distance_m=request.distance_m,
         )
         wants_medium = reference.wants_medium_period(self._book, tap)
         period = self._medium_period if wants_medium else None
-        made = reference.decide_tap(self._book, self._medium, self._account, period, tap)
+        by_medium = self._by_medium[request.tariff_id]
+        self._extras.owner = int.from_bytes(TOKEN[:8], "little") if by_medium else 0
+        made = reference.decide_tap(
+            self._book, self._medium, self._account, period, tap, extras=self._extras
+        )
         return PricedTap(
             reason=Reason(made.reason),
             rules=Rule(made.rules),
@@ -122,4 +167,18 @@ class _ReferenceRider:
             distance_m=made.distance_m,
             period_paid_minor=made.period_paid_minor,
             balance_minor=made.balance_minor,
+            acts=tuple(made.acts),
+            network=made.network,
         )
+
+
+def flags_of(request: TapRequest) -> int:
+    """Bits of the tap."""
+    desk = TapFlag.SERVICE_DESK if request.desk else 0
+    late = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED if request.is_late else 0
+    return int(desk | late)
+
+
+def _seed(spec: TariffSpec, request: RiderRequest) -> reference.Period:
+    month, _ = reference.Version(1, spec).find_calendar(request.at_us) or (0, 0)
+    return reference.Period(month=month, month_paid_minor=request.month_paid_minor)

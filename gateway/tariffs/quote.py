@@ -16,10 +16,10 @@ from itertools import zip_longest
 from fastpath.types import Reason, Rule, TapKind
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_S, local_time
-from gateway.tariffs.explain import rule_names
+from gateway.tariffs.explain import RuleNote, explain, rule_names
 from gateway.tariffs.journeys import JourneyRequest, LegRequest, Refused, instant_of, parse_journeys
 from gateway.tariffs.loaded import LoadedTariff
-from gateway.tariffs.pricing import PricedTap, Rider, TapRequest, open_rider
+from gateway.tariffs.pricing import PricedTap, Rider, RiderRequest, TapRequest, open_rider
 from gateway.tariffs.source import Station
 from gateway.tariffs.units import format_amount
 
@@ -54,6 +54,8 @@ class LegQuote:
     period_paid_minor: int = 0
     rules: Rule = NO_RULES
     goes_on: bool = False
+    acts: tuple[int, ...] = ()
+    network: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """The leg as it goes into JSON."""
@@ -69,6 +71,12 @@ class LegQuote:
             "rules": rule_names(self.rules),
             "goes_on": self.goes_on,
         }
+
+
+def explain_leg(leg: LegQuote, group: str = "") -> list[RuleNote]:
+    """The rules that acted on a ride. Args: group: the price group of its distance."""
+    tariff = leg.tariff
+    return explain(leg.rules, tariff.source, group=group, acts=leg.acts, spec=tariff.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +158,38 @@ def _stop_fields(key: str, station: Station | None) -> dict[str, object]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ride:
-    """A leg with its tariff, stations and instants found."""
+class Ride:
+    """A leg with its tariff, stops and instants found. once: one tap, at boarding."""
 
     tariff: LoadedTariff
     stations: tuple[Station | None, Station | None]
+    stops: tuple[int, int]
     times: tuple[int, int]
+    line: int = 0
+    distance_m: int = 0
+    once: bool = False
 
-    def goes_on_as(self, following: _Ride) -> bool:
+    def goes_on_as(self, following: Ride) -> bool:
         """Whether the rider changes to the next ride without leaving."""
+        if self.once or following.once or self.tariff is not following.tariff:
+            return False
         gap_us = following.times[0] - self.times[1]
         here, there = self.stations[1], following.stations[0]
-        same_place = here is not None and here == there and self.tariff is following.tariff
-        return same_place and gap_us <= CHANGE_US
+        return here is not None and here == there and gap_us <= CHANGE_US
+
+    def taps(self) -> Iterator[TapRequest]:
+        """The taps a rider makes."""
+        tariff_id = self.tariff.source.tariff_id
+        if self.once:
+            kinds = [(TapKind.FLAT, self.stops[0], self.times[0])]
+        else:
+            kinds = [
+                (TapKind.CHECK_IN, self.stops[0], self.times[0]),
+                (TapKind.CHECK_OUT, self.stops[1], self.times[1]),
+            ]
+        for kind, stop, at_us in kinds:
+            metres = 0 if kind is TapKind.CHECK_IN else self.distance_m
+            yield TapRequest(tariff_id, kind, stop, at_us, line=self.line, distance_m=metres)
 
 
 def _price_legs(
@@ -170,28 +197,34 @@ def _price_legs(
 ) -> Iterator[LegQuote]:
     specs = {tariff.source.tariff_id: tariff.spec for tariff in tariffs}
     rides = list(_find_rides(tariffs, journey.legs))
-    at_us = rides[0].times[0]
-    rider = open_rider(specs, medium=journey.medium, month_paid_minor=month_paid_minor, at_us=at_us)
+    request = RiderRequest(
+        medium=journey.medium,
+        at_us=rides[0].times[0],
+        month_paid_minor=month_paid_minor,
+        category=find_category(tariffs[0], journey.category),
+    )
+    rider = open_rider(specs, request)
     first = rides[0]
     for ride, following in zip_longest(rides, rides[1:]):
         if following is not None and ride.goes_on_as(following):
             start, end = ride.stations
             yield LegQuote(ride.tariff, start, end, ride.times[0], ride.times[1], goes_on=True)
             continue
-        paid = price_stay(
-            rider,
-            ride.tariff,
-            (first.stations[0], ride.stations[1]),
-            (first.times[0], ride.times[1]),
+        stay = replace(
+            ride,
+            stations=(first.stations[0], ride.stations[1]),
+            stops=(first.stops[0], ride.stops[1]),
+            times=(first.times[0], ride.times[1]),
         )
+        paid = price_stay(rider, stay)
         yield replace(paid, start=ride.stations[0], entry_us=ride.times[0])
         first = following
 
 
-def _find_rides(tariffs: Sequence[LoadedTariff], legs: Sequence[LegRequest]) -> Iterator[_Ride]:
+def _find_rides(tariffs: Sequence[LoadedTariff], legs: Sequence[LegRequest]) -> Iterator[Ride]:
     clock_us = 0
     for leg, following in zip_longest(legs, legs[1:]):
-        tariff = _tariff_of(tariffs, leg)
+        tariff, line = _tariff_of(tariffs, leg)
         zone = tariff.source.zone
         entry_us = instant_of(leg.day, leg.dep_s, zone)
         if entry_us < clock_us:
@@ -204,56 +237,77 @@ def _find_rides(tariffs: Sequence[LoadedTariff], legs: Sequence[LegRequest]) -> 
             clock_us = clock_us if limit_us is None else max(entry_us, min(clock_us, limit_us))
         if clock_us < entry_us:
             raise NoPriceError("bad_time", "arr is before dep; after midnight write 24:10:00")
-        stations = find_stations(tariff, leg.from_stop, leg.to_stop)
-        yield _Ride(tariff, stations, (entry_us, clock_us))
+        ends = [leg.from_stop or stop_in(tariff, leg.from_area)]
+        ends.append(leg.to_stop or stop_in(tariff, leg.to_area))
+        found = find_ride(tariff, (ends[0], ends[1]), (entry_us, clock_us), line)
+        yield replace(found, distance_m=leg.distance_m)
 
 
-def _tariff_of(tariffs: Sequence[LoadedTariff], leg: LegRequest) -> LoadedTariff:
+def _tariff_of(tariffs: Sequence[LoadedTariff], leg: LegRequest) -> tuple[LoadedTariff, int]:
+    """The tariff that network_id names, or that has a network of this name; and the line."""
     if not leg.network_id:
-        return tariffs[0]
+        return tariffs[0], leg.line
     for tariff in tariffs:
         if tariff.source.tariff_id == leg.network_id:
-            return tariff
-    known = ", ".join(tariff.source.tariff_id for tariff in tariffs)
+            return tariff, leg.line
+        for network in tariff.source.layers.networks:
+            if network.name == leg.network_id:
+                return tariff, leg.line or (network.lines[0] if network.lines else 0)
+    names = [tariff.source.tariff_id for tariff in tariffs]
+    names += [one.name for tariff in tariffs for one in tariff.source.layers.networks]
+    known = ", ".join(names)
     raise NoPriceError("unknown_network", f"network {leg.network_id!r} is none of {known}")
 
 
-def find_stations(
-    tariff: LoadedTariff, start: str, end: str
-) -> tuple[Station | None, Station | None]:
-    """Both ends of a ride by id or name; None for both on a flat tariff.
+def stop_in(tariff: LoadedTariff, zone: str) -> str:
+    """A stop that lies in this zone only; "" = there is none."""
+    stops = tariff.source.network.stations
+    return next((str(one.stop_id) for one in stops if one.zones == (zone,)), "")
+
+
+def find_category(tariff: LoadedTariff, text: str) -> int:
+    """The number of a rider category given by name or number.
+
+    Raises: NoPriceError: the tariff has no such category.
+    """
+    numbers = {one.name: one.number for one in tariff.source.layers.categories}
+    if text in numbers:
+        return numbers[text]
+    if text in {"", "0", "adult"}:
+        return 0
+    if text.isdecimal() and int(text) in numbers.values():
+        return int(text)
+    known = ", ".join(numbers) or "the tariff has none"
+    raise NoPriceError("unknown_rider_category", f"rider category {text!r}: {known}")
+
+
+def find_ride(
+    tariff: LoadedTariff, ends: tuple[str, str], times: tuple[int, int], line: int = 0
+) -> Ride:
+    """A ride between stops given by id or name.
 
     Raises: TariffError: an unknown or ambiguous stop. NoPriceError: a stop is not given.
     """
-    if tariff.is_flat:
-        return None, None
-    for key, text in (("from_stop", start), ("to_stop", end)):
-        if not text:
+    once = tariff.taps_once(line)
+    if not tariff.source.network.stations:
+        numbers = [int(text) if text.isdecimal() else 0 for text in ends]
+        stops = (numbers[0] or (0 if once else 1), numbers[1] or 2)
+        return Ride(tariff, (None, None), stops, times, line, once=once)
+    found = []
+    for key, text in zip(("from_stop", "to_stop"), ends, strict=True):
+        if not text and not once:
             raise NoPriceError("unknown_stop", f"a leg has no {key}; fares go by station")
-    return tariff.names.get(start), tariff.names.get(end)
+        found.append(tariff.names.get(text) if text and not tariff.is_flat else None)
+    numbers = [station.stop_id if station else 0 for station in found]
+    return Ride(tariff, (found[0], found[1]), (numbers[0], numbers[1]), times, line, once=once)
 
 
-def price_stay(
-    rider: Rider,
-    tariff: LoadedTariff,
-    stations: tuple[Station | None, Station | None],
-    times: tuple[int, int],
-) -> LegQuote:
-    """From check-in to check-out, or one boarding on a flat tariff.
+def price_stay(rider: Rider, ride: Ride) -> LegQuote:
+    """From check-in to check-out, or one boarding.
 
     Raises: NoPriceError: a tap is refused.
     """
-    tariff_id = tariff.source.tariff_id
-    if tariff.is_flat:
-        taps = [_tap(rider, TapRequest(tariff_id, TapKind.FLAT, 0, times[0]))]
-    else:
-        kinds = (TapKind.CHECK_IN, TapKind.CHECK_OUT)
-        stops = [station.stop_id if station else 0 for station in stations]
-        taps = [
-            _tap(rider, TapRequest(tariff_id, kind, stop, at_us))
-            for kind, stop, at_us in zip(kinds, stops, times, strict=True)
-        ]
-    return _leg_quote(tariff, stations, times, taps)
+    return _leg_quote(ride, [_tap(rider, request) for request in ride.taps()])
 
 
 def _tap(rider: Rider, request: TapRequest) -> PricedTap:
@@ -265,24 +319,21 @@ def _tap(rider: Rider, request: TapRequest) -> PricedTap:
     return tap
 
 
-def _leg_quote(
-    tariff: LoadedTariff,
-    stations: tuple[Station | None, Station | None],
-    times: tuple[int, int],
-    taps: Sequence[PricedTap],
-) -> LegQuote:
+def _leg_quote(ride: Ride, taps: Sequence[PricedTap]) -> LegQuote:
     rules = Rule(0)
     for tap in taps:
         rules |= tap.rules
     return LegQuote(
-        tariff=tariff,
-        start=stations[0],
-        end=stations[1],
-        entry_us=times[0],
-        exit_us=times[1],
+        tariff=ride.tariff,
+        start=ride.stations[0],
+        end=ride.stations[1],
+        entry_us=ride.times[0],
+        exit_us=ride.times[1],
         fare_minor=sum(tap.fare_minor for tap in taps),
         nominal_minor=sum(tap.nominal_minor for tap in taps),
         distance_m=taps[-1].distance_m,
         period_paid_minor=taps[-1].period_paid_minor,
         rules=rules,
+        acts=tuple(act for tap in taps for act in tap.acts),
+        network=taps[-1].network,
     )

@@ -51,7 +51,7 @@ class Findings:
     def raise_if_any(self, code: str = "TARIFF_INVALID") -> None:
         """Raises: TariffError: with every finding, in file and line order."""
         if self.items:
-            found = sorted(self.items, key=lambda one: (one.file, one.line))
+            found = sorted(dict.fromkeys(self.items), key=lambda one: (one.file, one.line))
             raise TariffError(code, f"{len(found)} faults", findings=[str(one) for one in found])
 
 
@@ -166,6 +166,18 @@ class Table:
         """Whether the key is there; does not count as asking for it."""
         return key in self._data
 
+    def is_text(self, key: str) -> bool:
+        """Whether the key is there with a text; does not count as asking for it."""
+        return isinstance(self._data.get(key), str)
+
+    def is_list(self, key: str) -> bool:
+        """Whether the key is there with a list; does not count as asking for it."""
+        return isinstance(self._data.get(key), list)
+
+    def values(self, key: str) -> list[object]:
+        """A list of anything; empty when left out."""
+        return list(self._take(key, list, "a list", [], []))
+
     def text(self, key: str, default: str | None = None) -> str:
         """A text that is not empty."""
         value = self._take(key, str, "text in quotes", default, "")
@@ -217,9 +229,9 @@ class Table:
         """An amount as text ("3.00"), in minor units."""
         return self._number(key, lambda value: parse_amount(value, exponent), "3.00", default)
 
-    def factor(self, key: str) -> int:
+    def factor(self, key: str, default: int | None = None) -> int:
         """A factor as text ("0.5"), in parts per million."""
-        return self._number(key, parse_factor, "0.5", None)
+        return self._number(key, parse_factor, "0.5", default)
 
     def texts(self, key: str, default: tuple[str, ...] | None = None) -> tuple[str, ...]:
         """A list of texts."""

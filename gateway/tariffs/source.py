@@ -5,12 +5,13 @@ Money is minor units, factors are parts per million, distances metres. Must not 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from fastpath.types import MonthlyTier, TariffRules
 from gateway.tariffs.calendar import Calendar, ClockChange
+from gateway.tariffs.source_layers import HeldPass, LayerSource
 from gateway.tariffs.units import Currency
 
 
@@ -23,6 +24,9 @@ class Station:
     py: str
     en: str
     also: tuple[str, ...]
+    zones: tuple[str, ...] = ()
+    section: int = -1
+    """Where it lies on its line, counted in fare sections; -1 = not said."""
 
     @property
     def latin(self) -> str:
@@ -81,12 +85,14 @@ class FareGroup:
 
 @dataclass(frozen=True, slots=True)
 class OutOfStationPair:
-    """Two stations joined by a walk outside the gates; both directions."""
+    """Two stations joined by a walk outside the gates; a way without a window is not joined."""
 
     first: str
     second: str
     window_us: int
     walk_s: int
+    back_us: int = -1
+    """Window from second to first; -1 = the same, 0 = not that way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +127,16 @@ class ExampleLeg:
     to_stop: str
     entry: datetime
     exit: datetime
+    flat: bool = False
+    line: int = 0
+    ride_m: int = 0
+    """Sent with the check-out or the boarding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A journey and what it must cost. `line` is where it stands in the file.
+    """A journey and what it must cost. `line` is where it stands in the file; trips follow each
+    other every `every_min` minutes by the clock, on days of the kind `on_days`.
 
     An empty reason = any that accepts; balance_minor -1 = plenty; distance_m 0 = not compared.
     """
@@ -133,7 +144,6 @@ class Example:
     name: str
     line: int
     legs: tuple[ExampleLeg, ...]
-    flat_at: datetime | None
     medium: str
     trips: int
     month_paid_minor: int
@@ -143,6 +153,15 @@ class Example:
     reason: str
     distance_m: int
     why: str
+    category: str = ""
+    every_min: int = 720
+    on_days: str = "all"
+    each: tuple[tuple[int, int], ...] = ()
+    """(fare, how many rides in a row cost it)."""
+    running: tuple[tuple[int, int], ...] = ()
+    """(after so many rides, total)."""
+    passes: tuple[HeldPass, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +197,4 @@ class TariffSource:
     assumptions: tuple[Note, ...]
     key_lines: dict[str, int]
     """Where the keys that explanations point at stand in the file."""
+    layers: LayerSource = field(default_factory=LayerSource)
