@@ -1,0 +1,80 @@
+"""Every journey of every feed costs what its file says, by the engine that decides taps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.tariffs.gtfs.loaded import LoadedFeed, load
+from gateway.tariffs.gtfs.quote import quote_journeys
+from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
+from tests.gtfs.conftest import OWN, read_journeys, shared_folder
+
+TEXT = "journeys"
+FILES = sorted(
+    file for file in OWN.glob("*/*.json") if file.stem == TEXT or file.stem in SWITCH_NAMES
+)
+EXAMPLES = ("bart", "maryland", "muni", "wmata", "zakroczym")
+
+
+def load_for(file: Path) -> LoadedFeed:
+    """The feed of a file of journeys, with the switch the file is named after."""
+    settings = file.parent / "settings.json"
+    passes = json.loads(settings.read_text())["passes"] if settings.exists() else ()
+    switches = Switches(**({} if file.stem == TEXT else {file.stem: True}))
+    return load(file.parent, FeedSettings(switches=switches, passes=frozenset(passes)))
+
+
+def surprises(quotes: list[dict[str, object]]) -> dict[object, object]:
+    """Journeys that do not cost what they must."""
+    return {one["id"]: one for one in quotes if not one["as_expected"]}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_own_feeds(file: Path) -> None:
+    quotes = quote_journeys(load_for(file), read_journeys(file))
+    assert quotes
+    assert surprises(quotes) == {}
+
+
+def test_each_switch_has_journeys_for_both_positions() -> None:
+    for name in SWITCH_NAMES:
+        changed = [file for file in FILES if file.stem == name]
+        assert changed, name
+        assert all((file.parent / f"{TEXT}.json").is_file() for file in changed)
+
+
+def test_each_switch_changes_a_fare() -> None:
+    """The journeys of a switch fail without it."""
+    for file in (one for one in FILES if one.stem != TEXT):
+        quotes = quote_journeys(load(file.parent), read_journeys(file))
+        assert surprises(quotes), file
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_published_examples(name: str) -> None:
+    folder = shared_folder("fares_v2_examples", name)
+    quotes = quote_journeys(load(folder), read_journeys(folder / "journeys.json"))
+    assert quotes
+    assert surprises(quotes) == {}
+
+
+def test_a_quote_names_the_rows() -> None:
+    file = OWN / "transfers" / "journeys.json"
+    quotes = quote_journeys(load_for(file), read_journeys(file))
+    first = next(one for one in quotes if one["id"] == "type-0")
+    legs = first["legs"]
+    assert isinstance(legs, list)
+    assert [(one["file"], one["line"]) for one in legs[0]["rules"]] == [
+        ("fare_leg_rules.txt", 2),
+        ("fare_products.txt", 2),
+    ]
+    assert [(one["file"], one["line"]) for one in legs[1]["rules"]] == [
+        ("fare_leg_rules.txt", 3),
+        ("fare_products.txt", 3),
+        ("fare_transfer_rules.txt", 2),
+        ("fare_products.txt", 6),
+    ]
+    assert [leg["fare"] for leg in legs] == ["2.00", "0.50"]
