@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +22,25 @@ from gateway.commands.common import (
 
 if TYPE_CHECKING:
     from gateway.tariffs.loaded import LoadedTariff
+
+
+class Language(StrEnum):
+    """Of what is told about rules."""
+
+    BOTH = "both"
+    EN = "en"
+    ZH = "zh"
+
+    @property
+    def code(self) -> str:
+        """ "" = both."""
+        return "" if self is Language.BOTH else self.value
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """The languages, one by one."""
+        return ("en", "zh") if self is Language.BOTH else (self.value,)
+
 
 DirOption = Annotated[
     list[Path] | None,
@@ -41,33 +63,46 @@ def quote(
     at: Annotated[str, typer.Option(metavar="TIME", help="Entry, as 2026-11-23T08:00.")] = "",
     until: Annotated[str, typer.Option(metavar="TIME", help="Exit; else 40 minutes later.")] = "",
     medium: Annotated[str, typer.Option(help="Kind of medium: card, phone, qr, emv ...")] = "card",
+    category: Annotated[str, typer.Option(help="Rider category, name or number.")] = "",
+    line: Annotated[int, typer.Option(min=0, help="Line, as validators send it.")] = 0,
+    distance_m: Annotated[
+        int, typer.Option("--distance-m", min=0, help="Metres sent with the tap.")
+    ] = 0,
     month_paid: Annotated[str, typer.Option(help="Paid this month before, as 120.00.")] = "0.00",
     journeys: Annotated[
         Path | None,
         typer.Option("--journeys", metavar="FILE", help="Price many (JSON); - = stdin."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="With --journeys: say why, for each ride.")
+    ] = False,
+    language: Annotated[
+        Language, typer.Option("--language", help="Of the reasons; both if not given.")
+    ] = Language.BOTH,
     folders: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Price a ride and say why: distance, band, discounts, rules. Or price a file of journeys.
+    """Price a ride and say why: distance, band, discounts, each rule with its file and line. Or
+    price a file of journeys.
 
     Example: `faregate quote --tariff beijing-subway --from 苹果园 --to 国贸 --at 2026-11-23T08:00`
     """
     tariffs = [_load(name, folders) for name in tariff]
     if journeys is not None:
-        _quote_many(tariffs, journeys, month_paid, as_json=as_json)
+        asked = _Asked(month_paid, explain, language, as_json)
+        _quote_many(tariffs, journeys, asked)
         return
     if not at:
         raise UsageError(detail="--at is missing: fares depend on the time")
     from gateway.tariffs.explained import SingleRequest, quote_single
 
-    request = SingleRequest(start, end, at, until, medium, month_paid)
-    explanation = quote_single(tariffs[0], request)
+    request = SingleRequest(start, end, at, until, medium, month_paid, category, line, distance_m)
+    explanation = replace(quote_single(tariffs[0], request), language=language.code)
     if as_json:
         print_json(explanation.as_dict())
     else:
-        for line in explanation.lines():
-            typer.echo(line)
+        for text in explanation.lines():
+            typer.echo(text)
 
 
 def _load(name: str, folders: list[Path] | None) -> LoadedTariff:
@@ -76,25 +111,48 @@ def _load(name: str, folders: list[Path] | None) -> LoadedTariff:
     return load_named(name, folders)
 
 
-def _quote_many(tariffs: list[LoadedTariff], file: Path, month_paid: str, *, as_json: bool) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    month_paid: str
+    explain: bool
+    language: Language
+    as_json: bool
+
+
+def _quote_many(tariffs: list[LoadedTariff], file: Path, asked: _Asked) -> None:
     from gateway.tariffs.quote import quote_journeys
     from gateway.tariffs.units import AmountError, parse_amount
 
     try:
-        paid = parse_amount(month_paid, tariffs[0].source.currency.exponent)
+        paid = parse_amount(asked.month_paid, tariffs[0].source.currency.exponent)
     except AmountError as error:
         raise UsageError(detail=f"--month-paid: {error}") from error
-    quotes = quote_journeys(tariffs, _read_json(file), month_paid_minor=paid)
-    if as_json:
+    quotes = quote_journeys(
+        tariffs, read_json(file), month_paid_minor=paid, explained=asked.explain
+    )
+    if asked.as_json:
         print_json(quotes)
-    else:
-        rows = [(q["id"], q["total"], q["currency"], q.get("reason", "")) for q in quotes]
-        print_table(("journey", "total", "", "why not"), rows)
-        if any(one["total"] is None for one in quotes):
-            raise typer.Exit(EXIT_FINDINGS)
+        return
+    rows = [(q["id"], q["total"], q["currency"], q.get("reason", "")) for q in quotes]
+    print_table(("journey", "total", "", "why not"), rows)
+    for one in quotes if asked.explain else ():
+        for text in _why(one, asked.language):
+            typer.echo(text)
+    if any(one["total"] is None for one in quotes):
+        raise typer.Exit(EXIT_FINDINGS)
 
 
-def _read_json(file: Path) -> object:
+def _why(quoted: dict[str, Any], language: Language) -> Iterator[str]:
+    """The rides of a journey and the rules that acted on each."""
+    for number, leg in enumerate(quoted["legs"], start=1):
+        yield f"\n{quoted['id']} ride {number}: {leg['fare']} {quoted['currency']}"
+        for note in leg["why"]:
+            said = " ".join(note[code] for code in language.codes)
+            where = f"  [{note['file']}:{note['line']} {note['key']}]" if note["line"] else ""
+            yield f"  {said}{where}"
+
+
+def read_json(file: Path) -> object:
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
         return json.loads(text)

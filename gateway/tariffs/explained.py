@@ -183,6 +183,7 @@ def quote_single(tariff: LoadedTariff, request: SingleRequest) -> Explanation:
         ride = find_ride(tariff, ends, (entry_us, exit_us), request.line)
         rider = open_rider({source.tariff_id: tariff.spec}, who)
         leg = price_stay(rider, replace(ride, distance_m=request.distance_m))
+        leg = replace(leg, category=category, medium=medium)
     except NoPriceError as error:
         hint = f"`faregate tariff show {source.tariff_id}` tells what it covers"
         raise TariffError("TARIFF_QUOTE", f"{error.reason}: {error.detail}", hint) from error

@@ -191,6 +191,7 @@ def _read_zones(row: Table, reading: _Reading) -> Iterator[ZoneFare]:
         for key, name in zip(("from", "to"), ends, strict=True):
             if name not in zones:
                 part.fault(key, f"{name!r} is not a zone", "zones.names: " + ", ".join(zones[:-1]))
+        name = row.text("name")
         fare = ZoneFare(
             fare_minor=part.amount("fare", reading.exponent),
             start="" if ends[0] == ANY else ends[0],
@@ -198,10 +199,19 @@ def _read_zones(row: Table, reading: _Reading) -> Iterator[ZoneFare]:
             one_way=part.flag("one_way", False),
             within=pick(part, "within", reading.known.zones),
             touched=part.whole("touched", 0, high=32),
-            origin=reading.origins.add(part, " ".join(ends)),
+            origin=reading.origins.add(part, f"{name}, {_zone_row(part, ends)}"),
         )
         part.close()
         yield fare
+
+
+def _zone_row(part: Table, ends: list[str]) -> str:
+    """What a row of a zone table is about, for explanations."""
+    if part.has("touched"):
+        return f"{part.whole('touched', high=32)} zones"
+    if part.has("within"):
+        return " ".join(part.texts("within"))
+    return " – ".join(ends)
 
 
 def _read_other(row: Table, name: str, reading: _Reading) -> Form:

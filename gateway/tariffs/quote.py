@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from fastpath.types import Reason, Rule, TapKind
+from fastpath.types import MediumKind, Reason, Rule, TapKind
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_S, local_time
 from gateway.tariffs.explain import RuleNote, explain, rule_names
+from gateway.tariffs.explain_factor import find_factor, find_frame, note_factor
 from gateway.tariffs.journeys import JourneyRequest, LegRequest, Refused, instant_of, parse_journeys
 from gateway.tariffs.loaded import LoadedTariff
 from gateway.tariffs.pricing import PricedTap, Rider, RiderRequest, TapRequest, open_rider
@@ -56,6 +57,8 @@ class LegQuote:
     goes_on: bool = False
     acts: tuple[int, ...] = ()
     network: int = 0
+    category: int = 0
+    medium: MediumKind = MediumKind.CARD
 
     def as_dict(self) -> dict[str, object]:
         """The leg as it goes into JSON."""
@@ -73,10 +76,20 @@ class LegQuote:
         }
 
 
+def _why(leg: LegQuote, *, explained: bool) -> dict[str, object]:
+    return {"why": [note.as_dict() for note in explain_leg(leg)]} if explained else {}
+
+
 def explain_leg(leg: LegQuote, group: str = "") -> list[RuleNote]:
     """The rules that acted on a ride. Args: group: the price group of its distance."""
     tariff = leg.tariff
-    return explain(leg.rules, tariff.source, group=group, acts=leg.acts, spec=tariff.spec)
+    notes = explain(leg.rules, tariff.source, group=group, acts=leg.acts, spec=tariff.spec)
+    frame = find_frame(tariff.source, tariff.spec, leg.entry_us)
+    factor = find_factor(tariff.source, frame=frame, category=leg.category, medium=leg.medium)
+    if factor is None:
+        return notes
+    named = note_factor(tariff.source, factor)
+    return [named if note.rule is Rule.LEG_FACTOR else note for note in notes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +104,14 @@ class Quote:
     reason: str = "ok"
     detail: str = ""
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self, *, explained: bool = False) -> dict[str, object]:
         """The quote as it goes into JSON."""
         priced = self.total_minor is not None
         fields: dict[str, object] = {
             "id": self.journey_id,
             "total": format_amount(self.total_minor or 0, self.exponent) if priced else None,
             "currency": self.currency,
-            "legs": [leg.as_dict() for leg in self.legs],
+            "legs": [leg.as_dict() | _why(leg, explained=explained) for leg in self.legs],
         }
         return fields if priced else fields | {"reason": self.reason, "detail": self.detail}
 
@@ -139,14 +152,21 @@ def quote_journey(
 
 
 def quote_journeys(
-    tariffs: Sequence[LoadedTariff], data: object, *, month_paid_minor: int = 0
+    tariffs: Sequence[LoadedTariff],
+    data: object,
+    *,
+    month_paid_minor: int = 0,
+    explained: bool = False,
 ) -> list[dict[str, object]]:
     """Price a list of journeys as it comes from JSON; the answer is ready for JSON.
 
+    Args: explained: each leg has `why`: the rules that acted, with file and line.
     Raises: TariffError: TARIFF_JOURNEYS: `data` is not a list.
     """
     return [
-        quote_journey(tariffs, journey, month_paid_minor=month_paid_minor).as_dict()
+        quote_journey(tariffs, journey, month_paid_minor=month_paid_minor).as_dict(
+            explained=explained
+        )
         for journey in parse_journeys(data)
     ]
 
@@ -216,7 +236,7 @@ def _price_legs(
             stops=(first.stops[0], ride.stops[1]),
             times=(first.times[0], ride.times[1]),
         )
-        paid = price_stay(rider, stay)
+        paid = replace(price_stay(rider, stay), category=request.category, medium=request.medium)
         yield replace(paid, start=ride.stations[0], entry_us=ride.times[0])
         first = following
 
