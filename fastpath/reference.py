@@ -60,7 +60,8 @@ from fastpath.reference_case import (
     network_of,
 )
 from fastpath.reference_cells import Cell, CellType, Chain, Concession, Counter, Extras, Pass
-from fastpath.reference_commands import Rerate, decide_command
+from fastpath.reference_commands import decide_command
+from fastpath.reference_commands_cells import Rerate
 from fastpath.reference_journey import (
     find_continuation,
     keep_entry,

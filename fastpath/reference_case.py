@@ -173,8 +173,10 @@ def entry_version(case: Case) -> Version | None:
 
 def network_of(case: Case) -> int:
     """Network of the tap's line, or the one a record of it kept."""
+    legs = case.tariff.legs
     if case.tap.network_plus_1:
-        return case.tap.network_plus_1 - 1
+        network = case.tap.network_plus_1 - 1
+        return network if network < (legs.network_count if legs else 1) else 0
     return case.tariff.network_of.get(case.tap.line, 0)
 
 

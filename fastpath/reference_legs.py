@@ -63,6 +63,8 @@ def _cell_leg(case: Case, legs: Legs, leg: Leg, classes: tuple[int, int], frame_
     """Everything but the price that the cell of this leg says; the price is -1 if it has none."""
     line = (leg.network * legs.frames.count + leg.frame_in) * legs.frames.count + frame_out
     column = legs.column[line * legs.category_count + leg.category]
+    if column < 0:
+        return replace(leg, rules=Rule.LEG_RULE)
     at = (column * legs.class_count + classes[0]) * legs.class_count + classes[1]
     found = replace(
         leg,
