@@ -86,7 +86,8 @@ def build_plan(peers: Sequence[Peer]) -> list[tuple[Peer, str]]:
     for floor in floors if gateways else []:
         floor.follow(gateways[0])
     rest = [peer for peer in peers if peer not in floors and peer not in gateways]
-    return [(peer, case) for peer in [*gateways, *floors, *rest] for case in peer.cases]
+    ordered: list[Peer] = [*gateways, *floors, *rest]
+    return [(peer, case) for peer in ordered for case in peer.cases]
 
 
 def run_rounds(peers: Sequence[Peer], rounds: int, say: Callable[[str], None]) -> Results:

@@ -92,7 +92,7 @@ class Device(asyncio.Protocol):
         """Take rides of these riders alone: in and out each, at two stops."""
         first_us = now_us() - KEPT_US
         flags = OFFLINE | DEVICE_OPENED
-        taps = []
+        taps: list[TapEvent] = []
         for at, token in enumerate(tokens):
             for place, kind in enumerate((TapKind.CHECK_IN, TapKind.CHECK_OUT)):
                 stop = stops[(self.device_id + at + place) % len(stops)]

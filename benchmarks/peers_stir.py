@@ -65,16 +65,19 @@ class Tariffs:
     def _build(self, valid_from_us: int) -> CompiledTariff:
         """A version of its own: every fare ten fen dearer than in the one before."""
         self._number += 1
-        more = 10 * self._number
-        dearer = {
-            name: array(
-                "i", [fare + more if fare > 0 else fare for fare in getattr(self._spec, name)]
-            )
-            for name in ("od_fare_minor", "od_discountable_minor", "highest_minor")
-        }
-        version = f"{self._spec.version}.bench{self._number}"
-        spec = replace(self._spec, version=version, valid_from_us=valid_from_us, **dearer)
+        spec = replace(
+            self._spec,
+            version=f"{self._spec.version}.bench{self._number}",
+            valid_from_us=valid_from_us,
+            od_fare_minor=self._dearer(self._spec.od_fare_minor),
+            od_discountable_minor=self._dearer(self._spec.od_discountable_minor),
+            highest_minor=self._dearer(self._spec.highest_minor),
+        )
         return CompiledTariff.build(spec)
+
+    def _dearer(self, fares: array[int]) -> array[int]:
+        more = 10 * self._number
+        return array("i", [fare + more if fare > 0 else fare for fare in fares])
 
     async def __call__(self, seconds: float) -> dict[str, Any]:
         gap_s = seconds / (SWITCHES + 1)
