@@ -19,6 +19,13 @@ from gateway.commands.common import (
     print_json,
     print_table,
 )
+from gateway.commands.gtfs import (
+    LikeOtpOption,
+    PassOption,
+    SwitchOption,
+    parse_switches,
+    quote_feed,
+)
 
 if TYPE_CHECKING:
     from gateway.tariffs.loaded import LoadedTariff
@@ -79,6 +86,16 @@ def quote(
     language: Annotated[
         Language, typer.Option("--language", help="Of the reasons; both if not given.")
     ] = Language.BOTH,
+    feed: Annotated[
+        Path | None,
+        typer.Option("--feed", metavar="DIR|ZIP", help="A GTFS feed for --journeys, no tariff."),
+    ] = None,
+    switches: SwitchOption = None,
+    like_otp: LikeOtpOption = False,
+    passes: PassOption = None,
+    all_options: Annotated[
+        bool, typer.Option("--all-options", help="With --feed: every product of each leg.")
+    ] = False,
     folders: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -87,6 +104,16 @@ def quote(
 
     Example: `faregate quote --tariff beijing-subway --from 苹果园 --to 国贸 --at 2026-11-23T08:00`
     """
+    if feed is not None:
+        if journeys is None:
+            raise UsageError(detail="--journeys is missing: --feed prices a file of journeys")
+        from gateway.tariffs.gtfs.settings import FeedSettings
+
+        settings = FeedSettings(
+            switches=parse_switches(switches, like_otp=like_otp), passes=frozenset(passes or ())
+        )
+        quote_feed(feed, _read_json(journeys), settings, all_options=all_options, as_json=as_json)
+        return
     tariffs = [_load(name, folders) for name in tariff]
     if journeys is not None:
         asked = _Asked(month_paid, explain, language, as_json)

@@ -18,9 +18,11 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
+from gateway.commands.gtfs import import_feed
 
 if TYPE_CHECKING:
     from gateway.config import TariffsConfig
+    from gateway.tariffs.diff import TariffDiff
     from gateway.tariffs.loaded import LoadedTariff
 
 NameArgument = Annotated[str, typer.Argument(metavar="TARIFF", help="Tariff id or file.")]
@@ -33,12 +35,16 @@ DirOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Tariffs: list, show, check, compile, load.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Tariffs: list, show, check, compare, compile, load."
+    )
     group.command("list")(list_all)
     group.command("show")(show)
     group.command("check")(check)
     group.command("compile")(compile_one)
     group.command("load")(load_live)
+    group.command("import-gtfs")(import_feed)
+    group.command("diff")(diff)
     app.add_typer(group, name="tariff", rich_help_panel="Fares")
 
 
@@ -137,6 +143,51 @@ def compile_one(
         "out": str(out or ""),
     }
     print_result(compile_summary(tariff) | fields, as_json=as_json)
+
+
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="Tariff id or file.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Tariff id or file.")],
+    journeys: Annotated[
+        Path | None,
+        typer.Option("--journeys", metavar="FILE", help="Journeys (JSON) to price; - = stdin."),
+    ] = None,
+    folders: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which journeys change price when a new version comes, and which rules differ. Exit 1
+    when a price changes. Without --journeys rides between all stops are made up, or a sample.
+
+    Example: `faregate tariff diff city/2025.toml city/2026.toml --journeys commuters.json`
+    """
+    from gateway.commands.quote import read_json
+    from gateway.tariffs.diff import diff_tariffs
+
+    data = None if journeys is None else read_json(journeys)
+    found = diff_tariffs(load_named(old, folders), load_named(new, folders), data)
+    if as_json:
+        print_json(found.as_dict())
+    else:
+        _print_diff(found)
+    if found.journeys:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _print_diff(found: TariffDiff) -> None:
+    rows = [(one.journey_id, one.before, one.after, one.reason) for one in found.journeys]
+    if rows:
+        print_table(("journey", "before", "after", "why not"), rows)
+    part = "" if found.is_complete else " (a sample)"
+    typer.echo(f"{len(rows)} of {found.compared} journeys{part} change price")
+    if found.rules:
+        columns = ("rule", "before", "line", "after", "line")
+        print_table(
+            columns,
+            [
+                (one.key, one.before, one.before_line, one.after, one.after_line)
+                for one in found.rules
+            ],
+        )
 
 
 def load_live(
