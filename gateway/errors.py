@@ -181,6 +181,12 @@ class RegistryError(FareGatewayError):
     default_code = "REGISTRY_ERROR"
 
 
+class DatabaseError(FareGatewayError):
+    """A database of the control plane cannot be opened or used."""
+
+    default_code = "DATABASE_ERROR"
+
+
 class CommandError(FareGatewayError):
     """A command of the control plane was refused, or never reached the data plane."""
 
@@ -260,6 +266,8 @@ CODES: dict[str, str] = {
     "REGISTRY_EXISTS": "the number is taken: choose another, or `faregate device rotate`",
     "REGISTRY_NOT_FOUND": "`faregate device list` shows the devices there are",
     "REGISTRY_REVOKED": "a revoked device stays revoked; add one under a new number",
+    "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
+    "DATABASE_VERSION": "`faregate db upgrade` brings the schema to this version",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",

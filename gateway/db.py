@@ -1,0 +1,186 @@
+"""SQL databases of the control plane: opened, brought to their schema, one transaction at a time.
+
+SQLite (a file: WAL, every commit synced) or PostgreSQL (a URL, driver pg8000), SQLAlchemy Core
+only. Schemas are Alembic migrations beside the package that owns the tables. The data plane never
+loads this. Thread: one `Database` may be used by several; a transaction belongs to one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command as alembic_command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from gateway.errors import DatabaseError
+
+BUSY_TIMEOUT_MS = 5_000
+POOL_SIZE = 4
+
+
+class U64(TypeDecorator[int]):
+    """Unsigned 64-bit numbers in signed columns, two's complement."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        # SQLite gives a row id only to INTEGER, and stores 64 bits in it anyway.
+        plain: TypeEngine[Any] = Integer() if dialect.name == "sqlite" else BigInteger()
+        return dialect.type_descriptor(plain)
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        if value is None or value < 1 << 63:
+            return value
+        return value - (1 << 64)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return None if value is None else value & 0xFFFF_FFFF_FFFF_FFFF
+
+
+class I64(TypeDecorator[int]):
+    """Signed 64-bit numbers: amounts in minor units, instants in microseconds, positions."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        plain: TypeEngine[Any] = Integer() if dialect.name == "sqlite" else BigInteger()
+        return dialect.type_descriptor(plain)
+
+
+class Database:
+    """One database with the schema of one package."""
+
+    def __init__(self, engine: Engine, migrations: Path, name: str) -> None:
+        self.engine = engine
+        self.name = name
+        """What errors call it: the file, or the URL without its password."""
+        self._migrations = migrations
+
+    @classmethod
+    def open(cls, place: str | Path, *, migrations: Path, create: bool = False) -> Database:
+        """Open a file or a URL.
+
+        Args: place: path of a SQLite file, or a `postgresql://` URL. create: make the file and
+            bring the schema to its newest version; else both must be as this version wants them.
+        Raises: DatabaseError: not there, not reachable, or of another version.
+        """
+        engine, name = _build_engine(place, create=create)
+        database = cls(engine, migrations, name)
+        if create:
+            database.upgrade()
+        database.check_version()
+        return database
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is a file of ours."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction; with SQLite it holds the write lock from its beginning.
+
+        Raises: DatabaseError.
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
+
+    def upgrade(self) -> None:
+        """Bring the schema to the newest version, in one transaction. Raises: DatabaseError."""
+        config = self._alembic()
+        try:
+            with self.engine.begin() as connection:
+                config.attributes["connection"] = connection
+                alembic_command.upgrade(config, "head")
+        except DBAPIError as error:
+            raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
+
+    def check_version(self) -> None:
+        """Raises: DatabaseError DATABASE_VERSION: not the schema this version works with."""
+        wanted = ScriptDirectory.from_config(self._alembic()).get_current_head()
+        with self.transaction() as connection:
+            found = MigrationContext.configure(connection).get_current_revision()
+        if found != wanted:
+            raise DatabaseError(
+                "DATABASE_VERSION",
+                f"{self.name}: schema {found or 'none'}, not {wanted}",
+                hint="`faregate db upgrade` brings it to this version",
+            )
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    def _alembic(self) -> AlembicConfig:
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(self._migrations))
+        return config
+
+
+def _build_engine(place: str | Path, *, create: bool) -> tuple[Engine, str]:
+    if isinstance(place, Path):
+        return _open_file(place, create=create), str(place)
+    try:
+        url = make_url(place)
+    except ArgumentError as error:
+        raise DatabaseError("DATABASE_ERROR", "the database's URL cannot be read") from error
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+pg8000")
+    if not url.drivername.startswith("postgresql"):
+        raise DatabaseError(
+            "DATABASE_ERROR", f"{url.drivername}: a path for SQLite or postgresql://", hint=""
+        )
+    try:
+        engine = create_engine(url, pool_size=POOL_SIZE, pool_pre_ping=True)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise DatabaseError(
+            "DATABASE_ERROR", "no driver for PostgreSQL", hint="pip install 'faregate[postgres]'"
+        ) from error
+    return engine, url.render_as_string(hide_password=True)
+
+
+def _open_file(path: Path, *, create: bool) -> Engine:
+    if not create and not path.is_file():
+        raise DatabaseError("DATABASE_ERROR", f"there is no database {path}")
+    if create:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_for_writing)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The driver would begin by itself, and only at the first write.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    pragmas = (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    )
+    for pragma in pragmas:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_for_writing(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
