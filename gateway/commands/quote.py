@@ -112,7 +112,7 @@ def quote(
         settings = FeedSettings(
             switches=parse_switches(switches, like_otp=like_otp), passes=frozenset(passes or ())
         )
-        quote_feed(feed, _read_json(journeys), settings, all_options=all_options, as_json=as_json)
+        quote_feed(feed, read_json(journeys), settings, all_options=all_options, as_json=as_json)
         return
     tariffs = [_load(name, folders) for name in tariff]
     if journeys is not None:

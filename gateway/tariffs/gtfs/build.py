@@ -29,7 +29,7 @@ from gateway.tariffs.gtfs.v1_transfers import build_v1_transfers, warn_of_itiner
 from gateway.tariffs.units import Currency
 
 EPOCH_DAY = date(1970, 1, 1)
-OPEN_FIRST, OPEN_LAST = date(2015, 1, 1), date(2039, 12, 31)
+OPEN_FIRST, OPEN_LAST = date(2018, 1, 1), date(2035, 12, 31)
 """Validity of a feed that names no dates."""
 YEARS_MAX = 30
 SPARE_DAYS = 32
