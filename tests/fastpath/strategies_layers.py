@@ -47,7 +47,7 @@ NETWORKS = st.sampled_from([ALL_NETWORKS, ALL_NETWORKS, 0b1, 0b10])
 CATEGORIES = st.sampled_from([ALL_CATEGORIES, ALL_CATEGORIES, 0b1, 0b110])
 ZONES = st.sampled_from([ALL_ZONES, 0b1, 0b11, 0b110])
 WINDOWS_US = st.sampled_from([-1, 0, 20 * MINUTE_US, HOUR_US, 3 * HOUR_US])
-PRICES = st.sampled_from([-1, 0, 100, 250, 301, 400, 999])
+PRICES = st.sampled_from([-1, 0, 100, 250, 250, 301, 301, 400, 400, 999])
 AMOUNTS = st.sampled_from([0, 50, 100, 300])
 SOURCES = st.integers(0, 40)
 
@@ -99,7 +99,7 @@ def legs(draw: st.DrawFn, spec: TariffSpec, group_count: int) -> Legs:
         return draw(st.lists(strategy, min_size=count, max_size=count))
 
     products = draw(st.sampled_from([0, 0, 2]))
-    fares = some(st.integers(-1, products - 1) if products else PRICES, cells)
+    fares = some(st.integers(0, products - 1) | st.just(-1) if products else PRICES, cells)
     shares = [
         0 if products else max(0, fare) * share // 2
         for fare, share in zip(fares, some(st.integers(0, 2), cells), strict=True)
@@ -112,12 +112,17 @@ def legs(draw: st.DrawFn, spec: TariffSpec, group_count: int) -> Legs:
         category_count=categories,
         class_count=classes,
         stop_class=array("I", some(st.integers(0, classes - 1), len(spec.stop_ids))),
-        column=array("i", some(st.integers(-1, columns - 1) | st.just(0), wanted)),
+        column=array("i", some(st.integers(0, columns - 1) | st.sampled_from([0, 0, -1]), wanted)),
         fare=array("i", fares),
         discountable=array("i", shares),
         distance_m=array("I", some(st.sampled_from([0, 0, 8, 90, 7000]), cells)),
         part=bytes(some(st.integers(0, 4), cells)),
-        group=array("H", some(st.integers(0, group_count), cells)),
+        group=array(
+            "H",
+            some(
+                st.integers(min(1, group_count), group_count) | st.just(min(1, group_count)), cells
+            ),
+        ),
         stay=bytes(some(st.integers(0, max(0, stay_classes - 1)), cells)),
         zones=array("I", some(st.sampled_from([1, 2, 3, 4]), cells if draw(st.booleans()) else 0)),
         source=array("I", some(SOURCES, cells)),
@@ -139,7 +144,7 @@ def legs(draw: st.DrawFn, spec: TariffSpec, group_count: int) -> Legs:
 
 @st.composite
 def transfers(draw: st.DrawFn, group_count: int, product_count: int) -> Transfer:
-    groups = st.integers(0, group_count) | st.just(min(1, group_count))
+    groups = st.integers(min(1, group_count), group_count)
     return Transfer(
         from_group=draw(groups),
         to_group=draw(groups),
@@ -147,7 +152,7 @@ def transfers(draw: st.DrawFn, group_count: int, product_count: int) -> Transfer
         amount_minor=draw(AMOUNTS),
         product=draw(st.integers(-1, product_count - 1)),
         count_max=draw(st.sampled_from([-1, -1, 0, 1, 2])),
-        window_us=draw(WINDOWS_US),
+        window_us=draw(WINDOWS_US | st.sampled_from([-1, 3 * HOUR_US])),
         measured=draw(st.sampled_from(Measured)),
         from_first=draw(st.booleans()),
         source=draw(SOURCES),
@@ -229,8 +234,9 @@ SAME_STOPS = st.builds(
 @st.composite
 def layers(draw: st.DrawFn, spec: TariffSpec, *, splits_month: bool) -> Layers:
     """Everything beyond the plain tables of `spec`."""
-    group_count = draw(st.integers(0, 2))
-    of_legs = draw(st.none() | legs(spec, group_count))
+    group_count = draw(st.sampled_from([0, 1, 1, 2]))
+    has_legs = draw(st.sampled_from([True, True, True, False]))
+    of_legs = draw(legs(spec, group_count)) if has_legs else None
     sold = len(of_legs.products) // (of_legs.category_count * 16) if of_legs else 0
     networks = st.integers(0, (of_legs.network_count if of_legs else 1) - 1)
     stops = st.integers(-1, len(spec.stop_ids) - 1) | st.just(-1)
@@ -254,7 +260,9 @@ def layers(draw: st.DrawFn, spec: TariffSpec, *, splits_month: bool) -> Layers:
         same_stop=tuple(draw(st.lists(SAME_STOPS, max_size=2))),
         joins=tuple(draw(st.lists(joins, max_size=2))),
         group_count=group_count,
-        transfers=tuple(draw(st.lists(transfers(group_count, sold), max_size=4))),
+        transfers=tuple(
+            draw(st.lists(transfers(group_count, sold), min_size=group_count, max_size=4))
+        ),
         counters=counting,
         period_rules=tuple(rules),
         passes=tuple(draw(pass_products(one)) for one in sellable),
@@ -276,6 +284,11 @@ def layered_specs(
         tier_split=splits,
         month_basis=draw(st.sampled_from(MonthBasis)),
         exit_overdraft=True,
+        entry_minimum_minor=0,
+        missing_check_out_after_us=draw(st.sampled_from([-1, 0, HOUR_US])),
+        passback_us=draw(st.sampled_from([0, 90 * SECOND_US])),
+        clock_behind_us=DAY_US,
+        offline_horizon_us=30 * DAY_US,
     )
     tiers = spec.monthly_tiers
     if rules.month_basis == MonthBasis.TRIPS:
@@ -309,25 +322,47 @@ class LayerUndo:
     back: int
 
 
+PLACES = st.sampled_from([0, 0, 0, 1, 1, 1, 2, 2, 3, STOPS_MAX])
+TAP_LINES = st.sampled_from([0, *LINES, 9])
+DISTANCES = st.sampled_from([0, 0, 55, 200, 4_294_967_295])
+GAPS = st.sampled_from(
+    [0, 5 * SECOND_US, MINUTE_US, 10 * MINUTE_US, 20 * MINUTE_US, HOUR_US, 3 * HOUR_US, DAY_US]
+)
 LAYER_TAPS = st.builds(
     LayerTap,
-    gap_us=st.sampled_from(
-        [0, 5 * SECOND_US, MINUTE_US, 10 * MINUTE_US, 20 * MINUTE_US, HOUR_US, DAY_US, 9 * DAY_US]
-    ),
-    kind=st.sampled_from([TapKind.CHECK_IN, TapKind.CHECK_OUT] * 4 + [TapKind.FLAT] * 4),
-    place=st.integers(0, STOPS_MAX) | st.just(0),
-    line=st.sampled_from([0, *LINES, 9]),
-    distance_m=st.sampled_from([0, 0, 55, 200, 4_294_967_295]),
-    clock_us=st.sampled_from([0, 0, 0, 0, 0, -40 * MINUTE_US, -30 * HOUR_US]),
-    flags=st.just(0) | FLAGS,
+    gap_us=GAPS | st.just(9 * DAY_US),
+    kind=st.sampled_from([TapKind.CHECK_IN, TapKind.CHECK_OUT, TapKind.FLAT, TapKind.FLAT]),
+    place=PLACES,
+    line=TAP_LINES,
+    distance_m=DISTANCES,
+    clock_us=st.sampled_from([0, 0, 0, 0, 0, 0, -40 * MINUTE_US, -30 * HOUR_US]),
+    flags=st.sampled_from([0, 0, 0]) | FLAGS,
     amount_minor=st.sampled_from([-1, -1, -1, -1, -1, 0, 777]),
     device=st.integers(1, 2),
 )
-LAYER_DAYS = st.lists(
-    st.one_of(LAYER_TAPS, LAYER_TAPS, LAYER_TAPS, st.builds(LayerUndo, back=st.integers(0, 2))),
-    min_size=1,
-    max_size=20,
-)
+
+
+@st.composite
+def rides(draw: st.DrawFn) -> list[LayerTap]:
+    """A check-in and its check-out."""
+    line = draw(TAP_LINES)
+    entry = LayerTap(draw(GAPS), TapKind.CHECK_IN, draw(PLACES), line)
+    stay = draw(st.sampled_from([MINUTE_US, 20 * MINUTE_US, 2 * HOUR_US]))
+    leave = LayerTap(stay, TapKind.CHECK_OUT, draw(PLACES), line, distance_m=draw(DISTANCES))
+    return [entry, leave]
+
+
+LAYER_DAYS: st.SearchStrategy[list[LayerTap | LayerUndo]] = st.lists(
+    st.one_of(
+        rides(),
+        rides(),
+        LAYER_TAPS.map(lambda one: [one]),
+        LAYER_TAPS.map(lambda one: [one]),
+        st.builds(LayerUndo, back=st.integers(0, 2)).map(lambda one: [one]),
+    ),
+    min_size=2,
+    max_size=14,
+).map(lambda parts: [step for part in parts for step in part])
 PASSES = st.builds(
     Pass,
     from_us=st.sampled_from([0, MIDDLE_US, MIDDLE_US + HOUR_US]),
@@ -348,4 +383,4 @@ def extras(draw: st.DrawFn) -> Extras:
     given = draw(st.dictionaries(st.integers(0, 4), CONCESSIONS, max_size=2))
     cells = [Cell(CellType.PASS, key, one) for key, one in sold]
     cells += [Cell(CellType.CONCESSION, key, one) for key, one in given.items()]
-    return Extras(0, cells, draw(st.sampled_from([10, 10, 10, 3, 1, 0])))
+    return Extras(0, cells, draw(st.sampled_from([10] * 12 + [3, 1, 0])))
