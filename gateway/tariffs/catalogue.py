@@ -167,9 +167,16 @@ def _compiled_fields(spec: TariffSpec) -> Fields:
         "stops": len(spec.stop_ids),
         "service_days": len(spec.days.month),
         "pairs_not_priced": count_unpriced(spec),
-        "highest_minor": max(spec.od_fare_minor, default=0),
+        "highest_minor": _highest_minor(spec),
         "digest": spec_digest(spec),
     }
+
+
+def _highest_minor(spec: TariffSpec) -> int:
+    """The dearest price; of leg tables the highest fare, as distances have none."""
+    if spec.layers is None or spec.layers.legs is None:
+        return max(spec.od_fare_minor, default=0)
+    return max([*spec.highest_minor, spec.layers.legs.highest_any_minor])
 
 
 def _warnings(tariff: LoadedTariff) -> list[str]:

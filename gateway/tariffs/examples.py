@@ -101,7 +101,7 @@ def _rides(tariff: LoadedTariff, example: Example) -> Iterator[list[TapRequest]]
     trip = done = 0
     calendar = tariff.source.calendar
     while done < example.trips:
-        shift = timedelta(minutes=example.every_min) * trip
+        shift = timedelta(seconds=example.every_s) * trip
         trip += 1
         working = calendar.is_working((example.legs[0].entry + shift).date())
         if example.on_days not in ("all", "working" if working else "not_working"):

@@ -78,7 +78,7 @@ def _read(row: Table, reading: _Reading) -> Example:
         distance_m=row.whole("distance_m", 0, high=10_000_000),
         why=row.text("why", ""),
         category=pick_one(row, "category", categories) if row.has("category") else "",
-        every_min=row.whole("every_min", 720, low=1, high=366 * 1440),
+        every_s=_read_every(row),
         on_days=row.choice("on_days", ("all", "working", "not_working"), "all"),
         each=tuple(_read_each(row, exponent)),
         running=tuple(_read_running(row, exponent)),
@@ -91,12 +91,21 @@ def _read(row: Table, reading: _Reading) -> Example:
     return example
 
 
+def _read_every(row: Table) -> int:
+    """Seconds from one trip to the next."""
+    if row.has("every_s"):
+        return row.whole("every_s", low=1, high=86_400)
+    return row.whole("every_min", 720, low=1, high=366 * 1440) * 60
+
+
 def _read_each(row: Table, exponent: int) -> Iterator[tuple[int, int]]:
     for text in row.texts("each", ()):
         times = _TIMES.fullmatch(text)
         count = int(times[2]) if times else 1
+        amount = times[1] if times else text
+        sign = -1 if amount.startswith("-") else 1
         try:
-            yield parse_amount(times[1] if times else text, exponent), count
+            yield sign * parse_amount(amount.removeprefix("-"), exponent), count
         except AmountError as error:
             row.fault("each", str(error), 'as "5.00", or "5.00 x 20"')
 

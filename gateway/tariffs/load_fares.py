@@ -79,9 +79,15 @@ def load_fares(root: Table, known: Known, origins: Origins, place: Place) -> Far
     fares = Fares()
     rounding = read_rounding(root, place.currency)
     reading = _Reading(place, known, origins, rounding, fares, uses_rows(root))
-    for row in root.tables("fare", needed=False):
-        fares.rows.append(_read_fare(row, reading))
-        row.close()
+    rows = list(root.tables("fare", needed=False))
+    read: dict[int, FareRow] = {}
+    for is_other in (False, True):  # prices made of others need those, wherever they stand
+        for place, row in enumerate(rows):
+            if row.has("of") is is_other:
+                read[place] = _read_fare(row, reading)
+                fares.rows.append(read[place])
+                row.close()
+    fares.rows = [read[place] for place in range(len(rows))]
     if root.has("flat") and not root.has("fare"):
         flat = root.table("flat").amount("fare", place.currency.exponent)
         fares.rows.append(
@@ -220,7 +226,7 @@ def _read_other(row: Table, name: str, reading: _Reading) -> Form:
     ppm = row.factor("factor", 1_000_000)
     found = next((one for one in reading.fares.rows if one.name == other), None)
     if found is None:
-        row.fault("of", f"{other!r} is no fare above this one")
+        row.fault("of", f"{other!r} is no fare with a price of its own")
         return Flat(0)
     if isinstance(found.form, InNetwork):
         group = next(one for one in reading.fares.groups if one.name == found.form.group)

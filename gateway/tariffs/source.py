@@ -136,7 +136,7 @@ class ExampleLeg:
 @dataclass(frozen=True, slots=True)
 class Example:
     """A journey and what it must cost. `line` is where it stands in the file; trips follow each
-    other every `every_min` minutes by the clock, on days of the kind `on_days`.
+    other every `every_s` seconds by the clock, on days of the kind `on_days`.
 
     An empty reason = any that accepts; balance_minor -1 = plenty; distance_m 0 = not compared.
     """
@@ -154,7 +154,7 @@ class Example:
     distance_m: int
     why: str
     category: str = ""
-    every_min: int = 720
+    every_s: int = 720 * 60
     on_days: str = "all"
     each: tuple[tuple[int, int], ...] = ()
     """(fare, how many rides in a row cost it)."""

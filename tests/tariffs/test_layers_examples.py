@@ -1,0 +1,53 @@
+"""Small tariffs that use every rule of every layer: the examples inside them, on the engines."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fastpath.api import CompiledTariff
+from gateway.tariffs.compile import compile_source
+from gateway.tariffs.examples import run_example
+from gateway.tariffs.load import load_tariff
+from gateway.tariffs.loaded import LoadedTariff, load
+
+FILES = Path(__file__).parent / "files"
+NAMES = sorted(path.stem for path in FILES.glob("*.toml"))
+EXAMPLES = [
+    (name, number)
+    for name in NAMES
+    for number in range(len(load_tariff(FILES / f"{name}.toml").examples))
+]
+
+
+@cache
+def tariff_of(name: str) -> LoadedTariff:
+    return load(FILES / f"{name}.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), EXAMPLES, ids=[f"{name}-{number}" for name, number in EXAMPLES]
+)
+def test_an_example_costs_what_its_file_says(name: str, number: int) -> None:
+    tariff = tariff_of(name)
+    example = tariff.source.examples[number]
+    assert run_example(tariff, example).faults == (), f"{example.name}, line {example.line}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_packs_into_a_blob_and_back(name: str) -> None:
+    tariff = tariff_of(name)
+    compiled = CompiledTariff.build(tariff.spec)
+    assert CompiledTariff.load(compiled.blob).digest == compiled.digest
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_files_give_the_same_arrays(name: str) -> None:
+    assert compile_source(load_tariff(FILES / f"{name}.toml")) == tariff_of(name).spec
+
+
+def test_a_plain_tariff_has_no_layers(beijing: LoadedTariff, beijing_bus: LoadedTariff) -> None:
+    assert beijing.spec.layers is None
+    assert beijing_bus.spec.layers is None
