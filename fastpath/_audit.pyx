@@ -4,25 +4,29 @@ For `faregate journal audit`. Nothing is changed: decisions run on copies.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._accounts cimport StoreHandle, account_at, cell_at, find_account, find_medium
-from fastpath._core cimport decide_command, decide_reversal, decide_tap, wants_medium_period
+from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
+from fastpath._cells cimport gather_all_cells, gather_cells
+from fastpath._core cimport (
+    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
+)
+from fastpath._extras cimport EXTRA_CELLS, Extras
+from fastpath._facts cimport KIND_SHIFT, SLOT_SHIFT, decision_of_record, given_distance, tap_of_record
 from fastpath._layout cimport (
-    ITEM_ACCOUNT_LINE, LINE_BYTES, OP_ACCOUNT_OPEN, OP_MEDIUM_LINK, OP_MEDIUM_STATE, OP_REVERSAL, OP_SETTLEMENT,
-    REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE, REASON_OK, REASON_OUT_OF_SERVICE, REASON_TOO_MANY_ACCOUNTS,
-    REASON_TOO_MANY_CELLS, REASON_TOO_MANY_MEDIA, REASON_UNKNOWN_ACCOUNT, REASON_UNKNOWN_MEDIUM, RULE_DEVICE_AMOUNT,
-    TAP_DEVICE_OPENED, TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, RecordHead, RecordItem, Tap,
+    CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, LINE_BYTES, OP_ACCOUNT_OPEN, OP_MEDIUM_LINK,
+    OP_MEDIUM_STATE, OP_RERATE, OP_REVERSAL, OP_SETTLEMENT, REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE,
+    REASON_OK, REASON_OK_RISK, REASON_OUT_OF_SERVICE, REASON_TOO_MANY_ACCOUNTS, REASON_TOO_MANY_CELLS,
+    REASON_TOO_MANY_MEDIA, REASON_UNKNOWN_ACCOUNT, REASON_UNKNOWN_MEDIUM, RULE_DEVICE_AMOUNT, TAP_DEVICE_OPENED,
+    TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, RecordHead, RecordItem, Tap,
 )
 from fastpath._tariff cimport Book, book_by_key
 
 cdef enum:
     REFUSALS = 16
-    TAP_FLAGS_MASK = 0xffff
-    KIND_SHIFT = 16
-    SLOT_SHIFT = 24
-    CELL_MEDIUM_PERIOD = 1
+    CELL_HEAD_BYTES = 4    # `next`: where a cell is linked is no decision
 
 NOT_AGAIN = "not_decidable"
 """What the record says came from outside of the journal: a closed gate, a full table."""
@@ -33,11 +37,15 @@ NO_TARIFF = "tariff_not_kept"
 cdef struct Bench:
     uint32_t slot
     bint has_account
+    uint32_t first_cell
     Account account
     bint has_medium
     Medium medium
     bint has_period
+    uint32_t period_cell   # 0 = it had none yet
     Period period
+    bint has_extras
+    Extras extras
 
 
 cdef void lay_out(StoreHandle memory, const RecordHead* head, Bench* bench):
@@ -52,6 +60,7 @@ cdef void lay_out(StoreHandle memory, const RecordHead* head, Bench* bench):
     if bench.slot != 0:
         bench.has_account = True
         bench.account = account_at(memory.store, bench.slot)[0]
+        bench.first_cell = bench.account.first_cell
 
 
 cdef Period* find_period(StoreHandle memory, Book book, const Tap* tap, Bench* bench):
@@ -65,26 +74,24 @@ cdef Period* find_period(StoreHandle memory, Book book, const Tap* tap, Bench* b
         cell = cell_at(memory.store, index)
         if cell.type == CELL_MEDIUM_PERIOD and cell.key == key:
             bench.period = cell.period
+            bench.period_cell = index
         index = cell.next
     bench.has_period = True
     return &bench.period
 
 
+# Room for cells is not asked about again: what had none was refused, and is not decided here.
+cdef Extras* find_cells(StoreHandle memory, uint64_t owner, Bench* bench):
+    gather_cells(memory.store, &bench.account, owner, EXTRA_CELLS, &bench.extras)
+    bench.has_extras = True
+    return &bench.extras
+
+
 cdef void tap_of(const RecordHead* head, const Bench* bench, Tap* tap):
-    memset(tap, 0, sizeof(Tap))
-    tap.device = head.id_a
-    tap.boot = head.id_b
-    tap.seq = <uint32_t> head.id_c
-    tap.stop = head.stop
-    tap.device_ts_us = head.device_ts_us
-    tap.now_us = head.ts_us
-    memcpy(tap.token, head.token, TOKEN_BYTES)
-    tap.flags = head.flags & TAP_FLAGS_MASK
-    tap.kind = <uint8_t> (head.flags >> KIND_SHIFT)
-    tap.tariff_slot = <uint8_t> (head.flags >> SLOT_SHIFT)
-    tap.denylist_version = head.denylist_version
+    tap_of_record(head, head.ts_us, tap)
     tap.medium_kind = bench.medium.kind
-    tap.amount_minor = head.nominal_minor if head.rules & RULE_DEVICE_AMOUNT else -1
+    if head.rules & RULE_DEVICE_AMOUNT:
+        tap.amount_minor = head.nominal_minor
 
 
 cdef void command_of(const RecordHead* head, Command* command):
@@ -105,6 +112,9 @@ cdef void command_of(const RecordHead* head, Command* command):
     command.currency = <uint16_t> head.distance_m
     command.rider_category = <uint8_t> (head.distance_m >> KIND_SHIFT)
     command.medium_kind = <uint8_t> (head.distance_m >> SLOT_SHIFT)
+    command.from_us = head.fare_ts_us
+    command.pass_id = head.other_stop
+    command.rides = <int32_t> head.period_paid_minor
 
 
 cdef list differing(const RecordHead* head, const Decision* decision, bint is_tap):
@@ -123,7 +133,7 @@ cdef list differing(const RecordHead* head, const Decision* decision, bint is_ta
             ("nominal_minor", head.nominal_minor, decision.nominal_minor),
             ("tariff_key", head.tariff_key, decision.tariff_key),
             ("other_stop", head.other_stop, decision.other_stop),
-            ("distance_m", head.distance_m, decision.distance_m),
+            ("distance_m", head.distance_m, decision.distance_m if decision.reason < REFUSALS else head.distance_m),
             ("fare_ts_us", head.fare_ts_us, decision.ts_us),
             ("period_paid_minor", head.period_paid_minor, decision.period_paid_minor),
         ]
@@ -133,19 +143,112 @@ cdef list differing(const RecordHead* head, const Decision* decision, bint is_ta
     return names
 
 
-cdef list differing_lines(const uint8_t* record, const RecordHead* head, Bench* bench):
+cdef list items_of(const RecordHead* head, uint8_t type):
+    """(line, index, image) of the items of one type."""
+    cdef list found = []
+    cdef const RecordItem* item = <const RecordItem*> (<const uint8_t*> head + sizeof(RecordHead))
+    cdef uint32_t i
+    for i in range(head.item_count):
+        if item[i].type == type:
+            found.append((item[i].line, item[i].index, bytes(item[i].image[:LINE_BYTES])))
+    return found
+
+
+cdef list differing_lines(const RecordHead* head, Bench* bench):
     """After-images that are not what today's decision leaves behind."""
     cdef list names = []
-    cdef const RecordItem* item
-    cdef size_t at = sizeof(RecordHead)
     cdef const uint8_t* account = <const uint8_t*> &bench.account
-    while at < head.length_bytes:
-        item = <const RecordItem*> (record + at)
-        if item.type == ITEM_ACCOUNT_LINE and memcmp(item.image, account + item.line * LINE_BYTES, LINE_BYTES) != 0:
-            names.append((f"account_line_{item.line}", bytes(item.image[:LINE_BYTES]).hex(),
-                          bytes((account + item.line * LINE_BYTES)[:LINE_BYTES]).hex()))
-        at += sizeof(RecordItem)
+    cdef Account recorded
+    cdef const uint8_t* whole = <const uint8_t*> &recorded
+    for line, _, image in items_of(head, ITEM_ACCOUNT_LINE):
+        recorded = bench.account
+        memcpy(<uint8_t*> &recorded + <int> line * LINE_BYTES, PyBytes_AS_STRING(image), LINE_BYTES)
+        bench.account.cell_count = recorded.cell_count      # where cells went is no decision
+        bench.account.first_cell = recorded.first_cell
+        if memcmp(account, whole, sizeof(Account)) != 0:
+            found = bytes((account + <int> line * LINE_BYTES)[:LINE_BYTES])
+            names.append((f"account_line_{line}", image.hex(), found.hex()))
+            bench.account = recorded
     return names
+
+
+cdef tuple changed_cells(StoreHandle memory, Bench* bench):
+    """({index: image}, [image of a new cell]) that today's decision leaves behind, without `next`."""
+    cdef dict changed = {}
+    cdef list made = []
+    cdef Extras* extras = &bench.extras
+    cdef const uint8_t* after
+    cdef uint32_t i
+    for i in range(extras.count if bench.has_extras else 0):
+        after = <const uint8_t*> &extras.cells[i]
+        image = bytes(after[CELL_HEAD_BYTES:sizeof(Cell)])
+        if extras.index[i] == 0:
+            if extras.cells[i].type != 0:
+                made.append(image)
+        elif memcmp(after, cell_at(memory.store, extras.index[i]), sizeof(Cell)) != 0:
+            changed[extras.index[i]] = image
+    return changed, made
+
+
+cdef tuple period_cell(const RecordHead* head, Bench* bench):
+    """(index, image) of a medium's totals, (0, None) = there are none to keep."""
+    cdef Period nothing
+    cdef Cell cell
+    cdef const uint8_t* after = <const uint8_t*> &cell
+    memset(&nothing, 0, sizeof(Period))
+    if not bench.has_period or (bench.period_cell == 0
+                                and memcmp(&bench.period, &nothing, sizeof(Period)) == 0):
+        return 0, None
+    memset(&cell, 0, sizeof(Cell))
+    cell.type = CELL_MEDIUM_PERIOD
+    memcpy(&cell.key, head.token, sizeof(uint64_t))
+    cell.period = bench.period
+    return bench.period_cell, bytes(after[CELL_HEAD_BYTES:sizeof(Cell)])
+
+
+cdef list differing_cells(StoreHandle memory, const RecordHead* head, Bench* bench):
+    """Cells that come out otherwise. New ones are compared in their order: their places are memory's business."""
+    cdef list names = []
+    known = own_cells(memory, bench)
+    recorded = {}
+    new = []
+    for _, index, image in items_of(head, ITEM_CELL):
+        if index in known:
+            recorded[index] = image[CELL_HEAD_BYTES:]
+        else:
+            new.append(image[CELL_HEAD_BYTES:])
+    changed, made = changed_cells(memory, bench)
+    index, image = period_cell(head, bench)
+    if index:
+        changed[index] = image
+    elif image is not None:
+        made.insert(0, image)
+    for at in sorted(recorded.keys() | changed.keys()):
+        if recorded.get(at) != changed.get(at):
+            names.append((f"cell_{at}", recorded.get(at, b"").hex(), changed.get(at, b"").hex()))
+    if new != made:
+        names.append(("new_cells", b"".join(new).hex(), b"".join(made).hex()))
+    return names
+
+
+cdef set own_cells(StoreHandle memory, Bench* bench):
+    """The cells in use that the account had before the record."""
+    cdef uint32_t index = bench.first_cell
+    cdef const Cell* cell
+    cdef set found = set()
+    while index != 0:
+        cell = cell_at(memory.store, index)
+        if cell.type != 0:
+            found.add(index)
+        index = cell.next
+    return found
+
+
+cdef list differing_acts(const RecordHead* head, Decision* decision):
+    cdef list recorded = [image for _, _, image in items_of(head, ITEM_ACTS)]
+    cdef const uint8_t* acts = <const uint8_t*> decision.acts
+    cdef list found = [bytes(acts[:LINE_BYTES])] if decision.act_count else []
+    return [] if recorded == found else [("acts", b"".join(recorded).hex(), b"".join(found).hex())]
 
 
 def redecide(StoreHandle memory not None, Book book not None, bytes record not None, uint64_t position,
@@ -170,7 +273,7 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
     lay_out(memory, head, &bench)
     is_tap = head.op < OP_ACCOUNT_OPEN
     if not is_tap:
-        again_command(head, &bench, &decision)
+        again_command(memory, head, &bench, &decision)
     elif head.op == OP_REVERSAL or (head.op == OP_SETTLEMENT and not head.flags & TAP_DEVICE_OPENED):
         again_reversal(memory, book, head, original, &bench, &decision)
     else:
@@ -179,18 +282,24 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
         bench.account.version += 1
         bench.account.position = position
     found = differing(head, &decision, is_tap)
-    if not found and not bench.has_period:
-        found = differing_lines(bytes_at, head, &bench)
+    if is_tap and not found:
+        found = differing_acts(head, &decision)
+    if not found and decision.reason < REFUSALS:
+        found = differing_lines(head, &bench) + differing_cells(memory, head, &bench)
     return found
 
 
 cdef void again_tap(StoreHandle memory, Book book, const RecordHead* head, Bench* bench, Decision* decision):
     cdef Tap tap
     cdef Period* period
+    cdef Extras* extras = NULL
+    cdef uint64_t owner = 0
     tap_of(head, bench, &tap)
     period = find_period(memory, book, &tap, bench)
+    if bench.has_account and wants_extras(&book.c, &bench.account, &tap, &owner):
+        extras = find_cells(memory, owner, bench)
     decide_tap(&book.c, &bench.medium if bench.has_medium else NULL, &bench.account if bench.has_account else NULL,
-               period, NULL, &tap, decision)
+               period, extras, &tap, decision)
 
 
 cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, bytes original, Bench* bench,
@@ -199,29 +308,58 @@ cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, 
     cdef Decision charged
     cdef Tap tap
     cdef Period* period
-    if original is None or not bench.has_account:
+    cdef Extras* extras = NULL
+    cdef uint64_t owner = 0
+    if original is None:
         decision.reason = REASON_NOTHING_TO_REVERSE
         return
     undone = <const RecordHead*> PyBytes_AS_STRING(original)
-    tap_of(undone, bench, &tap)
-    tap.now_us = head.ts_us
-    tap.amount_minor = -1
-    memset(&charged, 0, sizeof(Decision))
-    charged.reason = undone.reason
-    charged.verdict = undone.verdict
-    charged.rules = undone.rules
-    charged.fare_minor = undone.fare_minor
-    charged.nominal_minor = undone.nominal_minor
-    charged.subsidy_minor = undone.subsidy_minor
-    charged.ts_us = undone.fare_ts_us
-    charged.tariff_key = undone.tariff_key
-    charged.distance_m = undone.distance_m
-    charged.other_stop = undone.other_stop
+    if undone.reason == REASON_OK_RISK:
+        bench.has_account = False
+    tap_of_record(undone, head.ts_us, &tap)
+    decision_of_record(undone, &charged)
     period = find_period(memory, book, &tap, bench)
-    decide_reversal(&book.c, &bench.account, period, &tap, &charged, decision)
+    if bench.has_account and wants_undo_extras(&book.c, &tap, &charged, &owner):
+        extras = find_cells(memory, owner, bench)
+    decide_reversal(&book.c, &bench.account if bench.has_account else NULL, period, extras, &tap, &charged, decision)
 
 
-cdef void again_command(const RecordHead* head, Bench* bench, Decision* decision):
+# What a re-rating brought: lines it did not change are those of now.
+cdef void rerate_of(const RecordHead* head, const Bench* bench, Rerate* rerate):
+    memcpy(rerate.lines, <const uint8_t*> &bench.account + LINE_BYTES, sizeof(rerate.lines))
+    rerate.cell_count = 0
+    for line, _, image in items_of(head, ITEM_ACCOUNT_LINE):
+        if 1 <= line <= 2:
+            memcpy(rerate.lines + (<int> line - 1) * LINE_BYTES, PyBytes_AS_STRING(image), LINE_BYTES)
+
+
+# The record has the cells that a re-rating changed, not those it left as they were: all that can be asked is whether
+# they go together with the rest of the record.
+cdef void again_rerate(StoreHandle memory, const RecordHead* head, Bench* bench, const Command* command,
+                       Decision* decision):
+    cdef Rerate rerate
+    cdef uint32_t i
+    rerate_of(head, bench, &rerate)
+    gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
+    images = {index: image for _, index, image in items_of(head, ITEM_CELL)}
+    for i in range(bench.extras.count):
+        image = images.pop(bench.extras.index[i], None)
+        if image is not None:
+            memcpy(&bench.extras.cells[i], PyBytes_AS_STRING(image), sizeof(Cell))
+    for image in list(images.values())[:<Py_ssize_t> (EXTRA_CELLS - bench.extras.count)]:
+        i = bench.extras.count
+        bench.extras.index[i] = 0
+        bench.extras.count += 1
+        memcpy(&bench.extras.cells[i], PyBytes_AS_STRING(image), sizeof(Cell))
+    for i in range(bench.extras.count):
+        if CELL_MEDIUM_PERIOD <= bench.extras.cells[i].type <= CELL_CHAIN_BEFORE:
+            rerate.cells[rerate.cell_count] = bench.extras.cells[i]
+            rerate.cell_count += 1
+    bench.has_extras = True
+    decide_cell_command(&bench.account, &bench.extras, &rerate, command, decision)
+
+
+cdef void again_command(StoreHandle memory, const RecordHead* head, Bench* bench, Decision* decision):
     cdef Command command
     command_of(head, &command)
     if head.op == OP_ACCOUNT_OPEN:
@@ -235,6 +373,14 @@ cdef void again_command(const RecordHead* head, Bench* bench, Decision* decision
         return
     elif not bench.has_account:
         decision.reason = REASON_UNKNOWN_ACCOUNT
+        return
+    if head.op == OP_RERATE:
+        again_rerate(memory, head, bench, &command, decision)
+        return
+    if is_cell_command(head.op):
+        gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
+        bench.has_extras = True
+        decide_cell_command(&bench.account, &bench.extras, NULL, &command, decision)
         return
     if head.op == OP_MEDIUM_LINK and not bench.has_medium:
         memcpy(bench.medium.token, head.token, TOKEN_BYTES)

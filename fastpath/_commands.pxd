@@ -1,5 +1,5 @@
 # Commands of the control plane; cimport it through _core.
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint16_t, uint32_t
 
 from fastpath._layout cimport Account, Command, Decision, Medium
 
@@ -9,3 +9,8 @@ from fastpath._layout cimport Account, Command, Decision, Medium
 # medium.version, account.version, account.position.
 cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
                          Decision* out) noexcept nogil
+
+# What stands against moving money, and against changing an open account, in order of precedence.
+cdef int find_money_fault(const Account* account, const Command* command, uint16_t closed,
+                          uint16_t frozen) noexcept nogil
+cdef int find_change_fault(const Account* account, const Command* command) noexcept nogil

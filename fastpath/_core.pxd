@@ -6,7 +6,7 @@ from libc.stdint cimport uint64_t
 from fastpath._commands cimport decide_command
 from fastpath._extras cimport Extras
 from fastpath._layout cimport Account, Decision, Medium, Period, Tap
-from fastpath._reversal cimport decide_reversal
+from fastpath._reversal cimport decide_reversal, wants_undo_extras
 from fastpath._tariff cimport TariffBook
 
 # Decide one tap. `medium` and `account` may be NULL (unknown token). `medium_period` may be NULL;
@@ -25,6 +25,6 @@ cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept n
 # Whether the tariff that will price this tap has layers: the caller then gathers the account's
 # cells. *owner = key of chain and counters: 0, or the first 8 bytes of the token when the tariff
 # counts by medium. Cells to gather: CELL_COUNTERS, CELL_CHAIN, CELL_CHAIN_BEFORE with that key, and
-# every CELL_PASS and CELL_CONCESSION, in the order of the account's chain of cells.
+# every CELL_PASS and CELL_CONCESSION, in the order they were made.
 cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
                        uint64_t* owner) noexcept nogil

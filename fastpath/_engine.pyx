@@ -19,15 +19,24 @@ from fastpath._accounts cimport (
     window_is_resolved, window_mark, window_resolve,
 )
 from fastpath._buffer cimport buffer_append, buffer_consume
-from fastpath._core cimport decide_command, decide_reversal, decide_tap, wants_medium_period
+from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
+from fastpath._cells cimport cells_free, gather_all_cells, gather_cells, keep_cells, place_cell
+from fastpath._core cimport (
+    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
+)
+from fastpath._extras cimport EXTRA_CELLS, Extras
+from fastpath._facts cimport (
+    KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, given_distance, tap_of_record,
+)
 from fastpath._group cimport (
-    GROUP_HEAD_BYTES, RECORD_BYTES_MAX, Answer, Group, Pending, group_answer, group_find, group_free, group_init,
+    GROUP_HEAD_BYTES, ITEM_BYTES, RECORD_HEAD_BYTES, RECORD_ITEMS_MAX, Answer, Group, Pending, group_answer, group_find, group_free, group_init,
     group_pending, group_reset, record_account, record_begin, record_end, record_item,
 )
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
-    FAREGATE_STRUCT_VERSION, GROUP_MAGIC, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium,
-    Period, RecordHead, RecordItem, Tap,
+    FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, LINE_BYTES, OP_CONCESSION, OP_PASS_ADD, OP_PASS_REMOVE, OP_RERATE,
+    REASON_OK_RISK, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium, Period, RecordHead,
+    RecordItem, Tap,
 )
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
 from fastpath._tariff cimport Book, CompiledTariff
@@ -94,6 +103,7 @@ cdef enum:
     ITEM_NOTE = 4
     ITEM_ORIGINAL = 5
     CELL_MEDIUM_PERIOD = 1
+    RERATE_LINES_BYTES = 2 * LINE_BYTES
 
     VERDICT_DENY = 0
     VERDICT_OPEN = 1
@@ -116,10 +126,6 @@ cdef enum:
 
     TAP_OFFLINE = 1
     TAP_DEVICE_OPENED = 2
-    TAP_FLAGS_MASK = 0xffff        # what the device may set
-    KIND_SHIFT = 16                # kind and tariff slot travel in the record's flags
-    SLOT_SHIFT = 24
-
     MINUTE_US = 60000000
     REASONS_PER_KIND = 64
     LATENCY_BUCKETS = 96
@@ -167,6 +173,13 @@ cdef inline void fill_decision(RecordHead* head, const Decision* decision) noexc
     head.period_paid_minor = decision.period_paid_minor
 
 
+# Facts of a tap that only its decision knows, or that would get lost with a refusal.
+cdef inline void fill_leg(RecordHead* head, const Tap* tap, const Decision* decision) noexcept nogil:
+    head.flags |= <uint32_t> decision.network << NETWORK_SHIFT
+    if decision.reason >= REFUSALS:
+        head.distance_m = tap.distance_m
+
+
 cdef inline void refuse(Decision* decision, uint8_t reason) noexcept nogil:
     memset(decision, 0, sizeof(Decision))
     decision.reason = reason
@@ -182,37 +195,8 @@ cdef inline void answer_only(Answer* answer, const Tap* tap, uint8_t op, const D
 
 cdef inline bint same_facts(const RecordHead* head, const Tap* tap) noexcept nogil:
     return (memcmp(head.token, tap.token, TOKEN_BYTES) == 0 and head.device_ts_us == tap.device_ts_us
-            and head.stop == tap.stop and ((head.flags >> KIND_SHIFT) & 0xff) == tap.kind)
-
-
-# The tap that a record was made for, as far as a reversal needs it.
-cdef inline void tap_of_record(const RecordHead* head, int64_t now_us, Tap* tap) noexcept nogil:
-    memset(tap, 0, sizeof(Tap))
-    tap.device = head.id_a
-    tap.boot = head.id_b
-    tap.seq = <uint32_t> head.id_c
-    tap.stop = head.stop
-    tap.device_ts_us = head.device_ts_us
-    tap.now_us = now_us
-    memcpy(tap.token, head.token, TOKEN_BYTES)
-    tap.flags = head.flags & TAP_FLAGS_MASK
-    tap.kind = <uint8_t> (head.flags >> KIND_SHIFT)
-    tap.tariff_slot = <uint8_t> (head.flags >> SLOT_SHIFT)
-    tap.amount_minor = -1
-
-
-cdef inline void decision_of_record(const RecordHead* head, Decision* decision) noexcept nogil:
-    memset(decision, 0, sizeof(Decision))
-    decision.reason = head.reason
-    decision.verdict = head.verdict
-    decision.rules = head.rules
-    decision.fare_minor = head.fare_minor
-    decision.nominal_minor = head.nominal_minor
-    decision.subsidy_minor = head.subsidy_minor
-    decision.ts_us = head.fare_ts_us
-    decision.tariff_key = head.tariff_key
-    decision.distance_m = head.distance_m
-    decision.other_stop = head.other_stop
+            and head.stop == tap.stop and ((head.flags >> KIND_SHIFT) & 0xff) == tap.kind
+            and (not given_distance(head) or head.distance_m == tap.distance_m))
 
 
 cdef inline uint64_t cell_key(const uint8_t* token) noexcept nogil:
@@ -230,11 +214,13 @@ cdef struct Limits:
     int64_t horizon_us
 
 
-# Where a decision finds the running totals of a medium: its cell, or a blank that becomes one if it is written to.
-cdef struct PeriodPlace:
+# Where a decision finds what stands beside the account: the running totals of a medium, in its cell or in a blank that
+# becomes one if it is written to; and copies of other cells.
+cdef struct Places:
     uint32_t cell              # 0 = none yet
     Period blank
     Period* period             # NULL = the account's own period counts
+    Extras* extras             # NULL = the tariff looks at none
 
 
 # Which tap a reversal undoes: the image of an ORIGINAL item.
@@ -262,6 +248,11 @@ cdef struct Target:
     Medium new_medium
 
 
+# Commands about something that is valid from an instant on.
+cdef inline bint has_span(uint8_t op) noexcept nogil:
+    return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION
+
+
 # Who asked for what. Called after fill_decision: for commands some fields of the head keep what was asked for, so that a
 # repeat with other contents is known as such (docs/journal.md).
 cdef inline void fill_command(RecordHead* head, const Command* command) noexcept nogil:
@@ -279,6 +270,10 @@ cdef inline void fill_command(RecordHead* head, const Command* command) noexcept
                   | (<uint32_t> command.medium_state << SLOT_SHIFT))
     head.distance_m = (command.currency | (<uint32_t> command.rider_category << KIND_SHIFT)
                        | (<uint32_t> command.medium_kind << SLOT_SHIFT))
+    if has_span(command.op):
+        head.other_stop = command.pass_id
+        head.fare_ts_us = command.from_us
+        head.period_paid_minor = command.rides
 
 
 cdef inline bint same_command(const RecordHead* head, const Command* command) noexcept nogil:
@@ -288,7 +283,9 @@ cdef inline bint same_command(const RecordHead* head, const Command* command) no
     return (head.op == asked.op and memcmp(head.token, asked.token, TOKEN_BYTES) == 0
             and (asked.account_id == 0 or head.account_id == asked.account_id)
             and head.device_ts_us == asked.device_ts_us and head.nominal_minor == asked.nominal_minor
-            and head.stop == asked.stop and head.flags == asked.flags and head.distance_m == asked.distance_m)
+            and head.stop == asked.stop and head.flags == asked.flags and head.distance_m == asked.distance_m
+            and head.other_stop == asked.other_stop and head.period_paid_minor == asked.period_paid_minor
+            and (not has_span(head.op) or head.fare_ts_us == asked.fare_ts_us))
 
 
 @cython.final
@@ -305,6 +302,9 @@ cdef class Engine:
     cdef readonly Book book
     cdef Store* store
     cdef Limits limits
+    cdef Extras extras                        # of the decision under way
+    cdef Rerate rerate
+    cdef size_t record_bytes_max
     cdef Group groups[2]
     cdef int open_log                         # the group being filled; the other one may be in writing
     cdef bint writing
@@ -339,11 +339,12 @@ cdef class Engine:
         self.store = memory.store
         self.limits.group_bytes = limits.group_bytes_max
         self.limits.group_records = limits.group_records_max
-        self.limits.cells_per_account = limits.cells_per_account_max
+        self.limits.cells_per_account = min(<uint32_t> limits.cells_per_account_max, <uint32_t> EXTRA_CELLS)
         self.limits.boots_per_device = limits.boots_per_device_max
         self.limits.waiting_max = waiting_max
         self.limits.horizon_us = limits.op_horizon_us
-        if self.limits.group_bytes < GROUP_HEAD_BYTES + 2 * BATCH_MAX * RECORD_BYTES_MAX:
+        self.record_bytes_max = RECORD_HEAD_BYTES + (RECORD_ITEMS_MAX + self.limits.cells_per_account) * ITEM_BYTES
+        if self.limits.group_bytes < GROUP_HEAD_BYTES + 2 * BATCH_MAX * self.record_bytes_max:
             raise ValueError("group_bytes_max must hold two full batches")
         self.read_record = read_record
         self.page = page
@@ -368,7 +369,7 @@ cdef class Engine:
 
     cdef bint has_room(self, uint32_t records) noexcept:
         cdef Group* group = self.open_group()
-        return (group.used + <size_t> records * RECORD_BYTES_MAX <= group.capacity
+        return (group.used + records * self.record_bytes_max <= group.capacity
                 and group.record_count + records <= self.limits.group_records)
 
     def begin(self, uint64_t position, uint64_t seq, *, uint64_t denylist_version=0) -> None:
@@ -692,23 +693,24 @@ cdef class Engine:
         cdef Medium* medium = find_medium(self.store, tap.token)
         cdef uint32_t slot = medium.account_slot if medium != NULL else 0
         cdef Account* account = account_at(self.store, slot)
-        cdef PeriodPlace place
+        cdef Places places
         cdef Decision decision
         memset(&decision, 0, sizeof(Decision))
-        memset(&place, 0, sizeof(PeriodPlace))
+        memset(&places, 0, sizeof(Places))
         if medium != NULL:
             tap.medium_kind = medium.kind
         if account != NULL and undo_save_account(self.store, slot) != 0:
             raise MemoryError
         if not in_service:
             refuse(&decision, OUT_OF_SERVICE)
-        elif not self.find_period(account, tap, &place):
+        elif not self.find_period(account, tap, &places):
             refuse(&decision, TOO_MANY_CELLS)
         else:
-            decide_tap(&self.book.c, medium, account, place.period, NULL, tap, &decision)
-        return self.record_tap(tap, op, &decision, slot, &place, NULL, answer)
+            self.find_cells(account, tap, &places)
+            decide_tap(&self.book.c, medium, account, places.period, places.extras, tap, &decision)
+        return self.record_tap(tap, op, &decision, slot, &places, NULL, answer)
 
-    cdef bint find_period(self, Account* account, const Tap* tap, PeriodPlace* place) except? False:
+    cdef bint find_period(self, Account* account, const Tap* tap, Places* places) except? False:
         """Find where a medium's totals stand, if the tariff wants them; False = no room for one more cell."""
         cdef uint32_t index
         cdef Cell* cell
@@ -720,47 +722,65 @@ cdef class Engine:
             if cell.type == CELL_MEDIUM_PERIOD and cell.key == cell_key(tap.token):
                 if undo_save_cell(self.store, index) != 0:
                     raise MemoryError
-                place.cell = index
-                place.period = &cell.period
+                places.cell = index
+                places.period = &cell.period
                 return True
             index = cell.next
-        place.period = &place.blank
-        return account.cell_count < self.limits.cells_per_account
+        places.period = &places.blank
+        return cells_free(self.store, account, self.limits.cells_per_account) > 0
 
-    cdef int keep_period(self, RecordHead* head, Account* account, const Tap* tap, PeriodPlace* place) except -1:
+    cdef void find_cells(self, Account* account, const Tap* tap, Places* places) noexcept:
+        """Copy the cells that the tariff looks at; a blank period has its place already."""
+        cdef uint64_t owner = 0
+        if not wants_extras(&self.book.c, account, tap, &owner):
+            return
+        gather_cells(self.store, account, owner, self.limits.cells_per_account, &self.extras)
+        if places.period == &places.blank and self.extras.room > 0:
+            self.extras.room -= 1
+        places.extras = &self.extras
+
+    cdef int keep_period(self, RecordHead* head, Account* account, const Tap* tap, Places* places) except -1:
         """Write the cell of a medium's totals into the record; make it first if the decision filled a blank."""
         cdef Period nothing
         cdef Cell* cell
         memset(&nothing, 0, sizeof(Period))
-        if place.cell == 0:
-            if place.period == NULL or memcmp(&place.blank, &nothing, sizeof(Period)) == 0:
+        if places.cell == 0:
+            if places.period == NULL or memcmp(&places.blank, &nothing, sizeof(Period)) == 0:
                 return 0
-            place.cell = new_cell(self.store)
-            if place.cell == 0:
+            places.cell = place_cell(self.store, account)
+            if places.cell == 0:
                 raise MemoryError
-            cell = cell_at(self.store, place.cell)
-            cell.next = account.first_cell
+            cell = cell_at(self.store, places.cell)
             cell.type = CELL_MEDIUM_PERIOD
             cell.key = cell_key(tap.token)
-            cell.period = place.blank
-            account.first_cell = place.cell
-            account.cell_count += 1
-        record_item(self.open_group(), head, ITEM_CELL, 0, place.cell, cell_at(self.store, place.cell), sizeof(Cell))
+            cell.period = places.blank
+        record_item(self.open_group(), head, ITEM_CELL, 0, places.cell, cell_at(self.store, places.cell), sizeof(Cell))
         return 0
 
-    cdef int record_tap(self, Tap* tap, uint8_t op, Decision* decision, uint32_t slot, PeriodPlace* place,
+    cdef int keep_places(self, RecordHead* head, Account* account, const Tap* tap, Places* places,
+                         const Decision* decision) except -1:
+        """What an accepted tap changed beside the account, and which rules of the tariff acted."""
+        self.keep_period(head, account, tap, places)
+        if places.extras != NULL and keep_cells(self.store, self.open_group(), head, account, places.extras) != 0:
+            raise MemoryError
+        if decision.act_count > 0:
+            record_item(self.open_group(), head, ITEM_ACTS, 0, 0, decision.acts, sizeof(decision.acts))
+        return 0
+
+    cdef int record_tap(self, Tap* tap, uint8_t op, Decision* decision, uint32_t slot, Places* places,
                         const Original* original, Answer* answer) except -1:
         cdef Group* group = self.open_group()
         cdef RecordHead* head = record_begin(group, op)
         cdef Account* account = account_at(self.store, slot)
         fill_identity(head, tap, op)
         fill_decision(head, decision)
+        fill_leg(head, tap, decision)
         if original != NULL and decision.reason < REFUSALS:
             record_item(group, head, ITEM_ORIGINAL, 0, 0, original, sizeof(Original))
         if account != NULL:
             head.account_id = account.account_id
             if decision.reason < REFUSALS:
-                self.keep_period(head, account, tap, place)
+                self.keep_places(head, account, tap, places, decision)
                 account.version += 1
                 account.position = group.position + group.used
                 record_account(group, head, slot, undo_last_account(self.store), account)
@@ -813,10 +833,8 @@ cdef class Engine:
 
     cdef int settle(self, Tap* tap, BootWindow* window, Answer* answer, bint reverse) except -1:
         """The device decided otherwise than we did: undo the ride, or post the one that was made."""
-        cdef RecordHead original
         if reverse:
-            original = self.find_record(window_answer(self.store, window, tap.seq))[0]
-            self.reverse(&original, tap, OP_SETTLEMENT, NULL, answer)
+            self.reverse(self.find_record(window_answer(self.store, window, tap.seq)), tap, OP_SETTLEMENT, NULL, answer)
         else:
             self.decide_and_record(tap, OP_SETTLEMENT, True, answer)
         if window_resolve(self.store, window, tap.seq, answer.position) != 0:
@@ -825,28 +843,38 @@ cdef class Engine:
 
     cdef int reverse(self, const RecordHead* original, Tap* tap, uint8_t op, const Original* named,
                      Answer* answer) except -1:
-        """Record the reversal of an accepted record under the identity of `tap`."""
-        cdef uint32_t slot = find_account(self.store, original.account_id)
+        """Record the reversal of an accepted record under the identity of `tap`.
+
+        A ride at the operator's risk charged no account, so its reversal is about none either.
+        """
+        cdef uint32_t slot = find_account(self.store, original.account_id) if original.reason != REASON_OK_RISK else 0
         cdef Account* account = account_at(self.store, slot)
-        cdef PeriodPlace place
+        cdef Places places
         cdef Tap undone
         cdef Decision charged
         cdef Decision decision
-        memset(&place, 0, sizeof(PeriodPlace))
+        memset(&places, 0, sizeof(Places))
         memset(&decision, 0, sizeof(Decision))
         tap_of_record(original, self.now_us, &undone)
         decision_of_record(original, &charged)
-        if account == NULL:
-            refuse(&decision, NOTHING_TO_REVERSE)
-        else:
+        if account != NULL:
             if undo_save_account(self.store, slot) != 0:
                 raise MemoryError
-            self.find_period(account, &undone, &place)
-            decide_reversal(&self.book.c, account, place.period, &undone, &charged, &decision)
+            self.find_period(account, &undone, &places)
+            self.find_undo_cells(account, &undone, &charged, &places)
+        decide_reversal(&self.book.c, account, places.period, places.extras, &undone, &charged, &decision)
         if named != NULL:
             memcpy(tap.token, original.token, TOKEN_BYTES)
             tap.stop = original.stop
-        return self.record_tap(tap, op, &decision, slot, &place, named, answer)
+        return self.record_tap(tap, op, &decision, slot, &places, named, answer)
+
+    cdef void find_undo_cells(self, Account* account, const Tap* undone, const Decision* charged,
+                              Places* places) noexcept:
+        """Copy the cells that the tariff of a ride looked at."""
+        cdef uint64_t owner = 0
+        if wants_undo_extras(&self.book.c, undone, charged, &owner):
+            gather_cells(self.store, account, owner, self.limits.cells_per_account, &self.extras)
+            places.extras = &self.extras
 
     # --- passage reports ----------------------------------------------------------------------------------------
 
@@ -936,22 +964,19 @@ cdef class Engine:
 
     cdef int record_passage(self, Tap* passage, BootWindow* original_window, uint64_t original_boot,
                             uint32_t original_seq, uint64_t position, Answer* answer) except -1:
-        cdef const RecordHead* found
-        cdef RecordHead original
+        cdef const RecordHead* original
         cdef Original named
         cdef Decision decision
-        cdef PeriodPlace place
-        memset(&place, 0, sizeof(PeriodPlace))
-        found = self.find_record(position) if position != 0 else NULL
-        if found != NULL:
-            original = found[0]
-        if found == NULL or original.reason >= REFUSALS or original.account_id == 0 or original.op == OP_REVERSAL:
+        cdef Places places
+        memset(&places, 0, sizeof(Places))
+        original = self.find_record(position) if position != 0 else NULL
+        if original == NULL or original.reason >= REFUSALS or original.op == OP_REVERSAL:
             refuse(&decision, NOTHING_TO_REVERSE)
-            return self.record_tap(passage, OP_REVERSAL, &decision, 0, &place, NULL, answer)
+            return self.record_tap(passage, OP_REVERSAL, &decision, 0, &places, NULL, answer)
         named.boot = original_boot
         named.seq = original_seq
         named.spare = 0
-        self.reverse(&original, passage, OP_REVERSAL, &named, answer)
+        self.reverse(original, passage, OP_REVERSAL, &named, answer)
         if answer.head.reason < REFUSALS and window_resolve(self.store, original_window, original_seq, 0) != 0:
             raise MemoryError
         return 0
@@ -961,9 +986,11 @@ cdef class Engine:
     def command(self, int op, *, uint64_t client, uint64_t id_high, uint64_t id_low, int64_t now_us,
                 uint64_t account_id=0, int64_t amount_minor=0, uint64_t expected_version=0, int currency=0,
                 int status_bits=0, int purse=0, int rider_category=0, bytes token=None, int medium_kind=0,
-                int medium_state=0, int64_t expires_us=0, tuple notes=()) -> tuple:
+                int medium_state=0, int64_t expires_us=0, int64_t from_us=0, uint32_t pass_id=0, int rides=0,
+                bytes images=b"", tuple notes=()) -> tuple:
         """Carry out one command; returns (record head bytes, journal position or 0, whether it was a repeat).
 
+        images: of a re-rating: account lines 1 and 2 and then cells, 64 bytes each; token is their digest.
         The result holds once the open group has been committed. Raises BufferError: the group is full, commit first;
         ValueError: the arguments do not fit the record. A refusal is a value (reason in the head).
         """
@@ -990,9 +1017,26 @@ cdef class Engine:
         command.rider_category = rider_category
         command.medium_kind = medium_kind
         command.medium_state = medium_state
+        command.from_us = from_us
+        command.pass_id = pass_id
+        command.rides = rides
+        self.take_images(op, images)
         if token is not None:
             memcpy(command.token, PyBytes_AS_STRING(token), TOKEN_BYTES)
         return self.carry_out(&command, notes)
+
+    cdef int take_images(self, int op, bytes images) except -1:
+        cdef size_t size = PyBytes_GET_SIZE(images)
+        if (op == OP_RERATE) != (size > 0):
+            raise ValueError("images belong to a re-rating")
+        if op != OP_RERATE:
+            return 0
+        if size % LINE_BYTES or not RERATE_LINES_BYTES <= size <= RERATE_LINES_BYTES + EXTRA_CELLS * sizeof(Cell):
+            raise ValueError("a re-rating brings two account lines and at most 32 cells")
+        memcpy(self.rerate.lines, PyBytes_AS_STRING(images), RERATE_LINES_BYTES)
+        memcpy(self.rerate.cells, PyBytes_AS_STRING(images) + RERATE_LINES_BYTES, size - RERATE_LINES_BYTES)
+        self.rerate.cell_count = <uint32_t> ((size - RERATE_LINES_BYTES) // sizeof(Cell))
+        return 0
 
     def operation(self, uint64_t client, uint64_t id_high, uint64_t id_low) -> tuple:
         """(record head, journal position) of an operation, (None, 0) when it is not known."""
@@ -1041,7 +1085,10 @@ cdef class Engine:
         cdef int line
         memset(&target, 0, sizeof(Target))
         self.find_target(command, &target, decision)
-        if decision.reason == OK:
+        if decision.reason == OK and is_cell_command(command.op):
+            gather_all_cells(self.store, target.account, self.limits.cells_per_account, &self.extras)
+            decide_cell_command(target.account, &self.extras, &self.rerate, command, decision)
+        elif decision.reason == OK:
             decide_command(target.account, target.slot, target.medium, command, decision)
         if decision.reason == OK:
             self.place_target(command, &target, decision)
@@ -1114,6 +1161,9 @@ cdef class Engine:
         if command.op == OP_ACCOUNT_OPEN:
             memset(&nothing, 0, sizeof(Account))
             before = &nothing
+        if is_cell_command(command.op):
+            if keep_cells(self.store, self.open_group(), head, target.account, &self.extras) != 0:
+                raise MemoryError
         target.account.version += 1
         target.account.position = position
         if command.op == OP_CREDIT or command.op == OP_ADJUST:

@@ -7,8 +7,9 @@ cdef enum:
     GROUP_HEAD_BYTES = 128
     RECORD_HEAD_BYTES = 168
     ITEM_BYTES = 72
-    RECORD_ITEMS_MAX = 10
-    RECORD_BYTES_MAX = RECORD_HEAD_BYTES + RECORD_ITEMS_MAX * ITEM_BYTES
+    # four account lines, a medium, a medium's period, three notes, an original, acts: and every
+    # other cell of the account
+    RECORD_ITEMS_MAX = 11
 
 cdef struct Answer:
     RecordHead head

@@ -3,12 +3,14 @@
 The rules stand in fastpath/reference.py; like the core this makes no Python object.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
-from libc.string cimport memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 
+from fastpath._extras cimport Extras
 from fastpath._layout cimport *
 from fastpath._tariff cimport TariffBook, TariffC, book_by_key, day_index
 from fastpath._totals cimport add_money, add_to_period, month_total, spendable
+from fastpath._undo_cells cimport departure_of, find_ride, undo_cells, was_counted
 
 # What a reversal gives back.
 cdef struct Undo:
@@ -53,14 +55,14 @@ cdef void undo_money(const TariffC* tariff, const Tap* original, const Decision*
         return                # what it may have charged was for the journey before
     undo.fare_minor = charged.fare_minor
     undo.subsidy_minor = charged.subsidy_minor
-    if tariff == NULL or tariff.tier_count == 0 or charged.rules & RULE_MISSING_CHECK_IN:
+    if tariff == NULL or tariff.tier_count == 0 or not was_counted(tariff, charged):
         return
     day = day_index(tariff, charged.ts_us)
     undo.month = tariff.day_month[day] if day >= 0 else 0
     undo.counted_minor = charged.fare_minor
     if charged.rules & RULE_OVERSTAY:
         undo.counted_minor = max(0, charged.fare_minor - tariff.rules.overstay_minor)
-    undo.trips = 0 if charged.rules & RULE_OUT_OF_STATION else 1
+    undo.trips = 0 if charged.rules & (RULE_OUT_OF_STATION | RULE_JOINED_LEG) else 1
 
 
 cdef void undo_period(const TariffC* tariff, const Account* account, Period* period,
@@ -71,7 +73,7 @@ cdef void undo_period(const TariffC* tariff, const Account* account, Period* per
         return
     if tariff != NULL:
         if tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
-            undo.counted_minor = charged.nominal_minor
+            undo.counted_minor = 0 if charged.rules & RULE_PASS else charged.nominal_minor
         day = day_index(tariff, counted_instant(tariff, account, original, charged, is_whole))
     if day >= 0:
         undo.day = <uint32_t> (tariff.rules.first_day + day)
@@ -138,45 +140,70 @@ cdef void fill_reversal(const Decision* charged, const Undo* undo, bint is_whole
         out.rules |= RULE_SUBSIDY
 
 
-# Give the money of a ride back that no account of ours bore.
+# Take the fare of a ride back that no account of ours bore: nobody gets it, as nobody paid it.
 cdef void reverse_risk(const Decision* charged, Decision* out) noexcept nogil:
     cdef Undo undo
     memset(&undo, 0, sizeof(Undo))
     undo.fare_minor = charged.fare_minor
-    out.reason = REASON_OK if charged.fare_minor != 0 else REASON_NOTHING_TO_REVERSE
+    out.reason = REASON_OK_RISK if charged.fare_minor != 0 else REASON_NOTHING_TO_REVERSE
     if charged.fare_minor != 0:
         fill_reversal(charged, &undo, False, out)
 
 
+# A ride of a pass may come back although no money does.
+cdef bint gives_ride_back(const TariffC* tariff, const Account* account, Extras* extras,
+                          const Tap* original, const Decision* charged) noexcept nogil:
+    if extras == NULL or not charged.rules & RULE_PASS:
+        return False
+    return find_ride(tariff, extras, charged,
+                     departure_of(account, extras, original, charged, False)) != NULL
+
+
 cdef int reverse(const TariffBook* book, Account* account, Period* medium_period,
-                 const Tap* original, const Decision* charged, Decision* out) noexcept nogil:
+                 Extras* extras, const Tap* original, const Decision* charged,
+                 Decision* out) noexcept nogil:
     cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
     cdef bint is_whole = is_last(account, original)
     cdef Period* period = &account.period
     cdef Undo undo
     cdef int fault
     memset(&undo, 0, sizeof(Undo))
+    if tariff == NULL or tariff.layers == NULL:
+        extras = NULL
     if medium_period != NULL and (tariff == NULL or tariff.rules.cap_owner == CAP_OWNER_MEDIUM):
         period = medium_period
     if is_whole:
         undo_whole(account, original, &undo)
     else:
         undo_money(tariff, original, charged, &undo)
-        if undo.fare_minor == 0:
+        if undo.fare_minor == 0 and not gives_ride_back(tariff, account, extras, original, charged):
             return REASON_NOTHING_TO_REVERSE
     fault = give_back(account, &undo)
     if fault != REASON_OK:
         return fault
     fill_reversal(charged, &undo, is_whole, out)
     undo_period(tariff, account, period, original, charged, is_whole, &undo)
+    if extras != NULL:
+        undo_cells(book, tariff, account, extras, original, charged, is_whole)
     if is_whole:
         undo_journey(account)
     out.period_paid_minor = month_total(period, undo.month)
     return REASON_OK
 
 
+cdef bint wants_undo_extras(const TariffBook* book, const Tap* original, const Decision* charged,
+                            uint64_t* owner) noexcept nogil:
+    cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
+    owner[0] = 0
+    if tariff == NULL or tariff.layers == NULL:
+        return False
+    if tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
+        memcpy(owner, original.token, sizeof(uint64_t))
+    return True
+
+
 cdef void decide_reversal(const TariffBook* book, Account* account, Period* medium_period,
-                          const Tap* original, const Decision* charged,
+                          Extras* extras, const Tap* original, const Decision* charged,
                           Decision* out) noexcept nogil:
     memset(out, 0, sizeof(Decision))
     out.ts_us = charged.ts_us
@@ -188,6 +215,7 @@ cdef void decide_reversal(const TariffBook* book, Account* account, Period* medi
     elif account == NULL:
         out.reason = REASON_UNKNOWN_ACCOUNT
     else:
-        out.reason = <uint8_t> reverse(book, account, medium_period, original, charged, out)
+        out.reason = <uint8_t> reverse(book, account, medium_period, extras, original,
+                                        charged, out)
     if account != NULL:
         out.balance_minor = spendable(account)

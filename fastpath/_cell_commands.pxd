@@ -1,0 +1,20 @@
+# Commands of the control plane that change an account's extension cells: passes, concessions,
+# re-rating.
+from libc.stdint cimport uint8_t, uint32_t
+
+from fastpath._extras cimport EXTRA_CELLS, Extras
+from fastpath._layout cimport LINE_BYTES, Account, Cell, Command, Decision
+
+# What a re-rating puts in place of what is there.
+cdef struct Rerate:
+    uint8_t lines[2 * LINE_BYTES]  # account lines 1 and 2; first_cell is not taken from here
+    uint32_t cell_count
+    Cell cells[EXTRA_CELLS]        # counters, chains, medium periods: all that the account has
+
+cdef bint is_cell_command(uint8_t op) noexcept nogil
+
+# Decide one such command. `extras` holds every cell of the account (NULL: none and
+# no room), `rerate` may be NULL for other
+# operations. Refused: nothing is changed. account.version and account.position are the caller's.
+cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,
+                              const Command* command, Decision* out) noexcept nogil

@@ -1,0 +1,244 @@
+"""Passes, concessions and re-rating: commands on an account and copies of its cells.
+
+The rules stand in docs/fares.md, "Commands". Like the core this makes no Python object.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastpath._commands cimport find_change_fault, find_money_fault
+from fastpath._extras cimport EXTRA_CELLS, Extras
+from fastpath._layout cimport *
+from fastpath._totals cimport MONEY_MAX, add_money, spendable
+
+cdef extern from *:
+    """
+    /* How long a pass or concession that is over stays for taps that come late. */
+    #define KEPT_AFTER_US ((int64_t)2592000000000)
+    """
+    const int64_t KEPT_AFTER_US
+
+
+cdef bint is_cell_command(uint8_t op) noexcept nogil:
+    return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION or op == OP_RERATE
+
+
+# Whether no tap that may still come can need it.
+cdef bint is_over(const Cell* cell, int64_t now_us) noexcept nogil:
+    cdef int64_t floor_us = now_us - KEPT_AFTER_US
+    if cell.type == CELL_CONCESSION:
+        return cell.concession.until_us < floor_us
+    if cell.type != CELL_PASS:
+        return False
+    if cell.pass_.until_us != 0 and cell.pass_.until_us < floor_us:
+        return True
+    return cell.pass_.rides_left == 0 and cell.pass_.last_used_us < floor_us
+
+
+# A blank cell for something new: one that is over, or one more; NULL = no room.
+cdef Cell* blank_cell(Extras* extras, uint8_t type, uint64_t key, int64_t now_us) noexcept nogil:
+    cdef uint32_t i = 0
+    cdef uint32_t next_index = 0
+    while i < extras.count and not is_over(&extras.cells[i], now_us):
+        i += 1
+    if i == extras.count:
+        if extras.room == 0:
+            return NULL
+        extras.index[i] = 0
+        extras.count += 1
+        extras.room -= 1
+    else:
+        next_index = extras.cells[i].next
+    memset(&extras.cells[i], 0, sizeof(Cell))
+    extras.cells[i].next = next_index
+    extras.cells[i].type = type
+    extras.cells[i].key = key
+    return &extras.cells[i]
+
+
+cdef Cell* find_cell(Extras* extras, uint8_t type, uint64_t key) noexcept nogil:
+    cdef uint32_t i
+    for i in range(extras.count):
+        if extras.cells[i].type == type and extras.cells[i].key == key:
+            return &extras.cells[i]
+    return NULL
+
+
+cdef void free_cell(Cell* cell) noexcept nogil:
+    cdef uint32_t next_index = cell.next
+    memset(cell, 0, sizeof(Cell))
+    cell.next = next_index
+
+
+# Charge (or below 0: give back) from the stored value. `floor_minor`: how low it may get.
+cdef int charge(Account* account, int64_t amount_minor, int64_t floor_minor, bint commit,
+                Decision* out) noexcept nogil:
+    cdef int64_t left_minor
+    if not add_money(account.balance_minor, -amount_minor, &left_minor):
+        return REASON_AMOUNT_OVERFLOW
+    if amount_minor > 0 and left_minor < floor_minor:
+        return REASON_INSUFFICIENT_BALANCE
+    if commit:
+        account.balance_minor = left_minor
+        out.fare_minor = amount_minor
+        if amount_minor > 0 and left_minor < 0:
+            out.rules |= RULE_CREDIT_LINE
+    return REASON_OK
+
+
+cdef int add_pass(Account* account, Extras* extras, const Command* command,
+                  Decision* out) noexcept nogil:
+    cdef Cell* cell
+    cdef int64_t floor_minor
+    cdef int fault
+    if (command.purse != 0 or command.pass_id == 0 or command.from_us < 0 or command.rides < -1 or command.rides == 0
+            or (command.expires_us != 0 and command.expires_us <= command.from_us)):
+        return REASON_BAD_REQUEST
+    fault = find_money_fault(account, command, ACCOUNT_CLOSED,
+                             ACCOUNT_FROZEN_DEBIT if command.amount_minor > 0 else 0)
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor < 0:
+        return REASON_AMOUNT_INVALID
+    floor_minor = account.held_minor - account.credit_limit_minor
+    fault = charge(account, command.amount_minor, floor_minor, False, out)
+    if fault != REASON_OK:
+        return fault
+    cell = blank_cell(extras, CELL_PASS, command.pass_id, command.now_us)
+    if cell == NULL:
+        return REASON_TOO_MANY_CELLS
+    cell.pass_.from_us = command.from_us
+    cell.pass_.until_us = command.expires_us
+    cell.pass_.rides_left = command.rides
+    return charge(account, command.amount_minor, floor_minor, True, out)
+
+
+# The one named by id and, when that is not 0, by the beginning of its time.
+cdef int remove_pass(Account* account, Extras* extras, const Command* command,
+                     Decision* out) noexcept nogil:
+    cdef uint32_t i = 0
+    cdef int fault
+    if command.purse != 0 or command.pass_id == 0:
+        return REASON_BAD_REQUEST
+    fault = find_money_fault(account, command, ACCOUNT_CLOSED, 0)
+    if fault != REASON_OK:
+        return fault
+    if command.amount_minor < 0:
+        return REASON_AMOUNT_INVALID
+    fault = charge(account, -command.amount_minor, 0, False, out)
+    if fault != REASON_OK:
+        return fault
+    while i < extras.count:
+        if (extras.cells[i].type == CELL_PASS and extras.cells[i].key == command.pass_id
+                and command.from_us in (0, extras.cells[i].pass_.from_us)):
+            free_cell(&extras.cells[i])
+            return charge(account, -command.amount_minor, 0, True, out)
+        i += 1
+    return REASON_NOTHING_TO_REVERSE
+
+
+# A span that ends where it begins takes the concession away.
+cdef int set_concession(Account* account, Extras* extras, const Command* command) noexcept nogil:
+    cdef Cell* cell
+    cdef int fault = find_change_fault(account, command)
+    if command.from_us < 0 or command.expires_us < command.from_us:
+        return REASON_BAD_REQUEST
+    if fault != REASON_OK:
+        return fault
+    cell = find_cell(extras, CELL_CONCESSION, command.rider_category)
+    if command.expires_us == command.from_us:
+        if cell == NULL:
+            return REASON_NOTHING_TO_REVERSE
+        free_cell(cell)
+        return REASON_OK
+    if cell == NULL:
+        cell = blank_cell(extras, CELL_CONCESSION, command.rider_category, command.now_us)
+    if cell == NULL:
+        return REASON_TOO_MANY_CELLS
+    cell.concession.from_us = command.from_us
+    cell.concession.until_us = command.expires_us
+    return REASON_OK
+
+
+cdef bint is_total(uint8_t type) noexcept nogil:
+    return (type == CELL_MEDIUM_PERIOD or type == CELL_COUNTERS or type == CELL_CHAIN
+            or type == CELL_CHAIN_BEFORE)
+
+
+# Cells of totals become those of the images: by type and key, the rest of them free.
+cdef int replace_cells(Extras* extras, const Rerate* rerate) noexcept nogil:
+    cdef bint is_given[EXTRA_CELLS]
+    cdef uint32_t i, k, next_index
+    cdef const Cell* image
+    memset(is_given, 0, sizeof(is_given))
+    for k in range(rerate.cell_count):
+        image = &rerate.cells[k]
+        i = 0
+        while i < extras.count and (is_given[i] or extras.cells[i].type != image.type
+                                    or extras.cells[i].key != image.key):
+            i += 1
+        next_index = extras.cells[i].next if i < extras.count else 0
+        if i == extras.count:
+            if extras.room == 0:
+                return REASON_TOO_MANY_CELLS
+            extras.index[i] = 0
+            extras.count += 1
+            extras.room -= 1
+        extras.cells[i] = image[0]
+        extras.cells[i].next = next_index
+        is_given[i] = True
+    for i in range(extras.count):
+        if not is_given[i] and is_total(extras.cells[i].type):
+            free_cell(&extras.cells[i])
+    return REASON_OK
+
+
+# Journeys and periods as history makes them; the difference goes through whatever the standing.
+cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
+                        const Command* command, Decision* out) noexcept nogil:
+    cdef uint32_t first_cell
+    cdef uint32_t k
+    cdef int fault
+    if command.expected_version == 0 or command.purse != 0 or rerate == NULL:
+        return REASON_BAD_REQUEST
+    for k in range(rerate.cell_count):
+        if not is_total(rerate.cells[k].type):
+            return REASON_BAD_REQUEST
+    fault = find_money_fault(account, command, 0, 0)
+    if fault != REASON_OK:
+        return fault
+    fault = charge(account, command.amount_minor, -MONEY_MAX, False, out)
+    if fault != REASON_OK:
+        return fault
+    fault = replace_cells(extras, rerate)
+    if fault != REASON_OK:
+        return fault
+    first_cell = account.first_cell
+    memcpy(<uint8_t*> account + LINE_BYTES, rerate.lines, sizeof(rerate.lines))
+    account.first_cell = first_cell
+    return charge(account, command.amount_minor, -MONEY_MAX, True, out)
+
+
+cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,
+                              const Command* command, Decision* out) noexcept nogil:
+    cdef int reason = REASON_BAD_REQUEST
+    cdef Extras none
+    memset(out, 0, sizeof(Decision))
+    if extras == NULL:
+        none.owner = 0
+        none.count = 0
+        none.room = 0
+        extras = &none
+    if command.op == OP_PASS_ADD:
+        reason = add_pass(account, extras, command, out)
+    elif command.op == OP_PASS_REMOVE:
+        reason = remove_pass(account, extras, command, out)
+    elif command.op == OP_CONCESSION:
+        reason = set_concession(account, extras, command)
+    elif command.op == OP_RERATE:
+        reason = rerate_account(account, extras, rerate, command, out)
+    out.reason = <uint8_t> reason
+    out.verdict = VERDICT_OPEN if reason == REASON_OK else VERDICT_DENY
+    out.ts_us = command.now_us
+    if account != NULL:
+        out.balance_minor = spendable(account)
