@@ -10,7 +10,7 @@ from fastpath._extras cimport Extras
 from fastpath._layout cimport *
 from fastpath._tariff cimport TariffBook, TariffC, book_by_key, day_index
 from fastpath._totals cimport add_money, add_to_period, month_total, spendable
-from fastpath._undo_cells cimport departure_of, find_ride, undo_cells, was_counted
+from fastpath._undo_cells cimport undo_cells, was_counted
 
 # What a reversal gives back.
 cdef struct Undo:
@@ -61,7 +61,7 @@ cdef void undo_money(const TariffC* tariff, const Tap* original, const Decision*
     undo.month = tariff.day_month[day] if day >= 0 else 0
     undo.counted_minor = charged.fare_minor
     if charged.rules & RULE_OVERSTAY:
-        undo.counted_minor = max(0, charged.fare_minor - tariff.rules.overstay_minor)
+        undo.counted_minor = charged.fare_minor - tariff.rules.overstay_minor
     undo.trips = 0 if charged.rules & (RULE_OUT_OF_STATION | RULE_JOINED_LEG) else 1
 
 
@@ -150,15 +150,6 @@ cdef void reverse_risk(const Decision* charged, Decision* out) noexcept nogil:
         fill_reversal(charged, &undo, False, out)
 
 
-# A ride of a pass may come back although no money does.
-cdef bint gives_ride_back(const TariffC* tariff, const Account* account, Extras* extras,
-                          const Tap* original, const Decision* charged) noexcept nogil:
-    if extras == NULL or not charged.rules & RULE_PASS:
-        return False
-    return find_ride(tariff, extras, charged,
-                     departure_of(account, extras, original, charged, False)) != NULL
-
-
 cdef int reverse(const TariffBook* book, Account* account, Period* medium_period,
                  Extras* extras, const Tap* original, const Decision* charged,
                  Decision* out) noexcept nogil:
@@ -176,7 +167,7 @@ cdef int reverse(const TariffBook* book, Account* account, Period* medium_period
         undo_whole(account, original, &undo)
     else:
         undo_money(tariff, original, charged, &undo)
-        if undo.fare_minor == 0 and not gives_ride_back(tariff, account, extras, original, charged):
+        if undo.fare_minor == 0 and not charged.rules & RULE_PASS:
             return REASON_NOTHING_TO_REVERSE
     fault = give_back(account, &undo)
     if fault != REASON_OK:

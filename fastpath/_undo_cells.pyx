@@ -49,15 +49,22 @@ cdef Cell* owner_cell(Extras* extras, uint8_t type) noexcept nogil:
     return NULL
 
 
-cdef int64_t departure_of(const Account* account, const Extras* extras, const Tap* original,
-                          const Decision* charged, bint is_whole) noexcept nogil:
-    cdef const Cell* chain
-    if not is_whole or original.kind != KIND_CHECK_OUT:
-        return charged.ts_us
-    chain = owner_cell(<Extras*> extras, CELL_CHAIN)
-    if account.leg_count > 1 and chain != NULL:
+# The check-in of the leg; of one whose money alone goes back the fare time.
+cdef int64_t entry_of(const Account* account, const Tap* original, const Decision* charged,
+                      bint is_whole) noexcept nogil:
+    if (is_whole and original.kind == KIND_CHECK_OUT
+            and not account.last_flags & LAST_NO_JOURNEY):
+        return account.entry_ts_us
+    return charged.ts_us
+
+
+# The first check-in of the effective leg, where it is known.
+cdef int64_t departure_of(const TariffC* tariff, Extras* extras, const Decision* charged,
+                          int64_t entry_us) noexcept nogil:
+    cdef const Cell* chain = owner_cell(extras, CELL_CHAIN) if tariff.layers.has_chain else NULL
+    if charged.rules & JOINED and chain != NULL and entry_us != charged.ts_us:
         return chain.chain.journey_dep_us
-    return account.entry_ts_us
+    return entry_us
 
 
 # ---- passes --------------------------------------------------------------------------------------
@@ -84,12 +91,6 @@ cdef Cell* find_pass(const TariffC* tariff, Extras* extras, const Decision* char
         if first == NULL:
             first = &extras.cells[i]
     return first
-
-
-cdef Cell* find_ride(const TariffC* tariff, Extras* extras, const Decision* charged,
-                     int64_t used_us) noexcept nogil:
-    cdef Cell* cell = find_pass(tariff, extras, charged, used_us)
-    return cell if cell != NULL and cell.pass_.rides_left >= 0 else NULL
 
 
 cdef void undo_pass(const TariffC* tariff, Extras* extras, const Decision* charged,
@@ -167,12 +168,11 @@ cdef void take_off(Counter* counter, const CounterRule* rule, int64_t amount_min
 
 
 cdef void undo_counters(const TariffBook* book, const TariffC* tariff, const Account* account,
-                        Extras* extras, const Tap* original, const Decision* charged, bint is_whole,
-                        int64_t departure_us) noexcept nogil:
+                        Extras* extras, const Tap* original, const Decision* charged,
+                        int64_t entry_us) noexcept nogil:
+    cdef int64_t departure_us = departure_of(tariff, extras, charged, entry_us)
     cdef uint32_t category = category_at(tariff, account, extras, departure_us)
     cdef uint32_t trips = 0 if charged.rules & JOINED else 1
-    cdef bint by_entry = (is_whole and original.kind == KIND_CHECK_OUT
-                          and tariff.rules.month_by_entry)
     cdef int64_t instant_us, amount_minor
     cdef const CounterRule* rule
     cdef Counter* counter
@@ -184,17 +184,15 @@ cdef void undo_counters(const TariffBook* book, const TariffC* tariff, const Acc
                 or not rule.categories >> category & 1):
             continue
         instant_us = charged.ts_us
-        if by_entry and rule.window == WINDOW_MONTH:
-            instant_us = account.entry_ts_us
+        if rule.window == WINDOW_MONTH and tariff.rules.month_by_entry:
+            instant_us = entry_us
         if not is_in_window(book, tariff, original.tariff_slot, rule, counter.window, instant_us):
             continue
         amount_minor = charged.fare_minor
         if charged.rules & RULE_OVERSTAY:
             amount_minor -= tariff.rules.overstay_minor
         if rule.counts_nominal:
-            amount_minor = charged.nominal_minor
-        if charged.rules & RULE_PASS:
-            amount_minor = 0
+            amount_minor = 0 if charged.rules & RULE_PASS else charged.nominal_minor
         take_off(counter, rule, amount_minor, trips)
 
 
@@ -210,11 +208,10 @@ cdef void undo_chain(const Account* account, Extras* extras) noexcept nogil:
 cdef void undo_cells(const TariffBook* book, const TariffC* tariff, const Account* account,
                      Extras* extras, const Tap* original, const Decision* charged,
                      bint is_whole) noexcept nogil:
-    cdef int64_t departure_us = departure_of(account, extras, original, charged, is_whole)
+    cdef int64_t entry_us = entry_of(account, original, charged, is_whole)
     if (original.kind != KIND_CHECK_IN and not charged.rules & RULE_DEVICE_AMOUNT
             and was_counted(tariff, charged)):
-        undo_counters(book, tariff, account, extras, original, charged, is_whole, departure_us)
-    if charged.rules & RULE_PASS:
-        undo_pass(tariff, extras, charged, departure_us)
+        undo_counters(book, tariff, account, extras, original, charged, entry_us)
+    undo_pass(tariff, extras, charged, entry_us)
     if is_whole:
         undo_chain(account, extras)
