@@ -73,7 +73,7 @@ def _cells(legs):
     cdef int64_t[::1] distance = _wide("distance_m", legs.distance_m, count)
     cdef int64_t[::1] group = _wide("group", legs.group, count)
     cdef int64_t[::1] source = _wide("source", legs.source, count)
-    cdef int64_t[::1] zones = array("q", [ALL_BITS]) * count
+    cdef int64_t[::1] zones = array("q", [<uint32_t> ALL_BITS]) * count
     cdef const uint8_t[::1] part = bytes(sized("part", legs.part, count))
     cdef const uint8_t[::1] stay = bytes(sized("stay", legs.stay, count))
     if len(legs.zones):
