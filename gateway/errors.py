@@ -187,6 +187,12 @@ class DatabaseError(FareGatewayError):
     default_code = "DATABASE_ERROR"
 
 
+class DeliveryError(FareGatewayError):
+    """What is to be carried to a peer cannot be, or not again."""
+
+    default_code = "DELIVERY_ERROR"
+
+
 class CommandError(FareGatewayError):
     """A command of the control plane was refused, or never reached the data plane."""
 
@@ -268,6 +274,11 @@ CODES: dict[str, str] = {
     "REGISTRY_REVOKED": "a revoked device stays revoked; add one under a new number",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
     "DATABASE_VERSION": "`faregate db upgrade` brings the schema to this version",
+    "DELIVERY_ERROR": "`faregate delivery list` shows what waits and what is dead",
+    "DELIVERY_CONFLICT": "a key names one command for ever: use a new one",
+    "DELIVERY_NOT_DEAD": "`faregate delivery list --dead` shows what can be replayed",
+    "DELIVERY_NOT_FOUND": "the command was never given, or its key is another",
+    "DELIVERY_ADAPTER": "`faregate adapter list` shows what is installed and configured",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",
