@@ -217,8 +217,8 @@ cdef void flush(Run* run, uint32_t index) noexcept nogil:
 
 # --- answers
 
-cdef void settle(Run* run, Link* link, uint64_t ordinal, int64_t now_ns) noexcept nogil:
-    """The frame with this ordinal has its answer."""
+cdef void settle(Run* run, Link* link, uint64_t ordinal, int64_t now_ns, bint refused) noexcept nogil:
+    """The frame with this ordinal has its answer. The latency is that of what was not refused."""
     cdef int64_t began_ns = 0
     if ordinal - link.settled < link.asked - link.settled:   # unsigned: an older one is far above
         began_ns = link.began[ordinal & link.began_mask]
@@ -228,7 +228,7 @@ cdef void settle(Run* run, Link* link, uint64_t ordinal, int64_t now_ns) noexcep
     link.began[ordinal & link.began_mask] = 0
     link.open_frames -= 1
     run.tally.answered_frames += 1
-    if began_ns >= run.plan.warm_end_ns:
+    if began_ns >= run.plan.warm_end_ns and not refused:
         count_value(run.latency, now_ns - began_ns)
     while link.settled < link.asked and link.began[link.settled & link.began_mask] == 0:
         link.settled += 1
@@ -267,7 +267,7 @@ cdef void take_answers(Run* run, Link* link, Reply* reply, int64_t now_ns) noexc
         if note_answer(run, link, &answer):
             ordinal = (answer.seq - link.first_seq) // max(run.batch, <uint32_t>1)
     count_taps(run, reply.answers, now_ns)
-    settle(run, link, ordinal, now_ns)
+    settle(run, link, ordinal, now_ns, False)
 
 
 cdef bint is_authentic(Run* run, Link* link, uint8_t* payload, size_t size) noexcept nogil:
@@ -291,7 +291,7 @@ cdef void take_frame(Run* run, Link* link, uint8_t* payload, size_t size,
         return
     if run.plan.echo:
         count_taps(run, max(run.batch, <uint32_t>1), now_ns)
-        settle(run, link, link.settled, now_ns)
+        settle(run, link, link.settled, now_ns, False)
         return
     read_reply(&reply, payload, size)
     if reply.kind == ReplyKind.REPLY_MALFORMED:
@@ -304,7 +304,7 @@ cdef void take_frame(Run* run, Link* link, uint8_t* payload, size_t size,
     elif reply.kind == ReplyKind.REPLY_ERROR:
         run.tally.by_code[min(reply.code, <uint64_t>CODES - 1)] += 1
         if reply.request_counter:
-            settle(run, link, reply.request_counter - link.first_counter, now_ns)
+            settle(run, link, reply.request_counter - link.first_counter, now_ns, True)
     else:
         run.tally.other_frames += 1
 

@@ -180,7 +180,7 @@ class SegmentWriter:
             self.keeper.seal(closing)
 
     def _begin_segment(self, base: int) -> None:
-        path = self.keeper.take(base)
+        path = self.keeper.take(base, whole=self._segment is None)
         head = SegmentHead(
             base=base,
             journal_id=self._journal_id,

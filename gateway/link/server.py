@@ -59,7 +59,7 @@ PUSH_DELAY_S = 0.02
 
 RETURN_AFTER_MS = 1000
 
-SLICE_BYTES = 16 << 10
+SLICE_BYTES = 8 << 10
 """So much of one read is decided before the clock is looked at again."""
 
 SWEEPS_PER_S = 10
