@@ -61,6 +61,10 @@ class Engine:
         medium_kind: int = 0,
         medium_state: int = 0,
         expires_us: int = 0,
+        from_us: int = 0,
+        pass_id: int = 0,
+        rides: int = 0,
+        images: bytes = b"",
         notes: tuple[bytes, ...] = (),
     ) -> tuple[bytes, int, bool]: ...
     def operation(self, client: int, id_high: int, id_low: int) -> tuple[bytes | None, int]: ...

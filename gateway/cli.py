@@ -44,6 +44,7 @@ COMMANDS = (
     "device",
     "account",
     "medium",
+    "passes",
     "mode",
     "operation",
     "journal",

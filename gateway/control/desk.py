@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from fastpath._journal import RecordView, view_head
+from fastpath.cells import describe_cell
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
 from gateway.control import operations
@@ -65,6 +66,7 @@ class Desk:
         self._drain = drain
         self._reads: dict[str, Read] = {
             "account_show": self._account_show,
+            "cells_show": self._cells_show,
             "medium_show": self._medium_show,
             "operation_show": self._operation_show,
             "device_put": self._device_put,
@@ -110,6 +112,7 @@ class Desk:
             detail=""
             if reason.accepted
             else f"{request.op}: {reason.name.lower().replace('_', ' ')}",
+            hint=operations.HINTS.get((request.op, reason), ""),
             retry=str(Retry.SAFE if reason in TRANSIENT else Retry.NEVER),
             result=result,
         )
@@ -158,6 +161,19 @@ class Desk:
         if data is None:
             raise CommandError("unknown_account", f"there is no account {account_id}")
         return operations.account_as_dict(data)
+
+    async def _cells_show(self, args: Arguments) -> dict[str, Any]:
+        """What a re-rating begins with: the account as bytes, its cells as bytes and by name."""
+        account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
+        memory = self._engine.memory
+        data = memory.account(account_id)
+        cells = operations.list_cells(memory, data) if data is not None else []
+        await self._commit.committed()
+        if data is None:
+            raise CommandError("unknown_account", f"there is no account {account_id}")
+        shown = [describe_cell(image) for image in cells]
+        version = operations.account_as_dict(data)["version"]
+        return {"version": version, "account": data, "images": cells, "cells": shown}
 
     async def _medium_show(self, args: Arguments) -> dict[str, Any]:
         data = self._engine.memory.medium(args.token())

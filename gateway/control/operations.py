@@ -7,14 +7,19 @@ No sockets here.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastpath._journal import RecordView
+from fastpath.cells import CELL_BYTES, CELLS_MAX, next_cell, type_of
 from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason
 from gateway.errors import CommandError
+
+if TYPE_CHECKING:
+    from fastpath.api import StoreHandle
 
 ACCOUNT = struct.Struct("<QQqqqqQ HHBBBB qQQQ II q I BBBB q IIqIIqIIq II q QQ II qqq BBBB IIi")
 """Account of fastpath/layout.h."""
@@ -93,6 +98,20 @@ def account_as_dict(data: bytes) -> dict[str, Any]:
     return shown
 
 
+def list_cells(memory: StoreHandle, account: bytes) -> list[bytes]:
+    """The extension cells of an account, 64 bytes each, oldest first; free ones left out."""
+    index = dict(zip(ACCOUNT_FIELDS, ACCOUNT.unpack(account), strict=True))["first_cell"]
+    found: list[bytes] = []
+    while index:
+        image = memory.cell(index)
+        if image is None:
+            break
+        if type_of(image):
+            found.append(image)
+        index = next_cell(image)
+    return found[::-1]
+
+
 def medium_as_dict(data: bytes) -> dict[str, Any]:
     """A medium without its token: the caller knows it, nobody else has to."""
     _, slot, kind, state, version, expires_us = struct.unpack("<16sIBBHq", data)
@@ -132,6 +151,14 @@ class Arguments:
         ):
             raise bad_argument(f"{name} must be a list of whole numbers from {low} to {high}")
         return tuple(values)
+
+    def images(self, name: str, size: int, highest: int) -> bytes:
+        """A list of at most so many pieces of `size` bytes, joined."""
+        values = self._values.pop(name, None)
+        is_right = isinstance(values, list) and len(values) <= highest
+        if not is_right or not all(isinstance(v, bytes) and len(v) == size for v in values or ()):
+            raise bad_argument(f"{name} must be a list of at most {highest} times {size} bytes")
+        return b"".join(values or ())
 
     def text(self, name: str, default: str = "") -> str:
         value = self._values.pop(name, default)
@@ -232,6 +259,53 @@ def _category(args: Arguments) -> dict[str, Any]:
     return _account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
 
 
+def _pass(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {
+        "pass_id": args.integer("pass_id", 1, 2**32 - 1),
+        "from_us": args.integer("from_us", 0, AMOUNT_MAX, 0),
+        "amount_minor": args.integer("amount_minor", 0, AMOUNT_MAX, 0),
+    }
+
+
+def _pass_add(args: Arguments) -> dict[str, Any]:
+    fields = _pass(args) | {
+        "expires_us": args.integer("until_us", 0, AMOUNT_MAX, 0),
+        "rides": args.integer("rides", -1, 2**31 - 1, -1),
+    }
+    if fields["rides"] == 0 or 0 < fields["expires_us"] <= fields["from_us"]:
+        raise bad_argument("a pass needs rides (-1 = any number) and an end behind its beginning")
+    return fields
+
+
+def _concession(args: Arguments) -> dict[str, Any]:
+    fields = _account(args) | {
+        "rider_category": args.integer("rider_category", 0, 255),
+        "from_us": args.integer("from_us", 0, AMOUNT_MAX, 0),
+        "expires_us": args.integer("until_us", 1, AMOUNT_MAX),
+    }
+    if fields["expires_us"] <= fields["from_us"]:
+        raise bad_argument("until_us must lie behind from_us")
+    return fields
+
+
+def _no_concession(args: Arguments) -> dict[str, Any]:
+    return _account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
+
+
+def _rerate(args: Arguments) -> dict[str, Any]:
+    """lines: account lines 1 and 2; cells: all totals the account is to have."""
+    lines = args.images("lines", 64, 2)
+    if len(lines) != 128:
+        raise bad_argument("lines must be account lines 1 and 2")
+    images = lines + args.images("cells", CELL_BYTES, CELLS_MAX)
+    return _account(args) | {
+        "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
+        "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
+        "images": images,
+        "token": hashlib.sha256(images).digest()[:16],
+    }
+
+
 def _link(args: Arguments) -> dict[str, Any]:
     return _account(args) | {
         "token": args.token(),
@@ -254,10 +328,26 @@ OPERATIONS: dict[str, Operation] = {
     "unfreeze": Operation(Op.UNFREEZE, _block),
     "set_credit_limit": Operation(Op.SET_CREDIT_LIMIT, _limit, "credit_max_minor"),
     "set_category": Operation(Op.SET_CATEGORY, _category),
+    "pass_add": Operation(Op.PASS_ADD, _pass_add, "credit_max_minor"),
+    "pass_remove": Operation(Op.PASS_REMOVE, _pass, "credit_max_minor"),
+    "concession_set": Operation(Op.CONCESSION, _concession),
+    "concession_remove": Operation(Op.CONCESSION, _no_concession),
+    "rerate": Operation(Op.RERATE, _rerate, "adjust_max_minor"),
     "medium_link": Operation(Op.MEDIUM_LINK, _link),
     "medium_state": Operation(Op.MEDIUM_STATE, _state),
 }
 """Every operation that leaves a record, by its name on the control socket."""
+
+
+HINTS = {
+    ("pass_add", Reason.TOO_MANY_CELLS): "take off a pass that is over: `faregate pass show`",
+    ("pass_add", Reason.INSUFFICIENT_BALANCE): "credit the account, or sell it with --price 0",
+    ("pass_remove", Reason.NOTHING_TO_REVERSE): "`faregate pass show` lists the account's passes",
+    ("concession_set", Reason.TOO_MANY_CELLS): "take off what is over: `faregate pass show`",
+    ("concession_remove", Reason.NOTHING_TO_REVERSE): "`faregate pass show` lists its concessions",
+    ("rerate", Reason.VERSION_CONFLICT): "the account moved on: read it and price it again",
+}
+"""What to do about a refusal, where its name does not say it."""
 
 
 def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, principal: str) -> Order:
@@ -289,6 +379,7 @@ def result_of(record: RecordView, *, repeated: bool) -> dict[str, Any]:
         "op": Op(record.op).name.lower(),
         "account_id": record.account_id,
         "amount_minor": record.amount_minor,
+        "fare_minor": record.fare_minor,
         "balance_minor": record.balance_minor,
         "position": record.position,
         "seq": record.seq,

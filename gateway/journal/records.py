@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastpath import _journal as codec
+from fastpath.cells import describe_acts, describe_cell
 from fastpath.types import Item, Op, Reason, Verdict
 
 
@@ -94,18 +95,23 @@ def describe_record(record: codec.RecordView) -> dict[str, object]:
     else:
         named |= {"client": record.id_a, "operation": f"{record.id_b:016x}{record.id_c:016x}"}
     fields["token"] = record.token.hex()
+    fields["network"] = record.flags >> 8 & 0xFF if is_tap(record.op) else 0
     items = [describe_item(item) for item in record.items]
     return named | {k: v for k, v in fields.items() if k not in named} | {"items": items}
 
 
 def describe_item(item: codec.ItemView) -> dict[str, object]:
-    """An after-image: what line 0 holds by name, a note as text, the rest as hex."""
+    """An after-image: line 0, cells and acts by name, notes as text, the rest as hex."""
     said: dict[str, object] = {"type": name_of(Item, item.type), "line": item.line}
     said["slot"] = item.slot
     if item.type == Item.NOTE:
         said["text"] = item.image.rstrip(b"\0").decode("utf-8", "replace")
     elif item.type == Item.ACCOUNT_LINE and item.line == 0:
         said |= read_line_0(item.image)
+    elif item.type == Item.CELL:
+        said |= describe_cell(item.image)
+    elif item.type == Item.ACTS:
+        said["acts"] = describe_acts(item.image)
     else:
         said["image"] = item.image.hex()
     return said
