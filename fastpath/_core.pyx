@@ -7,17 +7,25 @@ Reversals and commands: _reversal.pyx, _commands.pyx. What stands here is one fi
 C compiler sees the whole path of a tap at once.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastpath._case cimport (
+    Case, Charge, Lay, find_calendar, highest_of, is_countable, is_joined, knows_any_stop,
+    note_act,
+)
 from fastpath._extras cimport Extras
+from fastpath._factors cimport Factors, apply_factors, find_factors
+from fastpath._journey cimport find_join_rule, keep_entry, keep_riders, lacks_room, takes_rider
 from fastpath._layout cimport *
+from fastpath._legs cimport network_of
+from fastpath._pricing cimport begin_layers, keep_layers, price_layered_flat, price_layered_ride
 from fastpath._tariff cimport (
     FACTOR_ONE, NO_STOP, Interchange, OdFare, TariffBook, TariffC, book_at, book_by_key, day_index,
     stop_index,
 )
 from fastpath._totals cimport (
-    FARE_MAX, add_money, add_to_period, month_total, scale_half_up, spendable,
+    FARE_MAX, add_money, add_to_period, month_total, month_trips, scale_half_up, spendable,
 )
 
 cdef extern from * nogil:
@@ -31,33 +39,6 @@ cdef extern from * nogil:
     const int64_t CLOCK_BEHIND_US
     const int64_t OFFLINE_HORIZON_US
     void __builtin_prefetch(const void* at)
-
-# One tap on its way through the rules.
-cdef struct Case:
-    const TariffBook* book
-    const Medium* medium
-    Account* account
-    Period* period            # whose totals count; NULL = nobody's
-    Extras* extras            # copies of the account's cells; NULL = none wanted
-    const Tap* tap
-    Decision* out
-    const TariffC* tariff     # prices this tap
-    int64_t ts_us             # fare time
-    uint32_t stop             # index of the tap's stop
-    uint32_t month            # of the monthly totals; 0 = none in this tariff or calendar
-    uint32_t day
-    bint is_ride              # a check-out that ends the open journey
-    bint is_late              # an offline tap from before the journey line's newest instant
-    bint is_offline
-    bint is_opened            # the device let the rider through: no state refuses this tap
-
-# What a tap costs.
-cdef struct Charge:
-    int64_t ride_minor        # counts towards journey and month
-    int64_t surcharge_minor   # overstay, incomplete journeys: counts nowhere
-    int64_t nominal_minor
-    bint is_counted
-    bint is_new_trip
 
 
 # --- answers --------------------------------------------------------------------------------------
@@ -74,6 +55,10 @@ cdef void refuse(Case* case, int reason) noexcept nogil:
     case.out.rules &= RULE_RECEIVED_TIME | RULE_ENTRY_MINIMUM
     case.out.distance_m = 0
     case.out.other_stop = 0
+    case.out.network = 0
+    if case.out.act_count != 0:
+        memset(case.out.acts, 0, sizeof(case.out.acts))
+        case.out.act_count = 0
     finish(case, reason, VERDICT_DENY)
 
 
@@ -122,20 +107,12 @@ cdef const TariffC* entry_tariff(const Case* case) noexcept nogil:
 
 
 cdef void find_month(Case* case) noexcept nogil:
-    cdef const TariffC* tariff = case.tariff
     cdef int64_t instant_us = case.ts_us
-    cdef int64_t day
-    if tariff.tier_count == 0:
+    if case.tariff.tier_count == 0:
         return
-    if case.is_ride and tariff.rules.month_by_entry:
+    if case.is_ride and case.tariff.rules.month_by_entry:
         instant_us = case.account.entry_ts_us
-    day = day_index(tariff, instant_us)
-    if day < 0:
-        tariff = book_at(case.book, case.tap.tariff_slot, instant_us)
-        day = day_index(tariff, instant_us) if tariff != NULL else -1
-    if day >= 0:
-        case.month = tariff.day_month[day]
-        case.day = <uint32_t> (tariff.rules.first_day + day)
+    find_calendar(case, instant_us, &case.month, &case.day)
 
 
 cdef inline bint is_journey_open(const Case* case) noexcept nogil:
@@ -173,7 +150,9 @@ cdef int find_message_fault(Case* case) noexcept nogil:
         return REASON_TARIFF_NOT_LOADED
     case.out.tariff_key = case.tariff.key
     case.stop = stop_index(case.tariff, case.tap.stop) if has_place else NO_STOP
-    if has_place and case.stop == NO_STOP:
+    if case.tariff.layers != NULL and case.tap.kind != KIND_INSPECT:
+        case.out.network = network_of(case, case.tariff.layers)
+    if has_place and case.stop == NO_STOP and not knows_any_stop(case.tariff):
         return REASON_UNKNOWN_STOP
     return REASON_OK
 
@@ -219,7 +198,7 @@ cdef int find_funds(Case* case, int64_t fare_minor, int64_t least_minor) noexcep
     if case.tap.kind == KIND_CHECK_IN:
         case.out.rules |= RULE_ENTRY_MINIMUM
         return REASON_INSUFFICIENT_BALANCE
-    if fare_minor == 0:
+    if fare_minor <= 0:
         return REASON_OK
     if case.tap.kind == KIND_CHECK_OUT and case.tariff.rules.exit_overdraft and limit_minor >= 0:
         case.out.rules |= RULE_EXIT_OVERDRAFT
@@ -252,10 +231,10 @@ cdef bint admit(Case* case, int refusal, bint is_debt, int64_t fare_minor) noexc
     return True
 
 
-# Take a fare: the subsidy first.
+# Take a fare, the subsidy first; one below 0 is given back to the stored value.
 cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
     cdef Account* account = case.account
-    cdef int64_t subsidy_minor = min(fare_minor, account.subsidy_minor)
+    cdef int64_t subsidy_minor = max(0, min(fare_minor, account.subsidy_minor))
     account.subsidy_minor -= subsidy_minor
     account.balance_minor -= fare_minor - subsidy_minor
     case.out.fare_minor = fare_minor
@@ -267,11 +246,6 @@ cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
 
 
 # --- monthly totals -------------------------------------------------------------------------------
-
-# Only the two newest months are kept; what comes later than that is not counted (and has no tier).
-cdef inline bint is_countable(const Case* case) noexcept nogil:
-    return case.month != 0 and case.month >= case.period.prev_month
-
 
 cdef void open_month(Period* period, uint32_t month) noexcept nogil:
     if month > period.month:
@@ -294,7 +268,7 @@ cdef uint32_t count_trip(Case* case, const Charge* charge) noexcept nogil:
     if not charge.is_counted or not is_countable(case):
         return 0
     if case.tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
-        counted_minor = charge.nominal_minor
+        counted_minor = 0 if charge.by_pass else charge.nominal_minor
     open_month(period, case.month)
     if case.day > period.day:
         period.day = case.day
@@ -386,15 +360,28 @@ cdef int64_t nominal_so_far(const Case* case, uint32_t origin) noexcept nogil:
     return 0
 
 
-# Total of the month before the journey began: its own earlier legs do not push it into a tier.
+# Total (or trips) of the month before the journey began: its own earlier legs do not push it into a
+# tier.
 cdef int64_t total_before(const Case* case, int64_t earlier_nominal_minor) noexcept nogil:
-    cdef int64_t total_minor = month_total(case.period, case.month)
-    if case.account.leg_count > 1 and case.tap.kind == KIND_CHECK_OUT:
-        if case.tariff.rules.month_basis == MONTH_BASIS_NOMINAL:
-            total_minor -= earlier_nominal_minor
-        else:
-            total_minor -= case.account.journey_paid_minor
+    cdef int64_t basis = case.tariff.rules.month_basis
+    cdef int64_t total_minor
+    if basis == MONTH_BASIS_TRIPS:
+        total_minor = month_trips(case.period, case.month)
+        return max(0, total_minor - (1 if is_joined(case) else 0))
+    total_minor = month_total(case.period, case.month)
+    if is_joined(case):
+        total_minor -= (earlier_nominal_minor if basis == MONTH_BASIS_NOMINAL
+                        else case.account.journey_paid_minor)
     return max(0, total_minor)
+
+
+# A price of a plain tariff whose monthly tiers are split at their thresholds.
+cdef int64_t split_month(Case* case, const OdFare* pair, uint32_t discount,
+                         int64_t earlier_nominal_minor) noexcept nogil:
+    cdef Factors factors
+    find_factors(case, NULL, discount, case.account.journey_paid_minor, earlier_nominal_minor,
+                 &factors)
+    return apply_factors(case, &factors, pair.fare_minor, pair.discountable_minor, True)
 
 
 cdef int64_t find_overstay(Case* case) noexcept nogil:
@@ -423,8 +410,11 @@ cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
     earlier_minor = nominal_so_far(case, origin)
     case.out.distance_m = pair.distance_m
     case.out.rules |= rules_of_pair(tariff, origin == case.stop, &pair)
-    price_minor = discounted(case, pair.fare_minor, pair.discountable_minor, time_ppm,
-                             find_tier(case, total_before(case, earlier_minor)))
+    if tariff.rules.tier_split:
+        price_minor = split_month(case, &pair, discount, earlier_minor)
+    else:
+        price_minor = discounted(case, pair.fare_minor, pair.discountable_minor, time_ppm,
+                                 find_tier(case, total_before(case, earlier_minor)))
     charge.nominal_minor = max(0, pair.fare_minor - earlier_minor)
     charge.ride_minor = max(0, price_minor - account.journey_paid_minor)
     charge.is_counted = True
@@ -438,7 +428,7 @@ cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
 cdef void price_missing_check_in(Case* case, Charge* charge) noexcept nogil:
     memset(charge, 0, sizeof(Charge))
     case.out.rules |= RULE_MISSING_CHECK_IN
-    charge.surcharge_minor = case.tariff.highest_minor[case.stop]
+    charge.surcharge_minor = highest_of(case.tariff, case.stop)
     charge.nominal_minor = charge.surcharge_minor
 
 
@@ -449,15 +439,15 @@ cdef int64_t price_missing_check_out(Case* case) noexcept nogil:
     if tariff == NULL:
         tariff = case.tariff
     origin = stop_index(tariff, case.account.origin_stop)
-    if origin == NO_STOP:
+    if origin == NO_STOP and not knows_any_stop(tariff):
         return 0
-    return max(0, tariff.highest_minor[origin] - case.account.journey_paid_minor)
+    return max(0, highest_of(tariff, origin) - case.account.journey_paid_minor)
 
 
-cdef int price_flat(Case* case, Charge* charge) noexcept nogil:
+cdef int price_flat(Case* case, Lay* lay, Charge* charge) noexcept nogil:
     cdef const Tap* tap = case.tap
-    cdef int64_t fare_minor = case.tariff.rules.flat_minor
-    charge.is_counted = True
+    cdef OdFare fare
+    charge.is_counted = case.tariff.layers == NULL or not lay.is_rider
     charge.is_new_trip = True
     if tap.amount_minor != -1:
         if not 0 <= tap.amount_minor <= FARE_MAX:
@@ -466,16 +456,30 @@ cdef int price_flat(Case* case, Charge* charge) noexcept nogil:
         charge.ride_minor = tap.amount_minor
         charge.nominal_minor = tap.amount_minor
         return REASON_OK
-    if fare_minor < 0:
+    if case.tariff.layers != NULL:
+        return price_layered_flat(case, lay, flat_discount(case), charge)
+    if case.tariff.rules.flat_minor < 0:
         return REASON_NOT_PRICED
     case.out.rules |= RULE_FLAT_FARE
-    charge.nominal_minor = fare_minor
+    memset(&fare, 0, sizeof(OdFare))
+    fare.fare_minor = <int> case.tariff.rules.flat_minor
+    charge.nominal_minor = fare.fare_minor
+    charge.ride_minor = fare.fare_minor
     if case.period == NULL:
-        charge.ride_minor = fare_minor
+        return REASON_OK
+    if case.tariff.rules.tier_split:
+        charge.ride_minor = split_month(case, &fare, 0, 0)
     else:
-        charge.ride_minor = discounted(case, fare_minor, 0, FACTOR_ONE,
+        charge.ride_minor = discounted(case, fare.fare_minor, 0, FACTOR_ONE,
                                        find_tier(case, total_before(case, 0)))
     return REASON_OK
+
+
+# Flat taps that cost a leg get the time discount of their stop and instant.
+cdef uint8_t flat_discount(const Case* case) noexcept nogil:
+    if not case.tariff.layers.has_legs or case.tariff.layers.scalars.flat_by_leg == 0:
+        return 0
+    return find_discount(case.tariff, stop_index(case.tariff, case.tap.stop), case.ts_us)
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -504,6 +508,13 @@ cdef bint repeats_last(const Case* case) noexcept nogil:
             and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us)
 
 
+# What the tariff may keep needs room before a ride begins; one that was made is not asked.
+cdef int find_room(const Case* case, const Lay* lay) noexcept nogil:
+    if case.tariff.layers != NULL and not case.is_opened and lacks_room(case, lay):
+        return REASON_TOO_MANY_CELLS
+    return REASON_OK
+
+
 # --- check-in -------------------------------------------------------------------------------------
 
 cdef int find_entry_conflict(const Case* case) noexcept nogil:
@@ -519,23 +530,41 @@ cdef int find_entry_conflict(const Case* case) noexcept nogil:
     return REASON_ALREADY_IN
 
 
-# Whether this check-in continues the finished journey: an out-of-station interchange in time.
-cdef bint find_join(const Case* case) noexcept nogil:
-    cdef const Account* account = case.account
-    cdef const TariffC* tariff = case.tariff
+# Whether leaving at one stop and entering at the other so much later continues a journey.
+cdef bint has_interchange(const TariffC* tariff, uint32_t exit, uint32_t entry,
+                          int64_t gap_us) noexcept nogil:
     cdef const Interchange* one
-    cdef uint32_t exit
     cdef uint32_t i
-    if account.journey_state != JOURNEY_DONE or account.leg_count >= LEGS_MAX:
-        return False
-    exit = stop_index(tariff, account.exit_stop)
-    if exit == NO_STOP or stop_index(tariff, account.origin_stop) == NO_STOP:
+    if exit == NO_STOP:
         return False
     for i in range(tariff.interchange_rows[exit], tariff.interchange_rows[exit + 1]):
         one = &tariff.interchanges[i]
-        if one.to_idx == case.stop and case.ts_us - account.exit_ts_us <= one.window_us:
+        if one.to_idx == entry and gap_us <= one.window_us:
             return True
     return False
+
+
+# Whether this check-in continues the finished journey: the rule that says so, or 0.
+cdef uint32_t find_join(Case* case, const Lay* lay) noexcept nogil:
+    cdef const Account* account = case.account
+    cdef const TariffC* tariff = case.tariff
+    cdef uint32_t exit
+    cdef int32_t join
+    if account.journey_state != JOURNEY_DONE or account.leg_count >= LEGS_MAX:
+        return 0
+    exit = stop_index(tariff, account.exit_stop)
+    if (exit == NO_STOP or stop_index(tariff, account.origin_stop) == NO_STOP) and (
+            not knows_any_stop(tariff)):
+        return 0
+    if has_interchange(tariff, exit, case.stop, case.ts_us - account.exit_ts_us):
+        return RULE_OUT_OF_STATION
+    if tariff.layers == NULL:
+        return 0
+    join = find_join_rule(case, lay, exit)
+    if join < 0:
+        return 0
+    note_act(case, ACT_JOIN, <uint32_t> join)
+    return RULE_JOINED_LEG
 
 
 # The discount that the journey so far was given, as this version of the tariff sees it.
@@ -545,19 +574,19 @@ cdef uint8_t carried_discount(const Case* case) noexcept nogil:
     return find_discount(case.tariff, stop_index(case.tariff, case.account.origin_stop), case.ts_us)
 
 
-cdef void open_journey(Case* case, bint is_joined) noexcept nogil:
+cdef void open_journey(Case* case, uint32_t join_rule) noexcept nogil:
     cdef Account* account = case.account
     cdef uint8_t carried = carried_discount(case)
     cdef uint8_t discount = carried
     cdef uint8_t flags = LAST_PREV_DONE if account.journey_state == JOURNEY_DONE else 0
-    if not is_joined:
+    if join_rule == 0:
         discount = find_discount(case.tariff, case.stop, case.ts_us)
     account.prev_origin_stop = account.origin_stop
     account.prev_paid_minor = <int> account.journey_paid_minor
     remember(case, 0, 0, <uint8_t> (flags | (account.leg_count << LAST_LEGS_SHIFT)))
     account.entry_flags = <uint8_t> (discount | (carried << ENTRY_PREV_DISCOUNT_SHIFT))
-    if is_joined:
-        case.out.rules |= RULE_OUT_OF_STATION
+    if join_rule != 0:
+        case.out.rules |= join_rule
         case.out.other_stop = account.origin_stop
         account.leg_count += 1
     else:
@@ -576,16 +605,21 @@ cdef void open_journey(Case* case, bint is_joined) noexcept nogil:
 
 cdef void check_in(Case* case, int standing) noexcept nogil:
     cdef Account* account = case.account
+    cdef Lay lay
     cdef int refusal = standing
     cdef int64_t fare_minor = 0
     cdef bint is_closing = account.journey_state == JOURNEY_OPEN and not case.is_late
-    cdef bint is_joined
+    cdef uint32_t join_rule
+    if case.tariff.layers != NULL:
+        begin_layers(case, &lay)
     if refusal == REASON_OK and not case.is_late:
         refusal = find_entry_conflict(case)
     if is_closing:
         fare_minor = price_missing_check_out(case)
     if refusal == REASON_OK and not case.is_late:
         refusal = find_funds(case, fare_minor, case.tariff.rules.entry_minimum_minor)
+        if refusal == REASON_OK:
+            refusal = find_room(case, &lay)
     if not admit(case, refusal, False, fare_minor) or case.is_late:
         return
     if is_closing:
@@ -593,8 +627,10 @@ cdef void check_in(Case* case, int standing) noexcept nogil:
         case.out.other_stop = account.origin_stop
         case.out.nominal_minor = fare_minor
         draw(case, fare_minor)
-    is_joined = find_join(case)
-    open_journey(case, is_joined)
+    join_rule = find_join(case, &lay)
+    open_journey(case, join_rule)
+    if case.tariff.layers != NULL and join_rule == 0:
+        keep_entry(case, &lay, is_closing)
 
 
 # --- check-out ------------------------------------------------------------------------------------
@@ -610,9 +646,8 @@ cdef int find_exit_conflict(const Case* case) noexcept nogil:
     return REASON_NOT_CHECKED_IN
 
 
-cdef void close_journey(Case* case, const Charge* charge, uint32_t month) noexcept nogil:
+cdef void close_journey(Case* case, const Charge* charge) noexcept nogil:
     cdef Account* account = case.account
-    remember(case, charge.ride_minor + charge.surcharge_minor, month, 0)
     account.prev_origin_stop = account.exit_stop   # what a reversal puts back
     account.prev_paid_minor = <int> account.journey_paid_minor
     account.exit_ts_us = case.ts_us
@@ -623,16 +658,24 @@ cdef void close_journey(Case* case, const Charge* charge, uint32_t month) noexce
 
 cdef void check_out(Case* case, int standing) noexcept nogil:
     cdef Charge charge
+    cdef Lay lay
     cdef int refusal = standing
     cdef bint is_debt = case.is_ride and standing != REASON_OK   # authorised at entry: owed
     cdef int64_t fare_minor
+    cdef int64_t earlier_minor = case.account.journey_paid_minor if is_joined(case) else 0
+    cdef uint32_t month
     memset(&charge, 0, sizeof(Charge))
-    if case.is_ride:
+    if case.tariff.layers != NULL:
+        begin_layers(case, &lay)
+    if case.is_ride and case.tariff.layers != NULL:
+        refusal = price_layered_ride(case, &lay, is_by_pair(case), &charge)
+    elif case.is_ride:
         refusal = price_ride(case, &charge)
     elif refusal == REASON_OK:
         refusal = find_exit_conflict(case)
     if not case.is_ride or refusal == REASON_NOT_PRICED:
         price_missing_check_in(case, &charge)
+        lay.ends_span = True
     fare_minor = charge.ride_minor + charge.surcharge_minor
     if refusal == REASON_OK and not is_debt:
         refusal = find_funds(case, fare_minor, 0)
@@ -641,35 +684,66 @@ cdef void check_out(Case* case, int standing) noexcept nogil:
     case.out.nominal_minor = charge.nominal_minor
     draw(case, fare_minor)
     if case.is_ride:
-        close_journey(case, &charge, count_trip(case, &charge))
+        month = count_trip(case, &charge)
+        remember(case, fare_minor, month, 0)
     elif not case.is_late:
         remember(case, fare_minor, 0, LAST_NO_JOURNEY)
+    if case.tariff.layers != NULL:
+        keep_layers(case, &lay, &charge, earlier_minor)
+    if case.is_ride:
+        close_journey(case, &charge)
+
+
+# Whether the last check-in of this journey fits an out-of-station pair.
+cdef bint is_by_pair(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    return is_joined(case) and has_interchange(
+        case.tariff, stop_index(case.tariff, account.exit_stop),
+        stop_index(case.tariff, account.entry_stop), account.entry_ts_us - account.exit_ts_us)
 
 
 # --- flat, inspect --------------------------------------------------------------------------------
 
 cdef void flat(Case* case, int standing) noexcept nogil:
     cdef Charge charge
+    cdef Lay lay
     cdef int refusal = standing
     cdef int fault
-    cdef uint32_t month
+    cdef bint repeats = repeats_last(case)
+    cdef bint is_layered = case.tariff.layers != NULL
     memset(&charge, 0, sizeof(Charge))
-    fault = price_flat(case, &charge)
-    if refusal == REASON_OK and repeats_last(case):
+    if is_layered:
+        begin_layers(case, &lay)
+        lay.is_rider = repeats and takes_rider(&lay)
+        if lay.is_rider:
+            case.out.rules |= RULE_GROUP_RIDER
+    fault = price_flat(case, &lay, &charge)
+    if refusal == REASON_OK and repeats and not (is_layered and lay.is_rider):
         refusal = REASON_PASSBACK
     if fault != REASON_OK:
         refuse(case, refusal if refusal != REASON_OK and not case.is_opened else fault)
         return
     if refusal == REASON_OK:
         refusal = find_funds(case, charge.ride_minor, 0)
+        if refusal == REASON_OK:
+            refusal = find_room(case, &lay)
     if not admit(case, refusal, False, charge.ride_minor):
         return
     case.out.nominal_minor = charge.nominal_minor
     draw(case, charge.ride_minor)
-    month = count_trip(case, &charge)
+    keep_flat(case, &lay, &charge, repeats)
+
+
+cdef void keep_flat(Case* case, Lay* lay, const Charge* charge, bint repeats) noexcept nogil:
+    cdef uint32_t month = count_trip(case, charge)
     if not case.is_late:
         remember(case, charge.ride_minor, month, 0)
         case.account.last_flat_ts_us = case.ts_us
+    if case.tariff.layers == NULL:
+        return
+    keep_layers(case, lay, charge, 0)
+    if not case.is_late and (lay.is_rider or not repeats):
+        keep_riders(case, lay)
 
 
 cdef void inspect(Case* case, int standing) noexcept nogil:
@@ -687,6 +761,7 @@ cdef void inspect(Case* case, int standing) noexcept nogil:
 # A tap of nobody we know: refused, or, when the ride was made, priced at what it would have cost.
 cdef void decide_stranger(Case* case, int reason) noexcept nogil:
     cdef Charge charge
+    cdef Lay lay
     cdef int fault = REASON_OK
     memset(&charge, 0, sizeof(Charge))
     if not case.is_opened:
@@ -696,7 +771,9 @@ cdef void decide_stranger(Case* case, int reason) noexcept nogil:
         price_missing_check_in(case, &charge)
     elif case.tap.kind == KIND_FLAT:
         case.period = NULL
-        fault = price_flat(case, &charge)
+        if case.tariff.layers != NULL:
+            begin_layers(case, &lay)
+        fault = price_flat(case, &lay, &charge)
     if fault != REASON_OK:
         refuse(case, fault)
     else:

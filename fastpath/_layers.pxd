@@ -47,7 +47,6 @@ cdef enum:  # of layers.py; tests/fastpath/test_core_constants.py compares them
     PERIOD_RULES_MAX = 16
     PASS_CELLS_MAX = 8
 
-    ALL_BITS = 0xFFFFFFFF         # zones, networks
 
 # Everything of one column, origin class and exit class: half a cache line.
 cdef struct LegCell:
@@ -176,7 +175,7 @@ cdef struct LayersC:
     uint32_t pass_count
     uint32_t group_count
     bint has_legs
-    bint has_chain                # transfers, joins, or legs by frame
+    bint has_chain                # docs/fares.md, layer 2
     bint has_frames
     const uint32_t* frame_row     # day_count + 1
     const int64_t* frame_start_us
@@ -210,6 +209,7 @@ cdef class LayersView:
     cdef dict counts
     cdef uint32_t stop_count
     cdef uint32_t day_count
+    cdef bint has_pairs           # out-of-station
     cdef const int64_t* day_start_us
 
     cdef point_at(self, const char* base, dict sections)

@@ -127,7 +127,8 @@ cdef class LayersView:
         c.transfer_count, c.counter_count = counts["transfers"], counts["counters"]
         c.period_rule_count, c.pass_count = counts["period_rules"], counts["passes"]
         c.has_frames = c.frame_count > 1
-        c.has_chain = c.transfer_count > 0 or c.join_count > 0 or c.has_frames
+        c.has_chain = (c.transfer_count > 0 or c.join_count > 0 or c.has_frames
+                       or c.scalars.group_riders_max > 1 or (c.pass_count > 0 and self.has_pairs))
         require(counts["products"] == c.product_count * c.category_count * MEDIA_MAX,
                 "products are not one price a category and medium")
         require(counts["stays"] % c.frame_count == 0, "stays are not one a frame")
@@ -200,7 +201,6 @@ cdef class LayersView:
             require(first <= self.counts["bands"], f"the bands of column {i} run over the end")
             require_within(f"add_minor of column {i}", row.add_minor, 0, FARE_MAX)
             require_within(f"beyond_minor of column {i}", row.beyond_minor, -1, FARE_MAX)
-            require(row.count > 0 or row.per_m == 0, f"column {i} has no band to go on from")
             for j in range(row.first, first):
                 require(j == row.first or c.bands[j].to_m > c.bands[j - 1].to_m,
                         f"bands of column {i} do not ascend")
@@ -220,15 +220,10 @@ cdef class LayersView:
         for i in range(<uint64_t> self.counts["frame"]):
             if c.frame[i] >= c.frame_count:
                 raise TariffBlobError(f"frame entry {i} is of frame {c.frame[i]}")
-        if self.counts["frame"] == 0:
-            return                        # frame 0 all the time
         for day in range(self.day_count):
-            require(c.frame_row[day] < c.frame_row[day + 1]
-                    and c.frame_start_us[c.frame_row[day]] == self.day_start_us[day],
-                    f"the frames of service day {day} do not begin with it")
             for i in range(c.frame_row[day] + 1, c.frame_row[day + 1]):
-                require(c.frame_start_us[i - 1] < c.frame_start_us[i] < self.day_start_us[day + 1],
-                        f"the frames of service day {day} do not ascend within it")
+                require(c.frame_start_us[i - 1] < c.frame_start_us[i],
+                        f"the frames of service day {day} do not ascend")
 
     cdef check_journeys(self):
         cdef const LayersC* c = &self.c
@@ -394,6 +389,7 @@ def load_layers(bytes blob not None, dict sections not None, uint32_t stops, uin
             f"{sections['layer_scalars'][1]} scalars of layers")
     self.kept = blob
     self.stop_count, self.day_count = stops, days
+    self.has_pairs = sections["interchanges"][1] > 0
     self.day_start_us = <const int64_t*> (base + day_start)
     self.point_at(base, sections)
     self.check_scalars()

@@ -8,7 +8,7 @@ from array import array
 from libc.stdint cimport INT32_MAX, UINT16_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t
 
 from fastpath._layers cimport (
-    ALL_BITS, Band, BandRow, CounterRule, JoinRule, LayerScalars, LegCell, PassProduct, PeriodRule,
+    Band, BandRow, CounterRule, JoinRule, LayerScalars, LegCell, PassProduct, PeriodRule,
     PeriodStep, SameStopRule, TransferRule,
 )
 
@@ -73,7 +73,7 @@ def _cells(legs):
     cdef int64_t[::1] distance = _wide("distance_m", legs.distance_m, count)
     cdef int64_t[::1] group = _wide("group", legs.group, count)
     cdef int64_t[::1] source = _wide("source", legs.source, count)
-    cdef int64_t[::1] zones = array("q", [<uint32_t> ALL_BITS]) * count
+    cdef int64_t[::1] zones = array("q", [<uint32_t> UINT32_MAX]) * count
     cdef const uint8_t[::1] part = bytes(sized("part", legs.part, count))
     cdef const uint8_t[::1] stay = bytes(sized("stay", legs.stay, count))
     if len(legs.zones):

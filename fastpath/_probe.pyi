@@ -10,6 +10,27 @@ def tap(
 def reversal(
     book: Book, account: _Struct | None, period: _Struct | None, original: _Struct, charged: _Struct
 ) -> tuple[_Struct | None, _Struct | None, _Struct]: ...
+def layered_tap(
+    book: Book,
+    medium: _Struct | None,
+    account: _Struct | None,
+    period: _Struct | None,
+    event: _Struct,
+    owner: int,
+    room: int,
+    cells: list[bytes],
+) -> tuple[_Struct | None, _Struct | None, list[bytes], _Struct]: ...
+def layered_reversal(
+    book: Book,
+    account: _Struct | None,
+    period: _Struct | None,
+    original: _Struct,
+    charged: _Struct,
+    owner: int,
+    room: int,
+    cells: list[bytes],
+) -> tuple[_Struct | None, _Struct | None, list[bytes], _Struct]: ...
+def extras_owner(book: Book, account: _Struct | None, event: _Struct) -> int | None: ...
 def command(
     account: _Struct | None, slot: int, medium: _Struct | None, order: _Struct
 ) -> tuple[_Struct | None, _Struct | None, _Struct]: ...

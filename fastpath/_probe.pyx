@@ -7,13 +7,16 @@ not written back.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 
-from fastpath._core cimport decide_command, decide_reversal, decide_tap, wants_medium_period
+from fastpath._core cimport (
+    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period,
+)
+from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._layout cimport (
     KIND_CHECK_IN, KIND_CHECK_OUT, MEDIUM_ACTIVE, MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES,
-    Account, Command, Decision, Medium, Period, Tap,
+    Account, Cell, Command, Decision, Medium, Period, Tap,
 )
 from fastpath._tariff cimport Book, TariffBook
 
@@ -46,6 +49,83 @@ def tap(Book book not None, dict medium, dict account, dict period, dict event n
     return a if account is not None else None, p if period is not None else None, out
 
 
+# Cells come and go as the 64 bytes of layout.h.
+cdef int fill_extras(Extras* extras, uint64_t owner, uint32_t room, list cells) except -1:
+    cdef bytes image
+    cdef uint32_t i
+    if len(cells) > EXTRA_CELLS:
+        raise ValueError(f"{len(cells)} cells, at most {EXTRA_CELLS}")
+    extras.owner = owner
+    extras.room = room
+    extras.count = len(cells)
+    for i in range(extras.count):
+        image = cells[i]
+        if len(image) != sizeof(Cell):
+            raise ValueError(f"a cell of {len(image)} bytes")
+        extras.index[i] = i + 1
+        memcpy(&extras.cells[i], <const char*> image, sizeof(Cell))
+    return 0
+
+
+cdef list images_of(const Extras* extras):
+    return [PyBytes_FromStringAndSize(<const char*> &extras.cells[i], sizeof(Cell))
+            for i in range(extras.count)]
+
+
+def layered_tap(Book book not None, dict medium, dict account, dict period, dict event not None,
+                uint64_t owner, uint32_t room, list cells not None):
+    """decide_tap with cells: (account, medium period, cells, decision) after it."""
+    cdef Medium m
+    cdef Account a
+    cdef Period p
+    cdef Extras extras
+    cdef Tap t = event
+    cdef Decision out
+    fill_extras(&extras, owner, room, cells)
+    if medium is not None:
+        m = medium
+    if account is not None:
+        a = account
+    if period is not None:
+        p = period
+    decide_tap(&book.c, &m if medium is not None else NULL, &a if account is not None else NULL,
+               &p if period is not None else NULL, &extras, &t, &out)
+    return (a if account is not None else None, p if period is not None else None,
+            images_of(&extras), out)
+
+
+def layered_reversal(Book book not None, dict account, dict period, dict original not None,
+                     dict charged not None, uint64_t owner, uint32_t room, list cells not None):
+    """decide_reversal with cells: (account, medium period, cells, decision) after it."""
+    cdef Account a
+    cdef Period p
+    cdef Extras extras
+    cdef Tap t = original
+    cdef Decision before = charged
+    cdef Decision out
+    fill_extras(&extras, owner, room, cells)
+    if account is not None:
+        a = account
+    if period is not None:
+        p = period
+    decide_reversal(&book.c, &a if account is not None else NULL,
+                    &p if period is not None else NULL, &extras, &t, &before, &out)
+    return (a if account is not None else None, p if period is not None else None,
+            images_of(&extras), out)
+
+
+def extras_owner(Book book not None, dict account, dict event not None):
+    """wants_extras: the owner's key, or None."""
+    cdef Account a
+    cdef Tap t = event
+    cdef uint64_t owner = 0
+    if account is not None:
+        a = account
+    if not wants_extras(&book.c, &a if account is not None else NULL, &t, &owner):
+        return None
+    return owner
+
+
 def reversal(Book book not None, dict account, dict period, dict original not None,
              dict charged not None):
     """decide_reversal: (account, medium period, decision) after it."""
@@ -59,7 +139,7 @@ def reversal(Book book not None, dict account, dict period, dict original not No
     if period is not None:
         p = period
     decide_reversal(&book.c, &a if account is not None else NULL,
-                    &p if period is not None else NULL, &t, &before, &out)
+                    &p if period is not None else NULL, NULL, &t, &before, &out)
     return a if account is not None else None, p if period is not None else None, out
 
 

@@ -8,6 +8,11 @@ cdef extern from "money.h" nogil:
     const int64_t FARE_MAX
     int64_t scale_half_up(int64_t amount_ppm, int64_t medium_ppm, int64_t tier_ppm,
                           int64_t unit_minor)
+    enum:
+        FACTORS_AT_ONCE
+    int64_t scale_factors(int64_t amount_ppm, const int64_t* factors_ppm, int count,
+                          int64_t unit_minor, int mode)
+    int64_t proportion_half_up(int64_t a, int64_t b, int64_t c)
     bint add_money(int64_t a, int64_t b, int64_t* sum)
 
 
@@ -19,6 +24,12 @@ cdef inline int64_t month_total(const Period* period, uint32_t month) noexcept n
     if month == period.month:
         return period.month_paid_minor
     return period.prev_month_paid_minor if month == period.prev_month else 0
+
+
+cdef inline int64_t month_trips(const Period* period, uint32_t month) noexcept nogil:
+    if month == period.month:
+        return period.month_trips
+    return period.prev_month_trips if month == period.prev_month else 0
 
 
 # Add to (with negative numbers: take from) a month and the newest day; never below 0.

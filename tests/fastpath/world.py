@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from fastpath import _probe, reference
 from fastpath._tariff import Book, CompiledTariff
@@ -19,6 +20,7 @@ from fastpath.types import (
 )
 
 SLOT = 5
+ACTS_MAX = 16
 DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
@@ -29,9 +31,8 @@ def as_struct(value: object) -> dict[str, object]:
     """A dataclass of the reference as the dict that the probe takes."""
     fields = asdict(value)  # type: ignore[call-overload]
     if isinstance(value, reference.Decision):
-        fields["spare"] = 0
-        acts = list(value.acts)
-        fields["acts"], fields["act_count"] = acts + [0] * (16 - len(acts)), len(acts)
+        acts = [*value.acts, *[0] * (ACTS_MAX - len(value.acts))]
+        fields |= {"spare": 0, "acts": acts, "act_count": len(value.acts)}
     if isinstance(value, reference.Command):
         fields["spare"] = bytes(7)
     return fields
@@ -41,13 +42,12 @@ def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
     """What the probe gave back, comparable with asdict of the reference."""
     if struct is None:
         return None
-    kept = {name: value for name, value in struct.items() if name not in ("spare", "act_count")}
-    if "act_count" in struct:
-        acts, count = struct["acts"], struct["act_count"]
-        assert isinstance(acts, list)
-        assert isinstance(count, int)
-        kept["acts"] = tuple(acts[:count])
-    return kept
+    found = {name: value for name, value in struct.items() if name != "spare"}
+    if "act_count" in found:
+        acts, count = found["acts"], found.pop("act_count")
+        assert isinstance(acts, list) and isinstance(count, int) and not any(acts[count:])
+        found["acts"] = tuple(acts[:count])
+    return found
 
 
 def state_of(value: object | None) -> dict[str, object] | None:
@@ -67,6 +67,8 @@ class World:
     currency: int = 156
     seq: int = 0
     history: list[tuple[reference.Tap, reference.Decision]] = field(default_factory=list)
+    cells: list[reference.Cell] = field(default_factory=list)
+    cells_max: int = 16
 
     def __post_init__(self) -> None:
         self.account = self.account or reference.Account(
@@ -109,6 +111,8 @@ class World:
         amount_minor: int = -1,
         slot: int = 0,
         device: int = 9,
+        line: int = 0,
+        distance_m: int = 0,
     ) -> reference.Decision:
         """One tap now, by a device whose clock is off by `clock_us`."""
         self.seq += 1
@@ -122,6 +126,9 @@ class World:
                 seq=self.seq,
                 flags=flags,
                 amount_minor=amount_minor,
+                line=line,
+                distance_m=distance_m,
+                token=self.medium.token if self.medium else bytes(16),
                 medium_kind=self.medium.kind if self.medium else 0,
                 tariff_slot=slot,
             )
@@ -134,10 +141,15 @@ class World:
             for one in (self.medium, self.account, self.medium_period)
         ]
         before, money = deepcopy((self.account, self.medium_period)), self.money()
-        account, period, compiled = _probe.tap(self.book, *structs, as_struct(tap))
+        owner = reference.wants_extras(self.spec_book, self.account, tap)
+        assert _probe.extras_owner(self.book, structs[1], as_struct(tap)) == owner
+        extras = None if owner is None else self.gather(owner)
+        account, period, *cells, compiled = self.compiled_tap(structs, tap, extras)
         decision = reference.decide_tap(
-            self.spec_book, self.medium, self.account, self.medium_period, tap
+            self.spec_book, self.medium, self.account, self.medium_period, tap, extras=extras
         )
+        if extras is not None:
+            self.keep(extras, cells[0], is_accepted=Reason(decision.reason).accepted)
         assert without_spare(compiled) == state_of(decision)
         assert account == state_of(self.account)
         assert period == state_of(self.medium_period)
@@ -147,6 +159,49 @@ class World:
         self.check_money(decision, before, money)
         self.history.append((tap, decision))
         return decision
+
+    def compiled_tap(
+        self,
+        structs: list[dict[str, object] | None],
+        tap: reference.Tap,
+        extras: reference.Extras | None,
+    ) -> tuple[Any, ...]:
+        """(account, period, decision) of the core, with cells before the decision if it had any."""
+        if extras is None:
+            return _probe.tap(self.book, *structs, as_struct(tap))
+        images = [one.pack() for one in extras.cells]
+        return _probe.layered_tap(
+            self.book, *structs, as_struct(tap), extras.owner, extras.room, images
+        )
+
+    def gather(self, owner: int) -> reference.Extras:
+        """Copies of the cells that a decision is handed."""
+        kinds = (reference.CellType.PASS, reference.CellType.CONCESSION)
+        of_owner = (
+            reference.CellType.COUNTERS,
+            reference.CellType.CHAIN,
+            reference.CellType.CHAIN_BEFORE,
+        )
+        cells = [
+            deepcopy(one)
+            for one in self.cells
+            if one.type in kinds or (one.type in of_owner and one.key == owner)
+        ]
+        return reference.Extras(owner, cells, max(0, self.cells_max - len(self.cells)))
+
+    def keep(self, extras: reference.Extras, images: list[bytes], *, is_accepted: bool) -> None:
+        """Both engines changed the same cells in the same way; what was accepted is kept."""
+        before = self.gather(extras.owner).cells
+        assert [reference.Cell.unpack(one) for one in images] == extras.cells
+        assert [one.pack() for one in extras.cells] == images
+        if not is_accepted:
+            assert extras.cells == before
+            return
+        changed = iter(extras.cells)
+        taken = [
+            next(changed) if any(one == kept for kept in before) else one for one in self.cells
+        ]
+        self.cells = [*taken, *changed]
 
     def check_money(
         self,
@@ -162,7 +217,7 @@ class World:
             return
         assert money - self.money() == decision.fare_minor
         assert self.rider.subsidy_minor >= 0
-        assert 0 <= decision.subsidy_minor <= max(0, decision.fare_minor) or decision.fare_minor < 0
+        assert 0 <= decision.subsidy_minor <= max(0, decision.fare_minor)
         assert decision.balance_minor == self.rider.spendable_minor
         if decision.reason == Reason.OK and decision.fare_minor > 0:
             assert self.rider.spendable_minor + self.rider.credit_limit_minor >= 0
@@ -173,21 +228,39 @@ class World:
             None if one is None else as_struct(one) for one in (self.account, self.medium_period)
         ]
         before, money = deepcopy((self.account, self.medium_period)), self.money()
-        account, period, compiled = _probe.reversal(
-            self.book, *structs, as_struct(tap), as_struct(charged)
-        )
+        owner = reference.reversal_owner(self.spec_book, tap, charged)
+        extras = None if owner is None else self.gather(owner)
+        account, period, *cells, compiled = self.compiled_reversal(structs, tap, charged, extras)
         decision = reference.decide_reversal(
-            self.spec_book, self.account, self.medium_period, tap, charged
+            self.spec_book, self.account, self.medium_period, tap, charged, extras=extras
         )
+        if extras is not None:
+            self.keep(extras, cells[0], is_accepted=Reason(decision.reason).accepted)
         assert without_spare(compiled) == state_of(decision)
         assert account == state_of(self.account)
         assert period == state_of(self.medium_period)
-        assert decision.fare_minor <= 0
+        assert decision.fare_minor <= 0 or charged.fare_minor < 0
         if Reason(decision.reason).accepted and charged.reason != Reason.OK_RISK:
             assert money - self.money() == decision.fare_minor
         else:
             assert (self.account, self.medium_period) == before
         return decision
+
+    def compiled_reversal(
+        self,
+        structs: list[dict[str, object] | None],
+        tap: reference.Tap,
+        charged: reference.Decision,
+        extras: reference.Extras | None,
+    ) -> tuple[Any, ...]:
+        """(account, period, decision) of the core, with cells before the decision if it had any."""
+        told = (as_struct(tap), as_struct(charged))
+        if extras is None:
+            return _probe.reversal(self.book, *structs, *told)
+        images = [one.pack() for one in extras.cells]
+        return _probe.layered_reversal(
+            self.book, *structs, *told, extras.owner, extras.room, images
+        )
 
     def undo(self) -> reference.Decision:
         """Undo the tap made last."""
