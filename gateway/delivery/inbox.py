@@ -56,35 +56,9 @@ class Inbox:
                 other = f"{event.message_id}#{digest.hex()[:16]}"
                 _store(connection, (source, other, digest), event, Stored.CONFLICT, now_us)
                 return AckResult.REFUSED
-            self._store(connection, source, event.message_id, digest, event, Stored.STORED, now_us)
+            identity = (source, event.message_id, digest)
+            _store(connection, identity, event, Stored.STORED, now_us)
         return AckResult.ACCEPTED
-
-    def _store(
-        self,
-        connection: Connection,
-        source: str,
-        message_id: str,
-        digest: bytes,
-        event: Event,
-        state: Stored,
-        now_us: int,
-    ) -> None:
-        there = select(INBOX.c.id).where(INBOX.c.source == source, INBOX.c.message_id == message_id)
-        if connection.execute(there).one_or_none() is not None:
-            return
-        connection.execute(
-            insert(INBOX).values(
-                source=source,
-                message_id=message_id,
-                body_hash=digest,
-                aggregate=event.aggregate,
-                version=event.version,
-                event=json.dumps(asdict(event), sort_keys=True, ensure_ascii=False),
-                state=str(state),
-                received_us=now_us,
-                park_until_us=now_us + PARK_US,
-            )
-        )
 
     def apply(self, source: str, change: Apply, now_us: int, *, limit: int = 100) -> int:
         """Apply what is stored, each event in a transaction of its own; returns how many were."""
@@ -125,3 +99,29 @@ class Inbox:
         )
         with self._database.transaction() as connection:
             return dict(connection.execute(query).tuples().all())
+
+
+def _store(
+    connection: Connection,
+    identity: tuple[str, str, bytes],
+    event: Event,
+    state: Stored,
+    now_us: int,
+) -> None:
+    source, message_id, digest = identity
+    there = select(INBOX.c.id).where(INBOX.c.source == source, INBOX.c.message_id == message_id)
+    if connection.execute(there).one_or_none() is not None:
+        return
+    connection.execute(
+        insert(INBOX).values(
+            source=source,
+            message_id=message_id,
+            body_hash=digest,
+            aggregate=event.aggregate,
+            version=event.version,
+            event=json.dumps(asdict(event), sort_keys=True, ensure_ascii=False),
+            state=str(state),
+            received_us=now_us,
+            park_until_us=now_us + PARK_US,
+        )
+    )

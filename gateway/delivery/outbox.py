@@ -246,7 +246,7 @@ class Outbox:
             .group_by(OUTBOX.c.state)
         )
         with self._database.transaction() as connection:
-            return {state: number for state, number in connection.execute(query).tuples()}
+            return dict(connection.execute(query).tuples().all())
 
     def oldest_us(self, adapter: str) -> int:
         """Creation of the oldest open command, 0 = none: the age of the queue."""

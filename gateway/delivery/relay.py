@@ -1,7 +1,7 @@
 """Carries one adapter's commands: claims, sends or asks, and writes down what became of them.
 
-Before anything is sent again after an unknown outcome the peer is asked (`query`). An exception that
-is none of the closed set is a bug of the adapter and counts as unknown. The peer's own load is
+Before anything is sent again after an unknown outcome the peer is asked (`query`). An exception
+that is none of the closed set is a bug of the adapter and counts as unknown. The peer's own load is
 bounded by the adapter's `max_in_flight` (bulkhead), a peer in trouble is left alone (breaker).
 """
 

@@ -41,8 +41,8 @@ OUTBOX = Table(
     Index("outbox_due", "state", "next_us"),
     Index("outbox_order", "aggregate", "id"),
 )
-"""One row a command. body: the command as JSON, personal fields sealed. lease_us: whoever claimed it
-may be taken for dead after this instant. outcome: JSON, empty until there is one."""
+"""One row a command. body: the command as JSON. lease_us: whoever claimed it may be taken for dead
+after this instant. outcome: JSON, empty until there is one."""
 
 INBOX = Table(
     "inbox",
