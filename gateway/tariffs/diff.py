@@ -104,16 +104,16 @@ def _change(before: Quote, after: Quote) -> PriceChange:
 def list_rides(before: LoadedTariff, after: LoadedTariff) -> Iterator[JourneyRequest]:
     """Single rides for every pair of stops, distance, network, category and time frame."""
     categories = [one.name for one in after.source.layers.categories] or [""]
-    known = {one.name for one in before.source.layers.categories} or {""}
-    lines = [one.lines[0] if one.lines else 0 for one in after.source.layers.networks]
+    networks = after.source.layers.networks
+    network_of = {one.lines[0] if one.lines else 0: one.name for one in networks}
     moments = list(_moments(before, after))
-    for name, line, (frame, day, seconds) in product(categories, lines, moments):
+    for name, line, (frame, day, seconds) in product(categories, network_of, moments):
         for start, end, metres in _ways(before, after, line):
             leg = LegRequest(start, end, "", day, seconds, seconds + 2400, line, metres)
-            who = f"{name} " if name in known and name else ""
-            where = f"{start} → {end}" if start else f"line {line}"
-            said = f"{where}{f' {metres} m' if metres else ''} {who}{frame}".rstrip()
-            yield JourneyRequest(said, MediumKind.CARD, (leg,), name)
+            said = [f"{start} → {end}" if start else "", f"{metres} m" if metres else ""]
+            said += [network_of[line], name, frame]
+            words = " ".join(word for word in said if word)
+            yield JourneyRequest(words, MediumKind.CARD, (leg,), name)
 
 
 def _moments(before: LoadedTariff, after: LoadedTariff) -> Iterator[tuple[str, date, int]]:

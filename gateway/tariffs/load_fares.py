@@ -82,12 +82,12 @@ def load_fares(root: Table, known: Known, origins: Origins, place: Place) -> Far
     rows = list(root.tables("fare", needed=False))
     read: dict[int, FareRow] = {}
     for is_other in (False, True):  # prices made of others need those, wherever they stand
-        for place, row in enumerate(rows):
+        for number, row in enumerate(rows):
             if row.has("of") is is_other:
-                read[place] = _read_fare(row, reading)
-                fares.rows.append(read[place])
+                read[number] = _read_fare(row, reading)
+                fares.rows.append(read[number])
                 row.close()
-    fares.rows = [read[place] for place in range(len(rows))]
+    fares.rows = [read[number] for number in range(len(rows))]
     if root.has("flat") and not root.has("fare"):
         flat = root.table("flat").amount("fare", place.currency.exponent)
         fares.rows.append(

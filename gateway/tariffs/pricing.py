@@ -12,7 +12,6 @@ from typing import Protocol
 from fastpath import reference
 from fastpath.reference_cells import Cell, CellType, Extras, Pass
 from fastpath.types import (
-    CapOwner,
     MediumKind,
     MediumState,
     Reason,
@@ -125,9 +124,6 @@ class ReferenceRider:
         )
         self._medium = reference.Medium(token=TOKEN, kind=request.medium, state=MediumState.ACTIVE)
         self._medium_period = period
-        self._by_medium = {
-            tariff_id: spec.rules.cap_owner == CapOwner.MEDIUM for tariff_id, spec in specs.items()
-        }
         passes = pass_cells(specs, request.passes)
         cells = [
             Cell(CellType.PASS, key, Pass(start, end, 0, rides))
@@ -154,10 +150,11 @@ class ReferenceRider:
         )
         wants_medium = reference.wants_medium_period(self._book, tap)
         period = self._medium_period if wants_medium else None
-        by_medium = self._by_medium[request.tariff_id]
-        self._extras.owner = int.from_bytes(TOKEN[:8], "little") if by_medium else 0
+        owner = reference.wants_extras(self._book, self._account, tap)
+        self._extras.owner = owner or 0
+        extras = None if owner is None else self._extras
         made = reference.decide_tap(
-            self._book, self._medium, self._account, period, tap, extras=self._extras
+            self._book, self._medium, self._account, period, tap, extras=extras
         )
         return PricedTap(
             reason=Reason(made.reason),

@@ -12,6 +12,7 @@ from gateway.tariffs.compile import compile_source
 from gateway.tariffs.examples import run_example
 from gateway.tariffs.load import load_tariff
 from gateway.tariffs.loaded import LoadedTariff, load
+from tests.tariffs.both_engines import BothEngines
 
 FILES = Path(__file__).parent / "files"
 NAMES = sorted(path.stem for path in FILES.glob("*.toml"))
@@ -34,6 +35,14 @@ def test_an_example_costs_what_its_file_says(name: str, number: int) -> None:
     tariff = tariff_of(name)
     example = tariff.source.examples[number]
     assert run_example(tariff, example).faults == (), f"{example.name}, line {example.line}"
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), EXAMPLES, ids=[f"{name}-{number}" for name, number in EXAMPLES]
+)
+def test_the_compiled_engine_agrees_tap_by_tap(name: str, number: int) -> None:
+    tariff = tariff_of(name)
+    assert run_example(tariff, tariff.source.examples[number], BothEngines).faults == ()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,127 @@
+"""Each rule that acted is named with its file and line: in quotes, and for journal records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fastpath.api import CompiledTariff
+from fastpath.types import Act, Rule
+from gateway.cli import main
+from gateway.tariffs.explain_record import RecordExplainer, tariff_key_of
+from gateway.tariffs.explained import SingleRequest, quote_single
+from gateway.tariffs.loaded import LoadedTariff, load
+from gateway.tariffs.quote import quote_journeys
+
+FILES = Path(__file__).parent / "files"
+
+
+@pytest.fixture(scope="module")
+def zones() -> LoadedTariff:
+    return load(FILES / "zones.toml")
+
+
+def line_text(file: str, line: object) -> str:
+    assert isinstance(line, int)
+    return (FILES / file).read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+def test_a_quote_names_price_row_and_factor(zones: LoadedTariff) -> None:
+    request = SingleRequest("Zone 1", "Zone 3", "2026-03-02T08:00", category="child")
+    explained = quote_single(zones, request)
+    notes = {note.rule: note for note in explained.notes}
+    assert explained.leg.fare_minor == 190
+    assert set(notes) == {Rule.LEG_RULE, Rule.LEG_FACTOR}
+    price, factor = notes[Rule.LEG_RULE], notes[Rule.LEG_FACTOR]
+    assert 'touched = 3, fare = "3.80"' in line_text(price.file, price.line)
+    assert (price.en, price.zh) == ("price: rail peak, 3 zones", "票价：rail peak, 3 zones")
+    assert line_text(factor.file, factor.line) == "[[factor]]"
+    assert factor.zh.endswith("儿童半价")
+    text = "\n".join(explained.lines())
+    assert "Children" in text
+    assert f"zones.toml:{price.line} fare[1].zones[2]" in text
+
+
+def test_every_ride_of_a_journey_says_why(zones: LoadedTariff) -> None:
+    bus = {"network_id": "bus", "date": "2026-03-02"}
+    times = ["08:00:00", "08:30:00", "10:00:00", "12:00:00", "14:00:00"]
+    journey = {"id": 1, "legs": [{**bus, "dep": time} for time in times]}
+    quoted = quote_journeys([zones], [journey], explained=True)[0]
+    legs = quoted["legs"]
+    assert isinstance(legs, list)
+    assert [leg["fare"] for leg in legs] == ["1.75", "0.00", "1.75", "1.75", "0.00"]
+    rules = [[note["rule"] for note in leg["why"]] for leg in legs]
+    assert rules[1] == ["leg_rule", "transfer"]
+    assert rules[4] == ["leg_rule", "cap"]
+    hopper, cap = legs[1]["why"][1], legs[4]["why"][1]
+    assert (hopper["en"], hopper["zh"]) == ("transfer: Hopper", "换乘优惠：免费换乘")
+    assert line_text("zones.toml", hopper["line"]) == "[[transfer]]"
+    assert cap["en"] == "cap reached: Daily bus cap"
+    assert cap["key"] == "cap[0]"
+
+
+def test_a_row_of_a_matrix_is_named_by_its_csv_file() -> None:
+    tariff = load(FILES / "network.toml")
+    request = SingleRequest("西", "东", "2026-03-02T12:00", "2026-03-02T12:10", category="table")
+    note = next(one for one in quote_single(tariff, request).notes if one.rule is Rule.LEG_RULE)
+    assert (note.file, note.line) == ("net/fares.csv", 3)
+    assert "9.80" in line_text(note.file, note.line)
+
+
+def test_a_record_of_the_journal_is_explained_by_its_tariff_key(
+    zones: LoadedTariff, tmp_path: Path
+) -> None:
+    compiled = CompiledTariff.build(zones.spec)
+    broken = tmp_path / "broken.toml"
+    broken.write_text("format = 9", encoding="utf-8")
+    explainer = RecordExplainer({"a": broken, "b": FILES / "months.toml", "c": zones.path})
+    acts = (Act.LEG << 24 | 1, Act.TRANSFER << 24, Act.PERIOD << 24 | 1)
+    rules = int(Rule.LEG_RULE | Rule.TRANSFER | Rule.CAP | Rule.SUBSIDY)
+    notes = explainer.explain(rules=rules, acts=acts, tariff_key=tariff_key_of(compiled))
+    assert [note.rule for note in notes] == [
+        Rule.SUBSIDY,
+        Rule.LEG_RULE,
+        Rule.TRANSFER,
+        Rule.CAP,
+    ]
+    assert [note.key for note in notes[1:]] == ["fare[0]", "transfer[0]", "cap[1]"]
+    assert notes[1].text("en").startswith("price: bus  [zones.toml:")
+    unknown = explainer.explain(rules=rules, acts=acts, tariff_key=1)
+    assert [note.rule for note in unknown] == [note.rule for note in notes]
+    assert not any(note.line for note in unknown)
+
+
+def test_comments_may_change_without_another_key(zones: LoadedTariff, tmp_path: Path) -> None:
+    text = zones.path.read_text(encoding="utf-8")
+    path = tmp_path / zones.path.name
+    path.write_text(f"# one line more\n{text}", encoding="utf-8")
+    moved = load(path)
+    assert CompiledTariff.build(moved.spec).digest == CompiledTariff.build(zones.spec).digest
+    first, second = zones.source.layers.origins[0], moved.source.layers.origins[0]
+    assert second.line == first.line + 1
+
+
+def test_the_command_in_one_language(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "journeys.json"
+    leg = {"from_stop": "Zone 1", "to_stop": "Zone 2", "date": "2026-03-02", "dep": "08:00:00"}
+    journeys = [{"id": "x", "rider_category_id": "child", "legs": [leg]}]
+    file.write_text(json.dumps(journeys), encoding="utf-8")
+    args = ["quote", "--tariff", str(FILES / "zones.toml"), "--journeys", str(file), "--explain"]
+    assert main([*args, "--language", "en"]) == 0
+    english = capsys.readouterr().out
+    assert main([*args, "--language", "zh"]) == 0
+    chinese = capsys.readouterr().out
+    assert "1.75 GBP" in english
+    assert "factor of category, medium or time: Children  [zones.toml:" in english
+    assert "儿童半价  [zones.toml:" in chinese
+    assert "Children" not in chinese
+
+
+@pytest.mark.parametrize("category", ["pensioner", "7"])
+def test_a_category_nobody_declared_has_no_price(zones: LoadedTariff, category: str) -> None:
+    leg = {"from_stop": "1", "to_stop": "2", "date": "2026-03-02", "dep": "08:00:00"}
+    journey = {"id": 1, "rider_category_id": category, "legs": [leg]}
+    quoted = quote_journeys([zones], [journey])[0]
+    assert (quoted["total"], quoted["reason"]) == (None, "unknown_rider_category")
