@@ -25,7 +25,7 @@ from gateway.tariffs.gtfs.quote import LegTaps, Options, list_taps, quote_journe
 from gateway.tariffs.gtfs.register import register_feed
 from gateway.tariffs.gtfs.rows import parse_money
 from gateway.tariffs.gtfs.settings import FeedSettings
-from tests.gtfs.conftest import OWN, read_journeys, shared_folder
+from tests.support.feeds import OWN, read_journeys, shared_folder
 from tests.support.plane import Running, make_folder, running
 
 S = 1_000_000

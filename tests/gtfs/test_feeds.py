@@ -10,7 +10,7 @@ import pytest
 from gateway.tariffs.gtfs.loaded import LoadedFeed, load
 from gateway.tariffs.gtfs.quote import quote_journeys
 from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
-from tests.gtfs.conftest import OWN, read_journeys, shared_folder
+from tests.support.feeds import OWN, read_journeys, shared_folder
 
 TEXT = "journeys"
 FILES = sorted(

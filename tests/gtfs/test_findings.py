@@ -11,8 +11,8 @@ from gateway.errors import TariffError
 from gateway.tariffs.gtfs.findings import CODES, Finding, Severity
 from gateway.tariffs.gtfs.loaded import inspect, load
 from gateway.tariffs.gtfs.settings import FeedSettings
-from tests.gtfs.conftest import ROOT, MakeFeed
-from tests.gtfs.findings_cases import ERRORS, LEGS, PRODUCTS, TRANSFERS, WARNINGS, Tables
+from tests.support.feed_cases import ERRORS, LEGS, PRODUCTS, TRANSFERS, WARNINGS, Tables
+from tests.support.feeds import ROOT, MakeFeed
 
 
 def found_in(folder: Path) -> list[tuple[str, str, int]]:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.tariffs.gtfs.loaded import load
 from gateway.tariffs.gtfs.quote import quote_journeys
-from tests.gtfs.conftest import OWN
+from tests.support.feeds import OWN
 
 
 def total(folder: Path, *legs: tuple[str, str, str]) -> object:

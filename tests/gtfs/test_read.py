@@ -11,7 +11,7 @@ from gateway.errors import TariffError
 from gateway.tariffs.gtfs.findings import Findings
 from gateway.tariffs.gtfs.loaded import load
 from gateway.tariffs.gtfs.read import open_feed
-from tests.gtfs.conftest import MINIMAL, MakeFeed
+from tests.support.feeds import MINIMAL, MakeFeed
 
 
 def zip_of(path: Path, *, folder: str = "") -> Path:

@@ -11,7 +11,7 @@ import pytest
 from gateway.tariffs.gtfs.loaded import LoadedFeed, load
 from gateway.tariffs.gtfs.numbers import area_key
 from gateway.tariffs.gtfs.quote import quote_journeys
-from tests.gtfs.conftest import shared_folder
+from tests.support.feeds import shared_folder
 
 FARES = 342
 

@@ -13,7 +13,7 @@ from gateway.errors import TariffError
 from gateway.tariffs.gtfs.loaded import load
 from gateway.tariffs.gtfs.register import is_feed_file, read_registered, register_feed
 from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
-from tests.gtfs.conftest import OWN, MakeFeed
+from tests.support.feeds import OWN, MakeFeed
 
 CATEGORIES = "rider_category_id,is_default_fare_category\n"
 PRODUCTS = "fare_product_id,rider_category_id,amount,currency\nsingle,a,2,EUR\nsingle,b,1,EUR\n"

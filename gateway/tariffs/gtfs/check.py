@@ -179,7 +179,8 @@ class _References:
             at = ("fare_leg_join_rules.txt", join.line)
             self._need(at, "from_network_id", join.from_network_id, networks, from_file)
             self._need(at, "to_network_id", join.to_network_id, networks, from_file)
-        services = {row.service_id for row in (*feed.services, *feed.service_dates)}
+        services = {row.service_id for row in feed.services}
+        services |= {row.service_id for row in feed.service_dates}
         calendar = "calendar.txt" if feed.services else "calendar_dates.txt"
         for frame in feed.timeframes:
             at = ("timeframes.txt", frame.line)

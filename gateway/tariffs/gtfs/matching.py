@@ -45,24 +45,26 @@ class LegMatcher:
         self._from = _side([one.from_area_id for one in rules], feed.has_priority, outside)
         self._to = _side([one.to_area_id for one in rules], feed.has_priority, outside)
 
-    def fit_network(self, network: str, at_start: Groups, at_end: Groups) -> list[LegRule]:
-        """Rules that fit a network and the timeframes of both ends."""
-        return [
+    def fit_network(
+        self, network: str, at_start: Groups, at_end: Groups
+    ) -> dict[str, list[LegRule]]:
+        """Rules that fit a network and the timeframes of both ends, by their from_area_id."""
+        fitting = [
             rule
             for rule in self._rules
             if self._fits_network(rule.network_id, network)
             and (not rule.from_timeframe_id or rule.from_timeframe_id in at_start)
             and (not rule.to_timeframe_id or rule.to_timeframe_id in at_end)
         ]
+        by_area: dict[str, list[LegRule]] = {}
+        for rule in fitting:
+            by_area.setdefault(rule.from_area_id, []).append(rule)
+        return by_area
 
-    def fit_from(self, rules: Iterable[LegRule], place: PlaceClass) -> list[LegRule]:
-        """Those of the rules that fit the place of departure."""
-        empty = self._from.empty_matches(place)
-        return [
-            rule
-            for rule in rules
-            if (rule.from_area_id in place.areas if rule.from_area_id else empty)
-        ]
+    def fit_from(self, by_area: dict[str, list[LegRule]], place: PlaceClass) -> list[LegRule]:
+        """Those of the rules, by their from_area_id, that fit the place of departure."""
+        fitting = [rule for area in place.areas for rule in by_area.get(area, ())]
+        return fitting + by_area.get("", []) if self._from.empty_matches(place) else fitting
 
     def fit_all(
         self, rules: list[LegRule], places: Iterable[PlaceClass]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from fastpath.types import MediumKind, Reason, TapKind
 from gateway.errors import TariffError
@@ -129,7 +130,8 @@ def _price(
     legs = list(list_taps(loaded, journey.legs))
     kind, category = _medium(loaded, journey), _category(loaded, journey)
     spec = loaded.built.spec
-    request = RiderRequest(medium=kind, at_us=legs[0].dep_us, category=category)
+    # Beyond our own kinds stand the feed's media: the engine takes any of its sixteen.
+    request = RiderRequest(medium=cast("MediumKind", kind), at_us=legs[0].dep_us, category=category)
     rider = open_rider({spec.tariff_id: spec}, request)
     explainer = Explainer(loaded, category, kind)
     shown, total_minor = [], 0

@@ -73,7 +73,8 @@ def _warn_of_categories(feed: Feed, settings: FeedSettings, findings: Findings) 
 
 
 def _warn_of_unused(feed: Feed, findings: Findings) -> None:
-    used = {rule.product_id for rule in (*feed.leg_rules, *feed.transfer_rules)}
+    used = {rule.product_id for rule in feed.leg_rules}
+    used |= {rule.product_id for rule in feed.transfer_rules}
     told = set()
     for row in feed.products:
         if row.product_id not in used and row.product_id not in told:

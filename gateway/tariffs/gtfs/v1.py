@@ -132,8 +132,8 @@ def _kinds(feed: Feed, conditions: tuple[Condition, ...]) -> dict[str, str]:
     named: dict[str, set[tuple[object, ...]]] = {}
     for one in conditions:
         if one.route_id:
-            key = (one.fare.fare_id, one.origin_id, one.destination_id, one.contains)
-            named.setdefault(one.route_id, set()).add(key)
+            terms = (one.fare.fare_id, one.origin_id, one.destination_id, one.contains)
+            named.setdefault(one.route_id, set()).add(terms)
     by_zones = any(one.contains for one in conditions)
     kinds: dict[tuple[object, ...], str] = {}
     found = {}
