@@ -19,6 +19,7 @@ from gateway.commands.common import (
     print_table,
 )
 from gateway.commands.gtfs import import_feed
+from gateway.errors import TariffError
 
 if TYPE_CHECKING:
     from gateway.config import TariffsConfig
@@ -51,10 +52,15 @@ def register(app: typer.Typer) -> None:
 def load_named(name: str, folders: list[Path] | None) -> LoadedTariff:
     """A tariff by id or file. Raises: TariffError."""
     from gateway.resources import calendar_dirs, find_tariff
+    from gateway.tariffs.gtfs.register import is_feed_file
     from gateway.tariffs.loaded import load
 
     config = _config(folders)
-    return load(find_tariff(name, config), calendars=calendar_dirs(config))
+    path = find_tariff(name, config)
+    if is_feed_file(path):
+        hint = "`faregate quote --feed` prices journeys on it, `faregate tariff check` checks it"
+        raise TariffError("TARIFF_FEED", f"{path.name} is a GTFS feed", hint)
+    return load(path, calendars=calendar_dirs(config))
 
 
 def list_all(folders: DirOption = None, as_json: JsonOption = False) -> None:

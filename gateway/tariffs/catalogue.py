@@ -14,6 +14,7 @@ from fastpath.types import TariffSpec
 from gateway.errors import TariffError
 from gateway.tariffs.compile import count_unpriced, service_days
 from gateway.tariffs.examples import ExampleResult, run_examples
+from gateway.tariffs.gtfs.register import describe_feed, is_feed_file
 from gateway.tariffs.loaded import LoadedTariff, load
 from gateway.tariffs.source import DiscountWindow, FareGroup, Note, TariffSource
 from gateway.tariffs.units import format_amount, format_factor
@@ -69,6 +70,8 @@ def check_tariff(path: Path, *, calendars: tuple[Path, ...] = ()) -> Fields:
     Returns: ok, findings (faults, failed examples), warnings (what a person should know), counts.
     """
     try:
+        if is_feed_file(path):
+            return {"file": str(path), "ok": True, "findings": []} | describe_feed(path)
         tariff = load(path, calendars=calendars)
         results = run_examples(tariff)
     except TariffError as error:
@@ -97,6 +100,8 @@ def spec_digest(spec: TariffSpec) -> str:
 
 def _list_one(name: str, path: Path, calendars: tuple[Path, ...]) -> Fields:
     try:
+        if is_feed_file(path):
+            return {"name": name, "file": str(path), "ok": True} | describe_feed(path)
         source = load(path, calendars=calendars).source
     except TariffError as error:
         return {"name": name, "file": str(path), "ok": False, "findings": list(error.findings)}

@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from fastpath.api import CompiledTariff
+from gateway.bootstrap import compile_tariffs
 from gateway.cli import build_cli
 from gateway.errors import TariffError
 from gateway.tariffs.gtfs.loaded import load
 from gateway.tariffs.gtfs.register import is_feed_file, read_registered, register_feed
 from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
 from tests.support.feeds import OWN, MakeFeed
+from tests.support.plane import load_settings, make_folder
 
 CATEGORIES = "rider_category_id,is_default_fare_category\n"
 PRODUCTS = "fare_product_id,rider_category_id,amount,currency\nsingle,a,2,EUR\nsingle,b,1,EUR\n"
@@ -117,3 +120,29 @@ def test_quote_command(tmp_path: Path) -> None:
     status, said = run("quote", "--feed", str(folder), *options, "--switch", "product_held")
     assert status == 1
     assert [one["as_expected"] for one in json.loads(said)] == [False, True]
+
+
+def test_a_gateway_compiles_it_from_its_settings(tmp_path: Path) -> None:
+    """As after a restart: the slot names the tariff, its folder is where tariffs are looked for."""
+    folder = tmp_path / "tariffs"
+    _, loaded = register_feed(OWN / "zones_v1", folder, FeedSettings("zones"))
+    data = tmp_path / "gateway"
+    config = make_folder(data)
+    (data / "gateway.toml").write_text(
+        f'[tariffs]\ndirs = ["{folder}"]\n[tariffs.slots]\n3 = "zones"\n'
+    )
+    config = load_settings(data)
+    [(slot, compiled)] = compile_tariffs(config)
+    assert slot == 3
+    assert compiled.digest == CompiledTariff.build(loaded.built.spec).digest
+    assert compile_tariffs(config)[0][1].digest == compiled.digest, "kept, not compiled again"
+
+
+def test_it_is_listed_and_checked_like_any_tariff(tmp_path: Path) -> None:
+    register_feed(OWN / "riders", tmp_path, FeedSettings("riders"))
+    status, said = run("tariff", "list", "--dir", str(tmp_path), "--json")
+    rows = {one["name"]: one for one in map(json.loads, said.splitlines())}
+    assert (status, rows["riders"]["ok"], rows["riders"]["currency"]) == (0, True, "EUR")
+    status, said = run("tariff", "check", "riders", "--dir", str(tmp_path), "--json")
+    assert status == 0
+    assert any("GTFS_SEVERAL_PRODUCTS" in one for one in json.loads(said)["warnings"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fastpath.types import MediumKind, TariffSpec
 from gateway.errors import TariffError
+from gateway.tariffs.calendar import local_time
 from gateway.tariffs.gtfs.columns import COLUMNS
 from gateway.tariffs.gtfs.findings import Findings as FeedFindings
 from gateway.tariffs.gtfs.loaded import LoadedFeed, load
@@ -52,6 +53,21 @@ def load_registered(path: Path) -> LoadedFeed:
 def compile_registered(path: Path) -> TariffSpec:
     """The compiled form of a registered feed. Raises: as load_registered."""
     return load_registered(path).built.spec
+
+
+def describe_feed(path: Path) -> dict[str, object]:
+    """What lists of tariffs show of a registered feed. Raises: as load_registered."""
+    loaded = load_registered(path)
+    built = loaded.built
+    return {
+        "id": built.spec.tariff_id,
+        "version": built.spec.version,
+        "title": {"zh": built.spec.tariff_id, "en": built.spec.tariff_id},
+        "currency": built.currency.code,
+        "valid_from": local_time(built.spec.valid_from_us, built.zone).date().isoformat(),
+        "stations": len(built.spec.stop_ids),
+        "warnings": [str(one) for one in loaded.warnings],
+    }
 
 
 def source_files(path: Path) -> list[Path]:
