@@ -50,11 +50,18 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages
 	$(BIN)/lint-imports
 	PYTHONPATH=. $(BIN)/python docs/generate.py --check
 
-check-slow: build  ## stubs against modules, Cython style, the long tests, the sanitizers
+CRASH = $(BIN)/python -m benchmarks.crash --json
+
+check-slow: build  ## stubs against modules, Cython style, the long tests, a little of the crash harness, the sanitizers
 	$(BIN)/stubtest fastpath gateway.bench --ignore-missing-stub --mypy-config-file pyproject.toml \
 		--allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length 120 fastpath gateway/bench
 	$(BIN)/python -m pytest -m slow
+	$(CRASH) --rounds 10
+	$(CRASH) --rounds 4 --journal valkey
+	$(CRASH) --schedules 300
+	$(CRASH) --power-cuts 100
+	$(CRASH) --storm 1000
 	$(MAKE) sanitize
 
 sanitize: $(VENV)/.dev  ## the suite on a build with ASAN and UBSAN, then the usual build again

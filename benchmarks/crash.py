@@ -6,6 +6,7 @@
     python -m benchmarks.crash --power-cuts 2000          the same, the power goes all the time
     python -m benchmarks.crash --mutations                spoilt builds must be caught
     python -m benchmarks.crash --overload                 ten times the rate it can do
+    python -m benchmarks.crash --storm 10000              a whole fleet comes back at once
 
 Exit status 0: nothing lost, doubled or altered (mutations: all caught). docs/reliability.md says
 what is promised and what these runs have shown.
@@ -48,6 +49,11 @@ def main(argv: list[str] | None = None) -> int:
         from benchmarks.crash_overload import run_overload  # noqa: PLC0415
 
         report, ok = run_overload(Path(options.dir), console)
+    elif options.storm:
+        from benchmarks.crash_storm import run_storm  # noqa: PLC0415
+
+        with tempfile.TemporaryDirectory(prefix="crash-", dir=options.dir) as folder:
+            report, ok = asyncio.run(run_storm(Path(folder), options.storm))
     elif options.rounds:
         report, ok = _rounds(options, console)
     else:
@@ -64,6 +70,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     what.add_argument("--schedules", type=int, default=0, help="simulated schedules")
     what.add_argument("--power-cuts", type=int, default=0, help="schedules of power cuts only")
     what.add_argument("--mutations", action="store_true", help="spoilt builds must be caught")
+    what.add_argument("--storm", type=int, default=0, help="devices that come back at once")
     what.add_argument("--overload", action="store_true", help="ten times the rate it can do")
     kinds = ("segments", "valkey")
     parser.add_argument("--journal", choices=kinds, default="segments", help="of the rounds")

@@ -14,6 +14,7 @@ from benchmarks.crash_bench import ACKED_A_ROUND, RoundsReport
 from benchmarks.crash_process import FLAGS
 from benchmarks.crash_recount import Answer, Record, Recount, Told
 from benchmarks.crash_rounds import RoundsPlan, run_rounds
+from benchmarks.crash_storm import run_storm
 from tests.support.valkey import needs_server
 
 ROUNDS = 2
@@ -71,6 +72,11 @@ async def test_a_gateway_that_was_stopped_longer_than_its_sessions_live(
     report = await run_rounds(RoundsPlan(1, 8, tmp_path, only="pause_long"))
     assert report.ok, report.as_dict()
     assert report.acked >= ACKED_A_ROUND + crash_rounds.ACKED_BETWEEN
+
+
+async def test_a_fleet_that_is_cut_off_while_it_comes_back_loses_nothing(tmp_path: Path) -> None:
+    report, ok = await run_storm(tmp_path, 120)
+    assert ok, report
 
 
 @pytest.mark.slow
