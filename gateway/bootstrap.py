@@ -96,12 +96,13 @@ def _compile_tariff(config: Config, store: TariffStore, slot: int, name: str) ->
     from fastpath.api import CompiledTariff
     from gateway.resources import calendar_dirs, find_tariff
     from gateway.tariffs.compile import compile_tariff
+    from gateway.tariffs.files import list_files
     from gateway.tariffs.gtfs.register import compile_registered, is_feed_file, source_files
     from gateway.tariffs.store import digest_sources
 
     path, calendars = find_tariff(name, config.tariffs), calendar_dirs(config.tariffs)
     is_feed = is_feed_file(path)
-    files = source_files(path) if is_feed else [path, *path.with_suffix("").glob("*.toml")]
+    files = source_files(path) if is_feed else list_files(path)
     files += [file for folder in calendars for file in folder.glob("*.toml")]
     sources = digest_sources(files)
     compiled = store.find_compiled(slot, sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +74,9 @@ def show(
     start: Annotated[int, typer.Option("--from", min=0, help="First position.")] = 0,
     until: Annotated[int | None, typer.Option(min=0, help="Position to stop before.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most records.")] = None,
+    explained: Annotated[
+        bool, typer.Option("--explain", help="Say why: each rule with its file and line.")
+    ] = False,
     folder: JournalOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
@@ -81,16 +84,31 @@ def show(
 ) -> None:
     """Print records, oldest first; with --json one line each. Tokens are cut short.
 
-    Example: `faregate journal show --account 1001 --limit 20`
+    Example: `faregate journal show --account 1001 --limit 20 --explain`
     """
     from gateway.journal.records import ShowFilter, show_records
 
     journal = _open(folder, config, replaced)
     wanted = ShowFilter(account, device, start, until, limit)
     try:
-        _print_records(map(_without_token, show_records(journal, wanted)), as_json=as_json)
+        records = map(_without_token, show_records(journal, wanted))
+        if explained:
+            records = map(_explaining(config, replaced), records)
+        _print_records(records, as_json=as_json)
     finally:
         journal.close()
+
+
+def _explaining(
+    config: ConfigOption, replaced: SetOption
+) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Adds `why` to a record: the rules of its tariff that acted."""
+    from gateway.resources import calendar_dirs, list_tariffs
+    from gateway.tariffs.explain_record import RecordExplainer
+
+    tariffs = load_settings(config, replaced).config.tariffs
+    explainer = RecordExplainer(list_tariffs(tariffs), calendar_dirs(tariffs))
+    return lambda record: record | {"why": explainer.explain_shown(record)}
 
 
 def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
@@ -108,7 +126,12 @@ def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
         "amount_minor",
         "balance_minor",
     )
-    print_table(columns, [[record[column] for column in columns] for record in records])
+    kept = list(records)
+    print_table(columns, [[record[column] for column in columns] for record in kept])
+    for record in kept:
+        for note in record.get("why", ()):
+            where = f"  [{note['file']}:{note['line']} {note['key']}]" if note["line"] else ""
+            typer.echo(f"{record['position']}: {note['en']} {note['zh']}{where}")
 
 
 def audit(

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fastpath.api import CompiledTariff
-from fastpath.types import Rule
+from fastpath.types import Act, MediumKind, Rule
 from gateway.errors import TariffError
 from gateway.tariffs.explain import TEXTS, RuleNote, explain
+from gateway.tariffs.gtfs.explain import Explainer
+from gateway.tariffs.gtfs.loaded import LoadedFeed
+from gateway.tariffs.gtfs.register import is_feed_file, load_registered
 from gateway.tariffs.loaded import LoadedTariff, load
+
+ANY_RIDER = 0
+_FEED_RULES = {"leg": Rule.LEG_RULE, "transfer": Rule.TRANSFER, "join": Rule.JOINED_LEG}
 
 
 class RecordExplainer:
@@ -23,7 +30,7 @@ class RecordExplainer:
     def __init__(self, paths: Mapping[str, Path], calendars: tuple[Path, ...] = ()) -> None:
         self._waiting = [path for _, path in sorted(paths.items())]
         self._calendars = calendars
-        self._by_key: dict[int, LoadedTariff] = {}
+        self._by_key: dict[int, LoadedTariff | LoadedFeed] = {}
 
     def explain(self, *, rules: int, acts: tuple[int, ...], tariff_key: int) -> list[RuleNote]:
         """The rules that acted; without file and line when no file compiles to this key.
@@ -31,20 +38,37 @@ class RecordExplainer:
         Cost: compiles files until one fits, once each.
         """
         tariff = self.find(tariff_key)
-        if tariff is None:
-            return [_bare(rule) for rule in Rule if rule & Rule(rules)]
-        return explain(Rule(rules), tariff.source, acts=acts, spec=tariff.spec)
+        if isinstance(tariff, LoadedTariff):
+            return explain(Rule(rules), tariff.source, acts=acts, spec=tariff.spec)
+        rows = _rows_of(tariff, acts) if tariff is not None else {}
+        found = []
+        for rule in Rule:
+            if rule & Rule(rules):
+                found += rows.get(rule) or [_bare(rule)]
+        return found
 
-    def find(self, tariff_key: int) -> LoadedTariff | None:
+    def explain_shown(self, record: Mapping[str, Any]) -> list[dict[str, object]]:
+        """As `explain`, for a record as `faregate journal show --json` prints it."""
+        said = [name for item in record["items"] for name in item.get("acts", ())]
+        acts = tuple(_act_of(name) for name in said)
+        notes = self.explain(rules=record["rules"], acts=acts, tariff_key=record["tariff_key"])
+        return [note.as_dict() for note in notes]
+
+    def find(self, tariff_key: int) -> LoadedTariff | LoadedFeed | None:
         """The tariff whose compiled form has this key."""
         while tariff_key not in self._by_key and self._waiting:
             self._take(self._waiting.pop(0))
         return self._by_key.get(tariff_key)
 
     def _take(self, path: Path) -> None:
+        tariff: LoadedTariff | LoadedFeed
         try:
-            tariff = load(path, calendars=self._calendars)
-            compiled = CompiledTariff.build(tariff.spec)
+            if is_feed_file(path):
+                tariff = load_registered(path)
+                compiled = CompiledTariff.build(tariff.built.spec)
+            else:
+                tariff = load(path, calendars=self._calendars)
+                compiled = CompiledTariff.build(tariff.spec)
         except (TariffError, ValueError):
             return  # a faulty file made no record; `tariff check` says what is wrong with it
         self._by_key[tariff_key_of(compiled)] = tariff
@@ -53,6 +77,24 @@ class RecordExplainer:
 def tariff_key_of(compiled: CompiledTariff) -> int:
     """The key by which records name a compiled tariff: the first 8 bytes of its digest."""
     return int.from_bytes(compiled.digest[:8], "little")
+
+
+def _rows_of(feed: LoadedFeed, acts: tuple[int, ...]) -> dict[Rule, list[RuleNote]]:
+    """Rows of a feed that acted; which product was charged, a record does not say."""
+    found: dict[Rule, list[RuleNote]] = {}
+    for fields in Explainer(feed, ANY_RIDER, MediumKind.CARD).list_rules(acts):
+        rule = _FEED_RULES.get(str(fields["rule"]))
+        if rule is not None:
+            text, line = TEXTS[rule], int(str(fields["line"]))
+            note = RuleNote(rule, text.en, text.zh, str(fields["file"]), "", line)
+            found.setdefault(rule, []).append(note)
+    return found
+
+
+def _act_of(said: str) -> int:
+    """The number behind "transfer 3"."""
+    name, _, number = said.partition(" ")
+    return Act[name.upper()] << 24 | int(number)
 
 
 def _bare(rule: Rule) -> RuleNote:

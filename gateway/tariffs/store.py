@@ -82,7 +82,8 @@ def digest_sources(paths: Iterable[Path]) -> str:
     """SHA-256 over the contents of source files and the versions of what compiles them."""
     digest = hashlib.sha256(f"{ENGINE_VERSION} {STRUCT_VERSION} {FORMAT}".encode())
     for path in sorted(paths):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        content = path.read_bytes() if path.is_file() else b""
+        digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()
 
 

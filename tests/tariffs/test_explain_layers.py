@@ -12,6 +12,7 @@ from fastpath.types import Act, Rule
 from gateway.cli import main
 from gateway.tariffs.explain_record import RecordExplainer, tariff_key_of
 from gateway.tariffs.explained import SingleRequest, quote_single
+from gateway.tariffs.files import list_files
 from gateway.tariffs.loaded import LoadedTariff, load
 from gateway.tariffs.quote import quote_journeys
 
@@ -125,3 +126,23 @@ def test_a_category_nobody_declared_has_no_price(zones: LoadedTariff, category: 
     journey = {"id": 1, "rider_category_id": category, "legs": [leg]}
     quoted = quote_journeys([zones], [journey])[0]
     assert (quoted["total"], quoted["reason"]) == (None, "unknown_rider_category")
+
+
+def test_a_record_as_journal_show_prints_it(zones: LoadedTariff) -> None:
+    key = tariff_key_of(CompiledTariff.build(zones.spec))
+    items = [{"type": "cell"}, {"type": "acts", "acts": ["leg 1", "transfer 0"]}]
+    rules = int(Rule.LEG_RULE | Rule.TRANSFER | Rule.LEG_FACTOR)
+    record = {"rules": rules, "tariff_key": key, "items": items}
+    why = RecordExplainer({"zones": zones.path}).explain_shown(record)
+    assert [(one["rule"], one["key"]) for one in why] == [
+        ("leg_rule", "fare[0]"),
+        ("transfer", "transfer[0]"),
+        ("leg_factor", "factor"),
+    ]
+
+
+def test_files_of_a_tariff() -> None:
+    found = {path.relative_to(FILES).as_posix() for path in list_files(FILES / "network.toml")}
+    assert found == {"network.toml", "net/stations.toml", "net/lines.toml", "net/fares.csv"}
+    assert list_files(FILES / "months.toml") == [FILES / "months.toml"]
+    assert list_files(FILES / "none.toml") == [FILES / "none.toml"]
