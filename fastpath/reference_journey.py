@@ -57,8 +57,7 @@ def joined_by(case: Case) -> Rule:
     account = case.owner
     if not case.is_joined:
         return Rule(0)
-    gap_us = account.entry_ts_us - account.exit_ts_us
-    by_pair = case.tariff.has_interchange(account.exit_stop, account.entry_stop, gap_us)
+    by_pair = case.tariff.has_pair(account.exit_stop, account.entry_stop)
     return Rule.OUT_OF_STATION if by_pair or not case.layers.joins else Rule.JOINED_LEG
 
 

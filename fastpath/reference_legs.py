@@ -191,7 +191,7 @@ def nominal_before(case: Case) -> int:
     if legs is None:
         pair = version.find_pair(account.origin_stop, account.exit_stop)
         return pair.fare_minor if pair else 0
-    blank = replace(blank_leg(case), arr_us=account.exit_ts_us)
+    blank = replace(blank_leg(case), arr_us=account.entry_ts_us)
     leg = _find_cell(case, legs, blank, account.origin_stop, account.exit_stop)
     if leg is not None and leg.needs_distance:
         return max(0, account.journey_paid_minor)

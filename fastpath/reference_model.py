@@ -347,6 +347,11 @@ class Version:
                 return number
         return 0
 
+    def has_pair(self, exit_stop: int, entry_stop: int) -> bool:
+        """Whether there is an out-of-station interchange between two stops."""
+        pair = (self.index_of.get(exit_stop), self.index_of.get(entry_stop))
+        return any((one.from_idx, one.to_idx) == pair for one in self.spec.out_of_station)
+
     def has_interchange(self, exit_stop: int, entry_stop: int, gap_us: int) -> bool:
         """Whether leaving here and entering there so much later continues the journey."""
         pair = (self.index_of.get(exit_stop), self.index_of.get(entry_stop))
