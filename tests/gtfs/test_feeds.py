@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.tariffs.gtfs.loaded import LoadedFeed, load
-from gateway.tariffs.gtfs.quote import quote_journeys
+from gateway.tariffs.gtfs.quote import Options, quote_journeys
 from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
-from tests.support.feeds import OWN, read_journeys, shared_folder
+from tests.support.feeds import OWN, MakeFeed, read_journeys, shared_folder
 
 TEXT = "journeys"
 FILES = sorted(
@@ -78,3 +78,37 @@ def test_a_quote_names_the_rows() -> None:
         ("fare_products.txt", 6),
     ]
     assert [leg["fare"] for leg in legs] == ["2.00", "0.50"]
+
+
+def test_a_product_with_a_duration_is_no_single_ride(make_feed: MakeFeed) -> None:
+    folder = make_feed(
+        fare_products="fare_product_id,amount,currency,duration_amount\n"
+        "day,1.50,EUR,1\nsingle,2.00,EUR,\n",
+        fare_leg_rules="fare_product_id\nday\nsingle\n",
+    )
+    leg = {"date": "2026-03-04", "dep": "10:00:00"}
+    [quote] = quote_journeys(load(folder), [{"id": 1, "legs": [leg]}], Options(all_options=True))
+    assert quote["total"] == "2.00"
+    legs = quote["legs"]
+    assert isinstance(legs, list)
+    assert [(one["fare_product_id"], one["is_pass"]) for one in legs[0]["options"]] == [
+        ("day", True),
+        ("single", False),
+    ]
+
+
+def test_what_is_not_sold_to_a_category_may_fall_back(make_feed: MakeFeed) -> None:
+    folder = make_feed(
+        rider_categories="rider_category_id,is_default_fare_category\nadult,1\nchild,0\n",
+        fare_products="fare_product_id,rider_category_id,amount,currency\nsingle,adult,2,EUR\n",
+    )
+    journey = {
+        "id": 1,
+        "rider_category_id": "child",
+        "legs": [{"date": "2026-03-04", "dep": "10:00:00"}],
+    }
+    totals = [
+        quote_journeys(load(folder, settings), [journey])[0]["total"]
+        for settings in (FeedSettings(), FeedSettings(category_fallback=True))
+    ]
+    assert totals == [None, "2.00"]
