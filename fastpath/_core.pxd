@@ -1,7 +1,7 @@
 # The decision functions: C structs in, C structs out. No Python object, no clock, no randomness, no
 # allocation. Preconditions: instants lie within +-2^61 us, each amount of an account within +-2^60
 # (decisions keep it so).
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from fastpath._commands cimport decide_command
 from fastpath._extras cimport Extras
@@ -28,3 +28,7 @@ cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept n
 # every CELL_PASS and CELL_CONCESSION, in the order they were made.
 cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
                        uint64_t* owner) noexcept nogil
+
+# The network of a tap's line in the tariff that would price it: what a refusal's record keeps.
+cdef uint8_t find_network(const TariffBook* book, const Account* account,
+                          const Tap* tap) noexcept nogil

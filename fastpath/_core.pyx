@@ -848,21 +848,35 @@ cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept n
 
 
 # The tariff is chosen as in find_message_fault.
-cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
-                       uint64_t* owner) noexcept nogil:
-    cdef Case case
-    memset(&case, 0, sizeof(Case))
-    owner[0] = 0
-    if account == NULL:
-        return False
+cdef void find_tariff(Case* case, const TariffBook* book, const Account* account,
+                      const Tap* tap) noexcept nogil:
+    memset(case, 0, sizeof(Case))
     case.book = book
     case.account = <Account*> account
     case.tap = tap
     case.is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
     case.ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
-    choose_tariff(&case)
+    choose_tariff(case)
+
+
+cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
+                       uint64_t* owner) noexcept nogil:
+    cdef Case case
+    owner[0] = 0
+    if account == NULL:
+        return False
+    find_tariff(&case, book, account, tap)
     if case.tariff == NULL or case.tariff.layers == NULL:
         return False
     if case.tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
         memcpy(owner, tap.token, sizeof(uint64_t))
     return True
+
+
+cdef uint8_t find_network(const TariffBook* book, const Account* account,
+                          const Tap* tap) noexcept nogil:
+    cdef Case case
+    find_tariff(&case, book, account, tap)
+    if case.tariff == NULL or case.tariff.layers == NULL:
+        return 0
+    return network_of(&case, case.tariff.layers)

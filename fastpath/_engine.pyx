@@ -22,7 +22,7 @@ from fastpath._buffer cimport buffer_append, buffer_consume
 from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
 from fastpath._cells cimport cells_free, gather_all_cells, gather_cells, keep_cells, place_cell
 from fastpath._core cimport (
-    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
+    decide_command, decide_reversal, decide_tap, find_network, wants_extras, wants_medium_period, wants_undo_extras,
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._facts cimport (
@@ -39,7 +39,7 @@ from fastpath._layout cimport (
     RecordItem, Tap,
 )
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
-from fastpath._tariff cimport Book, CompiledTariff
+from fastpath._tariff cimport Book, CompiledTariff, TariffBook
 from fastpath._wire cimport (
     ANSWER_BYTES_MAX, WIRE_OK, Cursor, WireStatus, read_array, read_head, read_heartbeat, read_passage, read_tap,
     write_answer, write_array, write_head, write_uint,
@@ -173,11 +173,14 @@ cdef inline void fill_decision(RecordHead* head, const Decision* decision) noexc
     head.period_paid_minor = decision.period_paid_minor
 
 
-# Facts of a tap that only its decision knows, or that would get lost with a refusal.
-cdef inline void fill_leg(RecordHead* head, const Tap* tap, const Decision* decision) noexcept nogil:
-    head.flags |= <uint32_t> decision.network << NETWORK_SHIFT
+# Facts of a tap that only its decision knows; those of a refused one, which its decision does not tell.
+cdef inline void fill_leg(RecordHead* head, const TariffBook* book, const Account* account, const Tap* tap,
+                          const Decision* decision) noexcept nogil:
+    cdef uint8_t network = decision.network
     if decision.reason >= REFUSALS:
+        network = find_network(book, account, tap)
         head.distance_m = tap.distance_m
+    head.flags |= <uint32_t> network << NETWORK_SHIFT
 
 
 cdef inline void refuse(Decision* decision, uint8_t reason) noexcept nogil:
@@ -774,7 +777,7 @@ cdef class Engine:
         cdef Account* account = account_at(self.store, slot)
         fill_identity(head, tap, op)
         fill_decision(head, decision)
-        fill_leg(head, tap, decision)
+        fill_leg(head, &self.book.c, account, tap, decision)
         if original != NULL and decision.reason < REFUSALS:
             record_item(group, head, ITEM_ORIGINAL, 0, 0, original, sizeof(Original))
         if account != NULL:
@@ -1277,6 +1280,14 @@ cdef class Engine:
         self.denylist_version = self.durable_denylist_version
         self.writing = False
         return left
+
+    def abandon(self) -> None:
+        """Let go of everybody who waits, without an answer: what the end of the process does.
+
+        For simulators that drop a whole gateway; the engine is of no use afterwards.
+        """
+        self.drop_pending(&self.groups[0])
+        self.drop_pending(&self.groups[1])
 
     cdef list drop_pending(self, Group* group):
         cdef list left = []

@@ -34,7 +34,21 @@ def extras_owner(book: Book, account: _Struct | None, event: _Struct) -> int | N
 def command(
     account: _Struct | None, slot: int, medium: _Struct | None, order: _Struct
 ) -> tuple[_Struct | None, _Struct | None, _Struct]: ...
+def cell_command(
+    account: _Struct | None,
+    order: _Struct,
+    room: int,
+    cells: list[bytes],
+    lines: bytes | None = None,
+    images: list[bytes] | None = None,
+) -> tuple[_Struct | None, list[bytes], _Struct]: ...
 def wants_period(book: Book, event: _Struct) -> bool: ...
 def bench(
-    book: Book, order: array[int], stops: array[int], base_us: int, journeys: int, currency: int
-) -> tuple[int, int, int]: ...
+    book: Book,
+    order: array[int],
+    stops: array[int],
+    base_us: int,
+    journeys: int,
+    currency: int,
+    pass_id: int = 0,
+) -> tuple[int, int, int, int]: ...
