@@ -9,7 +9,7 @@ from itertools import product
 from fastpath.layers import MEDIA_MAX, Bands, Frames, Legs
 from fastpath.types import FACTOR_ONE_PPM
 from gateway.errors import TariffError
-from gateway.tariffs.compile_prices import Cell, Place, Pricer, list_places
+from gateway.tariffs.compile_prices import Cell, Place, Pricer, RowSet, list_places
 from gateway.tariffs.load_bands import list_bands
 from gateway.tariffs.source import TariffSource
 from gateway.tariffs.source_layers import (
@@ -52,9 +52,9 @@ class Products:
         """The product with these prices by medium kind, for every category."""
         return self.number(prices * self._category_count)
 
-    def highest(self, number: int) -> int:
-        """The dearest price of a product."""
-        return max(list(self._at)[number])
+    def list_highest(self) -> list[int]:
+        """The dearest price of each product."""
+        return [max(prices) for prices in self._at]
 
     def table(self) -> array[int]:
         """All of them, for the engine."""
@@ -125,7 +125,8 @@ class _Builder:
         lines = sorted(
             (line, number) for number, one in enumerate(layers.networks) for line in one.lines
         )
-        highest = [self._highest(place) for place in range(size)]
+        counted = [place for place in range(size) if self._counts(place)]
+        highest = [self._highest(place, counted) for place in range(size)]
         legs = Legs(
             network_count=len(layers.networks),
             frames=self._frames,
@@ -170,28 +171,32 @@ class _Builder:
     def _add_column(self, rows: tuple[FareRow, ...], groups: dict[int, int]) -> None:
         bands = self._column_bands(rows)
         self._bands.append(bands)
+        fares = self._pricer.prepare(rows)
+        sold = self._sold_on(rows) if self._uses_products else []
         for start, end in product(self._places, repeat=2):
-            cell, row = self._find_cell(rows, start, end)
-            if cell is None or row is None:
+            found = self._pricer.find_cell(fares, start, end)
+            if found is None:
                 self._put(Cell(NOT_PRICED), NOT_PRICED, 0)
                 continue
+            cell, row = found
             fare = cell.fare_minor
             if bands is not None:
                 cell = replace(cell, fare_minor=0, discountable_minor=0)
                 fare = 0
             elif self._uses_products:
-                fare = self._product(rows, start, end)
+                fare = self._product(sold, start, end)
             self._put(cell, fare, groups[row.origin])
 
-    def _find_cell(
-        self, rows: tuple[FareRow, ...], start: Place, end: Place
-    ) -> tuple[Cell | None, FareRow | None]:
-        """The price on the first medium that has one, and the row it is of."""
-        for row in rows:
-            cell = self._pricer.find_cell_of(row, rows, start, end)
-            if cell is not None:
-                return cell, row
-        return None, None
+    def _sold_on(self, rows: tuple[FareRow, ...]) -> list[RowSet]:
+        """The rows of each medium kind."""
+        by_kind = [
+            tuple(row for row in rows if not row.media or kind in row.media)
+            for kind in range(MEDIA_MAX)
+        ]
+        prepared: dict[tuple[int, ...], RowSet] = {}
+        for own in by_kind:
+            prepared.setdefault(_origins(own), self._pricer.prepare(own))
+        return [prepared[_origins(own)] for own in by_kind]
 
     def _put(self, cell: Cell, fare: int, group: int) -> None:
         self._fare.append(fare)
@@ -203,13 +208,11 @@ class _Builder:
         self._source_no.append(cell.origin)
         self._stay.append(self._stay_class(cell.zones))
 
-    def _product(self, rows: tuple[FareRow, ...], start: Place, end: Place) -> int:
-        prices = []
-        for kind in range(MEDIA_MAX):
-            sold = tuple(row for row in rows if not row.media or kind in row.media)
-            cell = self._pricer.find_cell(sold, start, end)
-            prices.append(NOT_PRICED if cell is None else cell.fare_minor)
-        return self._products.by_medium(tuple(prices))
+    def _product(self, sold: list[RowSet], start: Place, end: Place) -> int:
+        found = [self._pricer.find_cell(fares, start, end) for fares in sold]
+        return self._products.by_medium(
+            tuple(NOT_PRICED if one is None else one[0].fare_minor for one in found)
+        )
 
     def _stay_class(self, zones: int) -> int:
         rules = self._layers.longest_stays
@@ -245,16 +248,16 @@ class _Builder:
         group = groups[0]
         return _bands_of(list_bands(group.bands, group.beyond, group.tolerance_m))
 
-    def _highest(self, place: int) -> int:
+    def _highest(self, place: int, counted: list[int]) -> int:
         """The dearest price from a place for category 0; of bands there is none."""
         if self._layers.highest_minor >= 0:
             return self._layers.highest_minor
         size = len(self._places)
         starts = [column * size * size + place * size for column in self._first_columns]
-        counted = [end for end in range(size) if self._counts(end)]
         fares = [self._fare[start + end] for start in starts for end in counted]
         if self._uses_products:
-            fares = [self._products.highest(fare) for fare in fares if fare >= 0]
+            dearest = self._products.list_highest()
+            fares = [dearest[fare] for fare in fares if fare >= 0]
         self._check_highest()
         return max([*fares, 0])
 
@@ -313,6 +316,10 @@ def _fits(row: FareRow, network: str, frame_in: str, frame_out: str, category: s
         and _allows(row.frames_out, frame_out)
         and _allows(row.categories, category)
     )
+
+
+def _origins(rows: tuple[FareRow, ...]) -> tuple[int, ...]:
+    return tuple(row.origin for row in rows)
 
 
 def _allows(names: Names, name: str) -> bool:

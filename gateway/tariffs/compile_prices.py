@@ -44,6 +44,15 @@ class Cell:
     origin: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class RowSet:
+    """Rows that fit the same rides, in order, with the network's prices under them."""
+
+    rows: tuple[FareRow, ...]
+    prices: Prices | None
+    main_origin: int
+
+
 class Pricer:
     """Prices rides of one tariff by the rows that fit them."""
 
@@ -55,20 +64,24 @@ class Pricer:
         self._prices: dict[tuple[str, ...], Prices | None] = {}
         self._touched: dict[tuple[Place, Place], tuple[frozenset[int], ...]] = {}
 
-    def find_cell(self, rows: tuple[FareRow, ...], start: Place, end: Place) -> Cell | None:
-        """The price by the first row that has one; None = not priced."""
-        found = (self.find_cell_of(row, rows, start, end) for row in rows)
-        return next((cell for cell in found if cell is not None), None)
+    def prepare(self, rows: tuple[FareRow, ...]) -> RowSet:
+        """What is the same for every ride under these rows."""
+        mains = [group.name for group in self.groups_of(rows) if group.is_main]
+        origin = self._rows[mains[0]].origin if mains else 0
+        return RowSet(rows, self.prices_of(rows), origin)
 
-    def find_cell_of(
-        self, row: FareRow, rows: tuple[FareRow, ...], start: Place, end: Place
-    ) -> Cell | None:
-        """The price by one of the rows; those beside it are the other lines of the network."""
-        cell = self._price(row, rows, start, end)
-        return None if cell is None else replace(cell, origin=cell.origin or row.origin)
+    def find_cell(self, fares: RowSet, start: Place, end: Place) -> tuple[Cell, FareRow] | None:
+        """The price by the first row that has one, and that row; None = not priced."""
+        for row in fares.rows:
+            cell = self._price(row, fares, start, end)
+            if cell is not None:
+                return (cell if cell.origin else replace(cell, origin=row.origin)), row
+        return None
 
     def zones_of(self, start: Place, end: Place) -> int:
         """Bits of the zones a ride touches; the fewest, where a stop is in two."""
+        if not self._bit:
+            return 0
         return _bits(min(self._choices(start, end), key=lambda one: (len(one), sorted(one))))
 
     def groups_of(self, rows: tuple[FareRow, ...]) -> tuple[FareGroup, ...]:
@@ -91,9 +104,7 @@ class Pricer:
             self._prices[key] = Prices(network) if has_main else None
         return self._prices[key]
 
-    def _price(
-        self, row: FareRow, rows: tuple[FareRow, ...], start: Place, end: Place
-    ) -> Cell | None:
+    def _price(self, row: FareRow, fares: RowSet, start: Place, end: Place) -> Cell | None:
         form = row.form
         match form:
             case Flat(minor):
@@ -107,19 +118,18 @@ class Pricer:
             case Matrix():
                 return self._in_matrix(form, start, end)
             case InNetwork():
-                return self._in_network(rows, start, end)
+                return self._in_network(fares, start, end)
 
-    def _in_network(self, rows: tuple[FareRow, ...], start: Place, end: Place) -> Cell | None:
-        prices = self.prices_of(rows)
+    def _in_network(self, fares: RowSet, start: Place, end: Place) -> Cell | None:
+        prices = fares.prices
         if prices is None or not (start.name and end.name):
             return None
         zones = self.zones_of(start, end)
         plain = prices.find_plain(start.name, end.name)
         if plain is not None:
             metres, band = plain
-            main = next(group for group in self.groups_of(rows) if group.is_main)
-            origin = self._rows[main.name].origin
-            return Cell(band.fare_minor, band.fare_minor, metres, band.part, zones, origin)
+            fare = band.fare_minor
+            return Cell(fare, fare, metres, band.part, zones, fares.main_origin)
         price = prices.find_price(start.name, end.name)
         if price is None:
             return None
