@@ -245,6 +245,9 @@ COMMANDS = st.builds(
             "medium_kind": st.integers(0, 7),
             "medium_state": st.integers(0, 6),
             "expires_us": st.sampled_from([0, 0, MIDDLE_US + DAY_US, -1]),
+            "from_us": st.sampled_from([0, MIDDLE_US, MIDDLE_US + DAY_US, -1]),
+            "pass_id": st.sampled_from([0, 11, 12]),
+            "rides": st.sampled_from([-1, 1, 0]),
         },
     ),
 )

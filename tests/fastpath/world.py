@@ -8,6 +8,7 @@ from typing import Any
 
 from fastpath import _probe, reference
 from fastpath._tariff import Book, CompiledTariff
+from fastpath.reference_commands_cells import CELL_OPS
 from fastpath.types import (
     JourneyState,
     MediumKind,
@@ -45,7 +46,9 @@ def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
     found = {name: value for name, value in struct.items() if name != "spare"}
     if "act_count" in found:
         acts, count = found["acts"], found.pop("act_count")
-        assert isinstance(acts, list) and isinstance(count, int) and not any(acts[count:])
+        assert isinstance(acts, list)
+        assert isinstance(count, int)
+        assert not any(acts[count:])
         found["acts"] = tuple(acts[:count])
     return found
 
@@ -269,6 +272,8 @@ class World:
     def command(self, op: int, **fields: object) -> reference.Decision:
         """Both engines decide a command on the rider's account and medium."""
         order = reference.Command(op=op, account_id=77, now_us=self.now_us, **fields)  # type: ignore[arg-type]
+        if op in CELL_OPS:
+            return self.cell_command(order)
         before, money = deepcopy((self.account, self.medium)), self.money()
         structs = [None if one is None else as_struct(one) for one in (self.account, self.medium)]
         account, medium, compiled = _probe.command(structs[0], SLOT, structs[1], as_struct(order))
@@ -284,6 +289,34 @@ class World:
             assert self.money() == money
         if self.account is not None and decision.reason == Reason.OK:
             self.account.version += 1
+        return decision
+
+    def cell_command(
+        self, order: reference.Command, rerate: reference.Rerate | None = None
+    ) -> reference.Decision:
+        """Both engines decide a command on passes, concessions or totals."""
+        extras = reference.Extras(0, deepcopy(self.cells), max(0, self.cells_max - len(self.cells)))
+        before, money = deepcopy(self.account), self.money()
+        account, images, compiled = _probe.cell_command(
+            None if self.account is None else as_struct(self.account),
+            as_struct(order),
+            extras.room,
+            [one.pack() for one in extras.cells],
+            rerate.lines if rerate else None,
+            [one.pack() for one in rerate.cells] if rerate else None,
+        )
+        decision = reference.decide_command(
+            self.account, SLOT, self.medium, order, extras=extras, rerate=rerate
+        )
+        assert without_spare(compiled) == state_of(decision)
+        assert account == state_of(self.account)
+        if decision.reason == Reason.OK:
+            assert images == [one.pack() for one in extras.cells]
+            assert money - self.money() == decision.fare_minor
+            self.cells = [one for one in extras.cells if one.type]
+            self.rider.version += 1
+        else:
+            assert self.account == before
         return decision
 
     # What tests say most.
