@@ -10,7 +10,7 @@ from fastpath._accounts cimport (
 )
 from fastpath._journal cimport JOURNAL_HEAD_BYTES, JOURNAL_RECORD_BYTES, body_fault, next_record
 from fastpath._layout cimport (
-    ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_CELL, ITEM_MEDIUM,
+    ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, ITEM_MEDIUM,
     ITEM_NOTE, ITEM_ORIGINAL, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT,
     OP_SETTLEMENT, REASON_OK_RISK, Account, BootWindow, Cell, GroupHead, Medium, RecordHead,
     RecordItem,
@@ -84,7 +84,7 @@ cdef int apply_item(Store* store, const RecordHead* head, const RecordItem* item
         return apply_medium(store, item)
     if item.type == ITEM_ORIGINAL:
         return apply_original(store, head, item)
-    return 0 if item.type == ITEM_NOTE else -1
+    return 0 if item.type == ITEM_NOTE or item.type == ITEM_ACTS else -1
 
 
 # History is the truth: a boot that the journal names gets its window even beyond boots_max.
