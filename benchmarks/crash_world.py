@@ -241,6 +241,8 @@ class World:
             command.task = None
         self.files.countdown, self.next_countdown = self.next_countdown, None
         self.loop.discard()
+        if self.plane is not None:
+            self.plane.engine.abandon()  # its waiting sessions would keep the dead gateway alive
         self.plane = None
 
     # --- hands ----------------------------------------------------------------------------------

@@ -760,14 +760,11 @@ cdef class Engine:
         record_item(self.open_group(), head, ITEM_CELL, 0, places.cell, cell_at(self.store, places.cell), sizeof(Cell))
         return 0
 
-    cdef int keep_places(self, RecordHead* head, Account* account, const Tap* tap, Places* places,
-                         const Decision* decision) except -1:
-        """What an accepted tap changed beside the account, and which rules of the tariff acted."""
+    cdef int keep_places(self, RecordHead* head, Account* account, const Tap* tap, Places* places) except -1:
+        """What an accepted tap changed beside the account."""
         self.keep_period(head, account, tap, places)
         if places.extras != NULL and keep_cells(self.store, self.open_group(), head, account, places.extras) != 0:
             raise MemoryError
-        if decision.act_count > 0:
-            record_item(self.open_group(), head, ITEM_ACTS, 0, 0, decision.acts, sizeof(decision.acts))
         return 0
 
     cdef int record_tap(self, Tap* tap, uint8_t op, Decision* decision, uint32_t slot, Places* places,
@@ -780,10 +777,12 @@ cdef class Engine:
         fill_leg(head, &self.book.c, account, tap, decision)
         if original != NULL and decision.reason < REFUSALS:
             record_item(group, head, ITEM_ORIGINAL, 0, 0, original, sizeof(Original))
+        if decision.act_count > 0:
+            record_item(group, head, ITEM_ACTS, 0, 0, decision.acts, sizeof(decision.acts))
         if account != NULL:
             head.account_id = account.account_id
             if decision.reason < REFUSALS:
-                self.keep_places(head, account, tap, places, decision)
+                self.keep_places(head, account, tap, places)
                 account.version += 1
                 account.position = group.position + group.used
                 record_account(group, head, slot, undo_last_account(self.store), account)
