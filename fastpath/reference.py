@@ -4,7 +4,9 @@ oracle of audits.
 Written for reading, not for speed: prices are exact fractions, and every check collects *all*
 objections that hold; the one declared first in `Reason` is told. Accounts are changed in place, as
 in C. Must import only the standard library and fastpath. Beside this file: reference_model (state
-and tariffs), reference_reversal, reference_commands.
+and tariffs), reference_cells, reference_case (a tap on its way), reference_legs, _factors, _journey
+and _period (the layers of docs/fares.md), reference_pricing, reference_reversal and _uncount,
+reference_commands and _commands_cells.
 
 How a tap is decided
 1. Fare time is the device's clock; a device that doubts its clock gets the server's. Clocks too far

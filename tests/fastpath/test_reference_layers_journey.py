@@ -196,6 +196,23 @@ SCRIPTS = {
         9 08:40 out EAST 3.00 -TRANSFER
         """,
     ),
+    "a leg that began before the last one ended is no transfer from it": (
+        Layers(
+            legs=LEGS,
+            group_count=2,
+            transfers=(
+                transfer(TransferEffect.FIRST_AND_TRANSFER, from_group=2, to_group=1, window_us=-1),
+            ),
+        ),
+        """
+        9 09:00 in EAST
+        9 09:10 flat EAST line=bus 2.00
+        9 09:30 out WEST 3.00 -TRANSFER
+        9 09:40 flat EAST line=bus 2.00
+        9 09:40 in EAST
+        9 09:50 out WEST 0.00 TRANSFER
+        """,
+    ),
     "an out-of-station interchange pays the difference": (
         Layers(legs=grid([["2.00", "3.50"], ["3.40", "2.20"]]), joins=()),
         """
