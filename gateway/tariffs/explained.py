@@ -17,12 +17,10 @@ from gateway.tariffs.pricing import RiderRequest, open_rider
 from gateway.tariffs.quote import (
     RIDE_US,
     LegQuote,
-    NoPriceError,
     explain_leg,
-    find_category,
-    find_ride,
     price_stay,
 )
+from gateway.tariffs.rides import NoPriceError, find_category, find_ride
 from gateway.tariffs.source import DiscountWindow, TariffSource
 from gateway.tariffs.units import AmountError, format_amount, format_factor, parse_amount
 
