@@ -27,6 +27,7 @@ ACCOUNTS = 8
 ACKED_A_ROUND = 500
 SETTLE_TIMEOUT_S = 60.0
 UNDER_WAY_TIMEOUT_S = 5.0
+CANCEL_AGAIN_S = 0.5
 NOT_COUNTED = ("restart_ms", "takeover_ms", "scenarios")
 
 
@@ -129,9 +130,13 @@ class Bench:
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     async def close_clients(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """More than once, if need be: before 3.12 `wait_for` loses a cancellation that comes
+        together with what it waited for."""
+        left = set(self._tasks)
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
     async def _order(self, op: str, **args: Any) -> dict[str, Any]:
         request = control.Request(op, new_operation_id(), CLIENT, args)

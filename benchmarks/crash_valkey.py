@@ -211,20 +211,22 @@ class ValkeyBench(Bench):
         await self.standby.start("standby")
         self.report.restarts += 1
 
-    async def take_over(self, act: Callable[[], Any]) -> None:
+    async def take_over(self, act: Callable[[], Any], *, timed: bool = True) -> None:
         """Something ends the leader; how long until the standby is found."""
         await self.note_kill()
         act()
         self.fleet.address = None
         began = time.monotonic()
         await self.until_led(after_term=self.term)
-        self.report.takeover_ms.append(int((time.monotonic() - began) * 1000))
+        if timed:
+            self.report.takeover_ms.append(int((time.monotonic() - began) * 1000))
 
     # --- the faults -----------------------------------------------------------------------------
 
     async def kill_leader(self) -> None:
         """SIGKILL of the gateway: the standby takes over."""
-        await self.take_over(lambda: self.leader.process.send(signal.SIGKILL))
+        leader = self.leader
+        await self.take_over(lambda: leader.process.send(signal.SIGKILL))
         await self._again(-signal.SIGKILL)
 
     async def pause_leader(self) -> None:
@@ -236,7 +238,8 @@ class ValkeyBench(Bench):
 
     async def drain(self) -> None:
         """SIGTERM of the leader: it ends in order and the standby leads."""
-        await self.take_over(lambda: self.leader.process.send(signal.SIGTERM))
+        leader = self.leader
+        await self.take_over(lambda: leader.process.send(signal.SIGTERM), timed=False)
         await self._again(0)
 
     async def kill_standby_then_leader(self) -> None:
