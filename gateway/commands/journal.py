@@ -127,11 +127,19 @@ def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
         "balance_minor",
     )
     kept = list(records)
-    print_table(columns, [[record[column] for column in columns] for record in kept])
+    rows = [[*(record[column] for column in columns), *_beside(record)] for record in kept]
+    print_table((*columns, "acts", "cells"), rows)
     for record in kept:
         for note in record.get("why", ()):
             where = f"  [{note['file']}:{note['line']} {note['key']}]" if note["line"] else ""
             typer.echo(f"{record['position']}: {note['en']} {note['zh']}{where}")
+
+
+def _beside(record: dict[str, Any]) -> tuple[str, str]:
+    """Rules of the tariff that acted, and what changed beside the account's own lines."""
+    items = record["items"]
+    acts = [act for item in items for act in item.get("acts", ())]
+    return ", ".join(acts), ", ".join(item["cell"] for item in items if "cell" in item)
 
 
 def audit(

@@ -127,7 +127,8 @@ class ReferenceReplay:
         return self._reverse(record, done)
 
     def _reverse(self, record: RecordView, done: _Done) -> str:
-        account = self.accounts.get(done.account_id)
+        is_risk = done.charged.reason == Reason.OK_RISK
+        account = self.accounts.get(done.account_id) if not is_risk else None
         period = self._find_period(account, done.tap)
         decision = decide_reversal(self._book, account, period, done.tap, done.charged)
         if account is not None and decision.reason < Reason.BUSY:
@@ -196,7 +197,7 @@ def _tap_of(record: RecordView, *, medium_kind: int) -> Tap:
         boot=record.id_b,
         seq=record.id_c,
         token=record.token,
-        flags=record.flags & 0xFFFF,
+        flags=record.flags & 0xFF,
         denylist_version=record.denylist_version,
         medium_kind=medium_kind,
         tariff_slot=record.flags >> 24,

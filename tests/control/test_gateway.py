@@ -77,6 +77,35 @@ def test_money_goes_in_and_out_and_stops(cli: Cli) -> None:
     assert cli.fail(1, "account", "close", account)["code"] == "balance_not_zero"
 
 
+def test_passes_and_concessions_are_sold_and_shown(cli: Cli) -> None:
+    account = _account(cli)
+    poor = cli.fail(1, "pass", "add", account, "monthly", "--price", "90.00")
+    assert (poor["code"], poor["hint"][:18]) == ("insufficient_balance", "credit the account")
+    cli.ok("account", "credit", account, "100.00")
+    days = ("--from", "2026-12-01", "--until", "2026-12-31")
+    sold = cli.ok("pass", "add", account, "monthly", "--price", "90.00", *days)
+    assert (sold["op"], sold["fare"], sold["balance"]) == ("pass_add", "90.00", "10.00")
+    again = ("--operation-id", sold["operation_id"])
+    assert cli.ok("pass", "add", account, "monthly", "--price", "90.00", *days, *again)["repeated"]
+    cli.ok("concession", "set", account, "2", "--until", "2027-08-31T04:30:00+08:00")
+    one, other = cli.ok("pass", "show", account)["cells"]
+    assert one["until_us"] - one["from_us"] == 31 * 86_400_000_000
+    assert (other["cell"], other["rider_category"]) == ("concession", 2)
+    assert f"#{one['pass_id']}" in cli("pass", "show", account).out
+    refunded = cli.ok("pass", "remove", account, f"#{one['pass_id']}", "--refund", "45.00")
+    assert refunded["balance"] == "55.00"
+    gone = cli.fail(1, "pass", "remove", account, "monthly")
+    assert (gone["code"], "faregate pass show" in gone["hint"]) == ("nothing_to_reverse", True)
+    cli.ok("concession", "remove", account, "2")
+    assert cli.ok("pass", "show", account)["cells"] == []
+    naive = cli.fail(2, "pass", "add", account, "day", "--until", "2026-12-31T04:30:00")
+    assert "offset" in naive["detail"]
+    cli.fail(2, "concession", "set", account, "2", "--until", "1970-01-01", "--from", "2026-12-01")
+    shown = cli("journal", "show", "--account", account, "--json").lines
+    changed = [item["cell"] for one in shown for item in one["items"] if item["type"] == "cell"]
+    assert changed == ["pass", "concession", "free", "free"]
+
+
 def test_an_amount_that_is_not_exact_moves_nothing(cli: Cli) -> None:
     account = _account(cli)
     assert cli.fail(2, "account", "credit", account, "1.005")["code"] == "USAGE_INVALID"
