@@ -36,12 +36,13 @@ CategoryArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     passes = typer.Typer(no_args_is_help=True, help="Passes of accounts: add, remove, show.")
-    for name, command in (("add", add), ("remove", remove), ("show", show)):
-        passes.command(name)(command)
+    passes.command("add")(add)
+    passes.command("remove")(remove)
+    passes.command("show")(show)
     app.add_typer(passes, name="pass", rich_help_panel="Operate")
     concessions = typer.Typer(no_args_is_help=True, help="Rider categories for a span of time.")
-    for name, command in (("set", set_concession), ("remove", remove_concession)):
-        concessions.command(name)(command)
+    concessions.command("set")(set_concession)
+    concessions.command("remove")(remove_concession)
     app.add_typer(concessions, name="concession", rich_help_panel="Operate")
 
 
@@ -67,8 +68,8 @@ def add(
     """
     if rides == 0:
         raise UsageError(detail="--rides 0: a pass has at least one ride, or -1 for any number")
-    args = {"rides": rides, "until_us": read_until(until), "reference": reference, "note": note}
-    args |= {"pass_id": _pass_id(name), "from_us": read_from(start)}
+    args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
+    args |= {"until_us": read_until(until), "rides": rides, "reference": reference, "note": note}
     _move("pass_add", account_id, price, args, operation_id, _client(config, replaced), as_json)
 
 
@@ -88,7 +89,7 @@ def remove(
 
     Example: `faregate pass remove 1001 monthly --refund 45.00`
     """
-    args = {"pass_id": _pass_id(name), "from_us": read_from(start)}
+    args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
     args |= {"reference": reference, "note": note}
     _move("pass_remove", account_id, refund, args, operation_id, _client(config, replaced), as_json)
 
