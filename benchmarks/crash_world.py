@@ -50,9 +50,9 @@ from tests.support.tariff import small_spec, small_tariff
 
 DAY_US = 86_400_000_000
 START_US = 20_500 * DAY_US + 8 * 3_600_000_000
-SEGMENT_BYTES = 512 << 10
-GROUP_BYTES_MAX = 460_000
-LARGEST_GROUPS = (480_000, 508_000, 515_000)
+SEGMENT_BYTES = 1536 << 10
+GROUP_BYTES_MAX = 1_200_000
+LARGEST_GROUPS = (1_528_000, 1_556_000, 1_563_000)
 """What the journal takes for the largest group: a segment is full after 40, 12 or 5 kB."""
 SECRETS = Secrets(b"simulated master key of 32 bytes", b"simulated signing seed, 32 bytes")
 DEVICE_COUNT = 3

@@ -78,6 +78,7 @@ cdef enum:
     FED_FULL = 8         # the group is full: commit, then feed(session, b"") to go on
     FED_READY = 16       # this session has output that waits for no commit: session.take()
     FED_HALF = 32        # a frame has begun and not ended
+    FED_BUSY = 64        # taps were refused: read no more from this session in this turn
 
     # What handle() tells feed().
     DONE = 0
@@ -131,7 +132,7 @@ cdef enum:
     LATENCY_BUCKETS = 96
 
 FED = {"waiting": FED_WAITING, "events": FED_EVENTS, "fatal": FED_FATAL, "full": FED_FULL, "ready": FED_READY,
-       "half": FED_HALF}
+       "half": FED_HALF, "busy": FED_BUSY}
 
 cdef Tap batch_taps[BATCH_MAX]
 
@@ -327,6 +328,7 @@ cdef class Engine:
     cdef int64_t mono_us
     cdef int64_t turn_max_us
     cdef int64_t turn_began_us                # monotonic, of the first tap of this turn; 0 = none yet
+    cdef bint refused                         # something, in this feed
     cdef int64_t spent_us                     # what earlier turns took for taps that wait for the same commit
     cdef uint32_t turn_taps                   # taken since spent_us was 0
     cdef bytes news                           # the last fields of a heartbeat's answer, encoded
@@ -416,6 +418,7 @@ cdef class Engine:
         cdef size_t waiting_bytes = session.outbox.size
         self.now_us = now_us
         self.mono_us = mono_us
+        self.refused = False
         if buffered:
             if buffer_append(&session.inbox, at, size) != 0:
                 raise MemoryError
@@ -432,6 +435,8 @@ cdef class Engine:
             fed |= FED_READY
         if session.inbox.size > 0:
             fed |= FED_HALF
+        if self.refused:
+            fed |= FED_BUSY
         return fed | (FED_WAITING if self.waiting else 0)
 
     cdef size_t frames(self, Session session, const uint8_t* at, size_t size, int64_t mono_us, int* fed) except? 0:
@@ -605,6 +610,7 @@ cdef class Engine:
         cdef uint32_t i
         cdef uint8_t* out
         cdef size_t size
+        self.refused = True
         for i in range(count):
             self.count(batch_taps[i].kind, BUSY)
         if before_bytes == 0:

@@ -4,7 +4,7 @@ Files are filled with zeros ahead, not just allocated: an append into written bl
 metadata (16 KiB and fdatasync: 0.23 ms against 0.39 ms). The filling is paced and synced piece by
 piece: at full speed it drove the 99th percentile of the appends beside it from 0.4 ms to 10 ms;
 256 KiB every 5 ms left it at 0.7 ms. An append never waits for a whole file of zeros: what is not
-filled yet when a segment is needed stays allocated and reads as zeros; its syncs cost a little more.
+filled yet when a segment is needed stays allocated and reads as zeros; its syncs cost some more.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ FATAL = FED["fatal"]
 FULL = FED["full"]
 READY = FED["ready"]
 HALF = FED["half"]
-SPECIAL = EVENTS | FATAL | FULL
+BUSY = FED["busy"]
+SPECIAL = EVENTS | FATAL | FULL | BUSY
 
 PUSH_DELAY_S = 0.02
 """Changes of the deny list wait this long for others to go with them."""
@@ -92,6 +93,7 @@ class Connection(asyncio.Protocol):
         "device",
         "half_since",
         "handshake",
+        "held",
         "key_version",
         "last_us",
         "server",
@@ -116,6 +118,7 @@ class Connection(asyncio.Protocol):
         self.half_since = 0
         self.slice_idx = 0
         self.stalled = False
+        self.held = False
         self.closing = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -135,7 +138,7 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        if self.transport is not None and not self.stalled:
+        if self.transport is not None and not self.stalled and not self.held:
             self.transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
@@ -228,6 +231,10 @@ class Connection(asyncio.Protocol):
                 self._event(event)
         if fed & FATAL and not self.closing:
             self.close()
+        elif fed & BUSY and not self.held and self.transport is not None:
+            self.held = True
+            self.transport.pause_reading()
+            self.server.hold(self)
 
     def _make_room(self, session: Session) -> None:
         """The group is full: commit and go on with what was not taken, now or when the running
@@ -242,11 +249,18 @@ class Connection(asyncio.Protocol):
             self.transport.pause_reading()
             self.server.stalled.append(self)
 
+    def release(self) -> None:
+        """The turn is over: read again what comes, unless something else speaks against it."""
+        self.held = False
+        if not self.stalled and not self.closing and self.transport is not None:
+            self.transport.resume_reading()
+
     def go_on(self) -> None:
         """There is room again."""
         self.stalled = False
         if self.transport is not None and not self.closing:
-            self.transport.resume_reading()
+            if not self.held:
+                self.transport.resume_reading()
             self.data_received(b"")
 
     def _event(self, event: tuple[Any, ...]) -> None:
@@ -338,6 +352,7 @@ class LinkServer:
         self.draining = False
         self.sessions = 0
         self.stalled: list[Connection] = []
+        self._held: list[Connection] = []
         self.unsettled: set[Connection] = set()
         """Those without a session or with half a frame: the ones whose time-outs are short."""
         slices = min(max(int(settings.idle_timeout_s), SWEEPS_PER_S), SLICES_MAX)
@@ -392,6 +407,19 @@ class LinkServer:
             waiting, self.stalled = self.stalled, []
             for connection in waiting:
                 connection.go_on()
+
+    def hold(self, connection: Connection) -> None:
+        """Let a connection rest whose taps were refused: else a turn could go on for as long as
+        more come in than can be refused, and what it took before would wait for its end.
+        """
+        if not self._held:
+            asyncio.get_running_loop().call_soon(self._release)
+        self._held.append(connection)
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for connection in held:
+            connection.release()
 
     def leave(self, left: list[tuple[Session, int]]) -> None:
         """Tell those whose requests were undone because the journal has no room."""

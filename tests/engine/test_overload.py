@@ -4,15 +4,21 @@ kept. The clock is the test's own.
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import msgpack
 import pytest
 
 from fastpath.api import FED, Book, Engine, Session, StoreHandle
 from fastpath.types import TapKind
+from gateway.errors import WireError
 from gateway.link import frames
-from gateway.link.codes import Algorithm, WireCode
+from gateway.link.codes import Algorithm, WireCode, wire_code
 from gateway.link.handshake import SealedLink, SessionKeys
 from gateway.link.service import pack_busy
+from gateway.observability import page as slots
+from tests.support.plane import make_folder, records_of, running
 
 NOW_US = 1_780_000_000_000_000
 TURN_MAX_US = 5_000
@@ -167,3 +173,31 @@ def test_a_refused_frame_counts_once_and_its_taps_as_busy(count: int) -> None:
     desk.feed(desk.events(count))
     assert page[640 + WireCode.BUSY] == 1
     assert page[128 + TapKind.FLAT * 64 + 16] == count
+
+
+async def test_who_was_refused_is_heard_again_and_everything_gets_in(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway", link__turn_max_ms="0.001")
+    refused = 0
+    async with running(config) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        waiting = [[gate.event(TapKind.CHECK_OUT, token, 12) for _ in range(256)] for _ in range(6)]
+        while waiting:
+            sent = [gate.session.tap_batch(batch) for batch in waiting]
+            said = await asyncio.gather(*sent, return_exceptions=True)
+            again = [batch for batch, answer in zip(waiting, said, strict=True) if is_busy(answer)]
+            assert len(again) < len(waiting), "the first of a turn is always taken"
+            refused += len(again)
+            waiting = again
+        assert hands.plane.page[slots.FRAME_ERRORS + WireCode.BUSY] == refused
+    taps = [record for record in records_of(config) if record.op == TapKind.CHECK_OUT]
+    assert sorted(record.id_c for record in taps) == list(range(1, 6 * 256 + 1))
+
+
+def is_busy(answer: object) -> bool:
+    """Whether a batch was refused; anything else that went wrong is raised."""
+    if isinstance(answer, WireError) and wire_code(answer) is WireCode.BUSY:
+        return True
+    if isinstance(answer, BaseException):
+        raise answer
+    return False
