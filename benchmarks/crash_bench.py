@@ -28,6 +28,7 @@ ACKED_A_ROUND = 500
 SETTLE_TIMEOUT_S = 60.0
 UNDER_WAY_TIMEOUT_S = 5.0
 CANCEL_AGAIN_S = 0.5
+ORDER_TIMEOUT_S = 60.0
 NOT_COUNTED = ("restart_ms", "takeover_ms", "scenarios")
 
 
@@ -140,7 +141,12 @@ class Bench:
 
     async def _order(self, op: str, **args: Any) -> dict[str, Any]:
         request = control.Request(op, new_operation_id(), CLIENT, args)
-        reply = await exchange(self.config.control.socket, request)
+        try:
+            reply = await asyncio.wait_for(
+                exchange(self.config.control.socket, request), ORDER_TIMEOUT_S
+            )
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise EnvironmentFault(detail=f"{op} is not answered: {error!r}") from error
         if not reply.ok:
             raise EnvironmentFault(detail=f"{op}: {reply.code} {reply.detail}")
         return reply.result
