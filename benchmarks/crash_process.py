@@ -25,8 +25,8 @@ START_TIMEOUT_S = 120.0
 FLAGS = {
     "link.port": "0",
     "http.port": "0",
-    "journal.segment_mib": "1",
-    "engine.group_bytes_max": "460000",
+    "journal.segment_mib": "2",
+    "engine.group_bytes_max": "1640000",
     "snapshots.every_s": "1",
     "tariffs.slots.1": "beijing-subway",
     "log.level": "error",

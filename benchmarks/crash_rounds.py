@@ -1,7 +1,7 @@
 """Rounds against the real gateway: load, a fault at a random moment, a restart on the same folder,
 and what clients were told held against what is there.
 
-The gateway is `python -m gateway.process data`, as `faregate serve` starts it, with segments of one
+The gateway is `python -m gateway.process data`, as `faregate serve` starts it, with segments of two
 MiB, its snapshotter beside it; in a share of the rounds it is `faregate serve` itself.
 """
 

@@ -81,16 +81,17 @@ def parse_head(data: bytes) -> SegmentHead | None:
     )
     if magic != SEGMENT_MAGIC:
         raise BadHeadError("not a segment of a journal: wrong magic")
-    if (form, version) != (SEGMENT_FORMAT, STRUCT_VERSION):
-        # Before the checksum: where that stands is for the other version to say.
-        said = f"segment format {form}, structs {version}: this program knows 1 and 1"
-        raise ForeignFormatError(said)
+    if form != SEGMENT_FORMAT:
+        # Before the checksum: where that stands is for the other version to say. A torn write
+        # cannot part it from the magic.
+        raise ForeignFormatError(f"segment format {form}: this program knows {SEGMENT_FORMAT}")
     bare = bytearray(data[:SEGMENT_HEAD_BYTES])
     bare[_CRC_OFFSET : _CRC_OFFSET + 4] = bytes(4)
     if codec.crc32c(bare).to_bytes(4, "little") != data[_CRC_OFFSET : _CRC_OFFSET + 4]:
         raise BadHeadError("checksum of the segment head is wrong")
-    if size != SEGMENT_HEAD_BYTES:
-        raise BadHeadError(f"a segment head of {size} bytes")
+    if (size, version) != (SEGMENT_HEAD_BYTES, STRUCT_VERSION):
+        said = f"structs of version {version}: this program knows {STRUCT_VERSION}"
+        raise ForeignFormatError(said)
     return SegmentHead(base, journal_id, previous, seq, created, segment, group)
 
 

@@ -101,6 +101,10 @@ def test_after_a_cut_the_journal_goes_on(tmp_path: Path) -> None:
     assert read_all(folder) == made[:-1] + more
 
 
+FORMAT_BYTES = (4, 5)
+"""Of a group: with another format it is another version's, and never taken for a torn one."""
+
+
 def test_every_flipped_byte_is_refused_or_the_last_group(tmp_path: Path) -> None:
     """Each byte of a journal of three segments, roots included."""
     folder = tmp_path / "journal"
@@ -116,7 +120,7 @@ def test_every_flipped_byte_is_refused_or_the_last_group(tmp_path: Path) -> None
             path.unlink(missing_ok=True)
             path.write_bytes(whole[:at] + bytes([whole[at] ^ 0x40]) + whole[at + 1 :])
             in_tail = path.suffix == ".seg" and base + at >= last
-            if in_tail:
+            if in_tail and base + at - last not in FORMAT_BYTES:
                 assert read_all(folder, ONE) in (made[:-1], made), (path, at)
             else:
                 with pytest.raises(Corrupt) as caught:

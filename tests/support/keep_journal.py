@@ -16,8 +16,8 @@ from fastpath.types import TapFlag, TapKind
 from gateway.journal.segments import SegmentJournal
 from tests.support.plane import Running, make_folder, running
 
-ROLLS_EARLY = "1040000"
-"""The largest group for segments of one MiB: they are full after 4 kB."""
+ROLLS_EARLY = "2089000"
+"""The largest group for segments of two MiB: they are full after 4 kB."""
 
 
 async def ride(hands: Running) -> dict[int, int]:
@@ -42,7 +42,7 @@ async def ride(hands: Running) -> dict[int, int]:
 
 async def make(folder: Path) -> dict[str, object]:
     """A gateway's whole life in `folder`; what has to be found in its journal."""
-    flags = {"journal__segment_mib": "1", "engine__group_bytes_max": ROLLS_EARLY}
+    flags = {"journal__segment_mib": "2", "engine__group_bytes_max": ROLLS_EARLY}
     config = make_folder(folder, **flags)
     async with running(config) as hands:
         balances = await ride(hands)
