@@ -14,19 +14,40 @@ from __future__ import annotations
 import random
 import time
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import median
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from fastpath import _probe, reference
 from fastpath._tariff import Book, CompiledTariff
+from fastpath.layers import (
+    Counter,
+    Frames,
+    Join,
+    Layers,
+    Legs,
+    Measure,
+    PassProduct,
+    PassStart,
+    PeriodKind,
+    PeriodRule,
+    SameStop,
+    SameStopKind,
+    Step,
+    Transfer,
+    TransferEffect,
+    Window,
+)
 from fastpath.types import (
     DayTable,
     FarePart,
     MissingCheckIn,
     MonthlyTier,
     Reason,
+    Rule,
     TapKind,
     TariffRules,
     TariffSpec,
@@ -34,11 +55,21 @@ from fastpath.types import (
 
 GOAL_NS = 500
 GOAL_RATIO = 20
+GOAL_LAYERS_RATIO = 3
+PASS_ID = 99
 LARGE, SMALL = 1_000_000, 2_000
 STOPS = 416
 DAY_US = 86_400_000_000
 HOUR_US = 3_600_000_000
 FIRST_DAY = 20_000
+LAYERS_ACTING = (
+    Rule.LEG_RULE
+    | Rule.LEG_FACTOR
+    | Rule.TRANSFER
+    | Rule.CAP
+    | Rule.PERIOD_TIER
+    | Rule.MONTHLY_TIER
+)
 BASE_US = (FIRST_DAY + 9) * DAY_US + 8 * HOUR_US
 
 
@@ -89,8 +120,83 @@ def metro(seed: int) -> TariffSpec:
     )
 
 
-def build_course(accounts: int) -> Course:
-    spec = metro(1)
+def layered(spec: TariffSpec) -> TariffSpec:
+    """The same network with every layer at work on every journey."""
+    pairs = STOPS * STOPS
+    days = len(spec.days.start_us) - 1
+    columns = 4  # peak or not, adult or not
+    starts = [
+        start + begin * HOUR_US for start in spec.days.start_us[:-1] for begin in (0, 7, 9, 17, 19)
+    ]
+    column = [
+        2 * (frame_in == 1) + (category > 0)
+        for _network, frame_in, _frame_out, category in product(
+            range(2), *(range(2),) * 2, range(3)
+        )
+    ]
+    fares = array("i", spec.od_fare_minor)
+    for scale in (90, 80, 70):
+        fares.extend(fare * scale // 100 for fare in spec.od_fare_minor)
+    legs = Legs(
+        network_count=2,
+        frames=Frames(
+            2,
+            array("I", range(0, 5 * days + 1, 5)),
+            array("q", starts),
+            bytes([0, 1, 0, 1, 0]) * days,
+        ),
+        category_count=3,
+        class_count=STOPS,
+        stop_class=array("I", range(STOPS)),
+        column=array("i", column),
+        fare=fares,
+        discountable=fares,
+        distance_m=array("I", [9_000]) * (columns * pairs),
+        part=bytes([FarePart.BAND]) * (columns * pairs),
+        group=array("H", [1, 2, 3, 4]) * (columns * pairs // 4),
+        stay=bytes(columns * pairs),
+        zones=array("I", [0b11, 0b111]) * (columns * pairs // 2),
+        source=array("I", [7]) * (columns * pairs),
+        line_ids=array("I", [1, 2, 3]),
+        line_network=bytes([0, 0, 1]),
+        factor_ppm=array("i", [1_000_000] * 48 + [950_000] * 48),
+        stays_us=array("q", [4 * HOUR_US, 3 * HOUR_US]),
+    )
+    windows = {
+        "day": Window.DAY,
+        "week": Window.WEEK,
+        "month": Window.MONTH,
+        "30": Window.ROLLING_DAYS,
+    }
+    steps = (Step(300, 950_000), Step(20_000, 900_000))
+    layers = Layers(
+        legs=legs,
+        same_stop=(SameStop(900_000_000, SameStopKind.FREE), SameStop(-1, SameStopKind.FARE)),
+        joins=(Join(1, 0, window_us=60_000_000),),
+        group_count=4,
+        transfers=tuple(
+            Transfer(one, other, TransferEffect.MINUS, 50, count_max=5, window_us=24 * HOUR_US)
+            for one in range(1, 5)
+            for other in range(1, 5)
+        ),
+        counters=tuple(
+            Counter(name, number, window, 30 if window == Window.ROLLING_DAYS else 0)
+            for number, (name, window) in enumerate(windows.items(), start=1)
+        ),
+        period_rules=(
+            PeriodRule("month", PeriodKind.TIERS, 2, steps),
+            PeriodRule("trips", PeriodKind.TIERS, 3, (Step(1, 980_000),), Measure.TRIPS),
+            PeriodRule("day", PeriodKind.CAP, 0, (Step(limit_minor=600),)),
+            PeriodRule("week", PeriodKind.CAP, 1, (Step(limit_minor=5_000),)),
+        ),
+        passes=(PassProduct("ride", PASS_ID, 400, PassStart.FIRST_USE, DAY_US * 30, rides=1),),
+    )
+    tiers = (MonthlyTier(250, 990_000), *spec.monthly_tiers)
+    return replace(spec, layers=layers, monthly_tiers=tiers)
+
+
+def build_course(accounts: int, spec: TariffSpec | None = None) -> Course:
+    spec = spec or metro(1)
     book = Book()
     book.put(0, CompiledTariff.build(spec))
     order = list(range(accounts))
@@ -100,12 +206,42 @@ def build_course(accounts: int) -> Course:
 
 def travel_compiled(course: Course, journeys: int) -> float:
     """Nanoseconds a decision."""
-    took_ns, accepted, fares = _probe.bench(
+    took_ns, accepted, fares, _ = _probe.bench(
         course.book, course.order, course.stops, BASE_US, journeys, 156
     )
     assert accepted == 2 * journeys
     assert 300 * journeys <= fares <= 700 * journeys
     return took_ns / (2 * journeys)
+
+
+def travel_layered(course: Course, journeys: int) -> float:
+    """Nanoseconds a decision, cells copied in and out."""
+    took_ns, accepted, fares, rules = _probe.bench(
+        course.book, course.order, course.stops, BASE_US, journeys, 156, PASS_ID
+    )
+    assert accepted == 2 * journeys
+    assert 0 < fares <= 700 * journeys
+    assert Rule(rules) & LAYERS_ACTING == LAYERS_ACTING, Rule(rules)
+    return took_ns / (2 * journeys)
+
+
+def test_layers_cost(benchmark: BenchmarkFixture) -> None:
+    """Every layer at work beside the plain distance fare: same accounts, same journeys."""
+    is_large = not benchmark.disabled
+    accounts = LARGE if is_large else SMALL
+    plain, every = build_course(accounts), build_course(accounts, layered(metro(1)))
+    found: list[tuple[float, float]] = []
+
+    def both() -> None:
+        """In turns, so that what else the machine does falls on both."""
+        found.append((travel_compiled(plain, accounts), travel_layered(every, accounts)))
+
+    benchmark.pedantic(both, rounds=5 if is_large else 1)  # type: ignore[no-untyped-call]
+    plain_ns, layered_ns = (min(one) for one in zip(*found, strict=True))
+    ratio = median(layered / plain for plain, layered in found)
+    benchmark.extra_info.update(plain_ns=plain_ns, layered_ns=layered_ns, ratio=ratio)
+    if is_large:
+        assert ratio <= GOAL_LAYERS_RATIO, f"{layered_ns:.0f} ns, {plain_ns:.0f} ns without layers"
 
 
 def travel_reference(course: Course, journeys: int) -> float:

@@ -7,7 +7,7 @@ Reversals and commands: _reversal.pyx, _commands.pyx. What stands here is one fi
 C compiler sees the whole path of a tap at once.
 """
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpath._case cimport (
@@ -697,9 +697,10 @@ cdef void check_out(Case* case, int standing) noexcept nogil:
 # Whether the last check-in of this journey fits an out-of-station pair.
 cdef bint is_by_pair(const Case* case) noexcept nogil:
     cdef const Account* account = case.account
+    # Any window: undoing a check-out does not bring back when the leg before it ended.
     return is_joined(case) and has_interchange(
         case.tariff, stop_index(case.tariff, account.exit_stop),
-        stop_index(case.tariff, account.entry_stop), account.entry_ts_us - account.exit_ts_us)
+        stop_index(case.tariff, account.entry_stop), INT64_MIN)
 
 
 # --- flat, inspect --------------------------------------------------------------------------------

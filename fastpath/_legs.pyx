@@ -254,10 +254,7 @@ cdef int64_t find_nominal_before(Case* case, Lay* lay) noexcept nogil:
                 and tariff.rules.same_stop_fare_minor >= 0):
             return tariff.rules.same_stop_fare_minor
         return max(0, leg.nominal_minor)
-    leg.arr_us = case.account.exit_ts_us
-    leg.network = lay.chain.chain.network if lay.chain != NULL else 0
-    if leg.network >= layers.network_count:
-        leg.network = 0
+    leg.arr_us = case.account.entry_ts_us
     find_cell(case, layers, class_of(layers, origin), class_of(layers, destination), &leg)
     if leg.needs_distance:
         return max(0, case.account.journey_paid_minor)

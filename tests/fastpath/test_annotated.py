@@ -13,7 +13,10 @@ from Cython.Compiler.Main import compile as cython_compile
 ROOT = Path(__file__).parents[2]
 LINE = re.compile(r'class="cython line score-(\d+)"[^>]*>(.*?)</pre>', re.S)
 TAG = re.compile(r"<[^>]*>")
-CORES = ["_core", "_reversal", "_commands"]
+CORES = [
+    *("_core", "_legs", "_factors", "_journey", "_period", "_pricing"),
+    *("_reversal", "_commands", "_cells", "_cell_commands", "_undo_cells"),
+]
 
 
 def directives() -> dict[str, object]:

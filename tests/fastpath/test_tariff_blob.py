@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import struct
+import warnings
 from array import array
 from bisect import bisect_right
 from dataclasses import replace
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from fastpath import _tariff
 from fastpath._tariff import CompiledTariff, TariffBlobError, TariffSpecError
-from fastpath.types import DayTable, MonthlyTier, OutOfStation, TariffSpec, TimeDiscount
+from fastpath.types import DayTable, MonthlyTier, OutOfStation, TapKind, TariffSpec, TimeDiscount
 from tests.fastpath.city import BEGIN_US, STOPS, town
 from tests.fastpath.strategies import specs
+from tests.fastpath.strategies_layers import layered_specs
 from tests.fastpath.world import DAY_US, HOUR_US, World
 
 HEADER = struct.Struct("<8sHHIQ")
@@ -31,6 +33,8 @@ NAMES = [
     *("same_stops", "joins", "transfers", "counters", "period_rules", "steps", "passes"),
 ]
 BLOB = CompiledTariff.build(town()).blob
+with warnings.catch_warnings(action="ignore"):  # examples are drawn once, here, on purpose
+    SOME_LAYERED = [layered_specs().example() for _ in range(12)]
 
 
 def section(name: str) -> tuple[int, int]:
@@ -74,6 +78,39 @@ def test_what_goes_in_comes_out(spec: TariffSpec) -> None:
     assert again.medium_factor_ppm == spec.medium_factor_ppm
     assert (again.tariff_id, again.version, again.currency) == ("random", spec.version, 156)
     assert CompiledTariff.build(again).blob == compiled.blob
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(layered_specs())
+def test_layers_go_in_and_come_out(spec: TariffSpec) -> None:
+    compiled = CompiledTariff.build(spec)
+    again = compiled.spec()
+    assert again.layers == spec.layers
+    assert CompiledTariff.build(again).blob == compiled.blob
+    assert CompiledTariff.load(compiled.blob).key == compiled.key
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.integers(0, 200), st.data())
+def test_changed_layers_are_refused_or_harmless(which: int, data: st.DataObject) -> None:
+    """As below, for the sections of the layers: every byte of the small ones may be wrong."""
+    spec = SOME_LAYERED[which % len(SOME_LAYERED)]
+    blob = bytearray(CompiledTariff.build(spec).blob)
+    first = HEADER.size + ENTRY.size * NAMES.index("layer_scalars")
+    begin = ENTRY.unpack_from(blob, first)[2]
+    at = data.draw(st.integers(begin, len(blob) - 1))
+    blob[at] ^= data.draw(st.integers(1, 255))
+    try:
+        compiled = CompiledTariff.load(bytes(blob))
+    except TariffBlobError:
+        return
+    world = World(compiled.spec().days.start_us[0] + 5 * DAY_US)
+    world.book.put(0, compiled)
+    world.spec_book.put(0, compiled.key, compiled.spec())
+    for stop in (*spec.stop_ids, *spec.stop_ids):
+        world.wait(HOUR_US).enter(stop, line=1)
+        world.wait(HOUR_US).leave(spec.stop_ids[0], line=2, distance_m=55)
+        world.wait(HOUR_US).tap(TapKind.FLAT, stop, line=1)
 
 
 def vars_of(rules: object) -> list[object]:
