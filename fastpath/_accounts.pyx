@@ -342,6 +342,14 @@ cdef BootWindow* find_window(const Store* store, uint64_t device_id,
     return NULL
 
 
+# Of two windows used at the same time the earlier boot: how they are linked is no criterion, since
+# undo and loading link them otherwise.
+cdef inline bint is_older(const Window* window, const Window* other) noexcept nogil:
+    if window.shown.last_used_us != other.shown.last_used_us:
+        return window.shown.last_used_us < other.shown.last_used_us
+    return window.shown.boot_epoch < other.shown.boot_epoch
+
+
 # The window that may go for a new one: of boots_max or more the least recently used, if unused
 # since floor_us. NULL with *full set = none may go; NULL without = no need.
 cdef Window* window_to_give_up(const StoreImpl* impl, uint64_t device_id, uint32_t boots_max,
@@ -352,7 +360,7 @@ cdef Window* window_to_give_up(const StoreImpl* impl, uint64_t device_id, uint32
     cdef uint32_t count = 0
     while window != NULL:
         count += 1
-        if window.shown.last_used_us < oldest.shown.last_used_us:
+        if is_older(window, oldest):
             oldest = window
         window = window_at(impl, window.next) if window.next != 0 else NULL
     full[0] = count >= boots_max and (count == 0 or oldest.shown.last_used_us >= floor_us)
