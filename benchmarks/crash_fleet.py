@@ -32,7 +32,8 @@ KEPT = 8
 RETRY_S = 0.02
 STOPS = (101, 102, 103, 104)
 NOT_DONE_PAUSE_S = 0.05
-NOT_DONE = frozenset({"WIRE_JOURNAL_FULL", "WIRE_BUSY", "WIRE_SHUTTING_DOWN", "WIRE_INTERNAL"})
+BUSY = "WIRE_BUSY"
+NOT_DONE = frozenset({"WIRE_JOURNAL_FULL", "WIRE_SHUTTING_DOWN", "WIRE_INTERNAL"})
 """What a gateway may say while its journal's servers change places: ask again."""
 CLIENT = "crash harness"
 
@@ -145,11 +146,14 @@ class Validator:
         error = future.exception()
         if error is None:
             self._take(future.result())
-        elif self.fleet.patient and isinstance(error, WireError) and error.code in NOT_DONE:
+        elif isinstance(error, WireError) and self._may_ask_again(error.code):
             self.fleet.refused += 1
             self._not_done.append(event)
         elif isinstance(error, WireError) and not isinstance(error, Uncertain):
             self.fleet.faults.append(f"device {self.identity.device_id}: {error}")
+
+    def _may_ask_again(self, code: str) -> bool:
+        return code == BUSY or (self.fleet.patient and code in NOT_DONE)
 
     def _take(self, answer: Answer) -> None:
         if answer.position == 0:

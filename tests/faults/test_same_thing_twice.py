@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastpath.types import TapFlag, TapKind
 from gateway.clock import new_operation_id
+from gateway.errors import WireError
 from gateway.link.client import LinkSession, open_session
 from gateway.link.devices import DeviceEntry
 from tests.support.plane import Gate, Running, make_folder, records_of, running
@@ -105,6 +106,17 @@ async def test_a_connection_reset_in_the_middle_of_a_frame_harms_nobody(tmp_path
     assert sorted(seqs) == [1, 2, 3]
 
 
+async def upload_patiently(session: LinkSession, events: list) -> list:
+    """A batch; told busy, the same again a little later."""
+    while True:
+        try:
+            return list(await session.tap_batch(events))
+        except WireError as error:
+            if error.code != "WIRE_BUSY":
+                raise
+            await asyncio.sleep(0.05)
+
+
 async def test_a_fleet_that_comes_back_at_once_is_served_whole(tmp_path: Path) -> None:
     config = make_folder(tmp_path / "gateway")
 
@@ -116,7 +128,7 @@ async def test_a_fleet_that_comes_back_at_once_is_served_whole(tmp_path: Path) -
         gate = Gate(opened, identity.boot_epoch)
         flags = int(TapFlag.OFFLINE | TapFlag.DEVICE_OPENED)
         events = [gate.event(TapKind.FLAT, bytes(15) + b"?", 11, flags=flags) for _ in range(20)]
-        return list(await opened.tap_batch(events))
+        return await upload_patiently(opened, events)
 
     async with running(config) as hands:
         numbers = range(1000, 1000 + STORM)
