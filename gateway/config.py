@@ -179,8 +179,8 @@ class EngineConfig:
     """Accounts."""
     media_max: Count = 128_000_000
     """Cards, phones and other media."""
-    group_bytes_max: Annotated[int, Strict(), Field(ge=65_536, le=256 << 20)] = 4 << 20
-    """Most bytes one commit writes."""
+    group_bytes_max: Annotated[int, Strict(), Field(ge=1_081_472, le=256 << 20)] = 4 << 20
+    """Most bytes one commit writes; two full batches of the largest records have to fit."""
     group_records_max: Annotated[int, Strict(), Field(ge=1, le=1 << 20)] = 8192
     """Most records one commit writes."""
     op_horizon_days: Annotated[int, Strict(), Field(ge=1, le=3660)] = 30

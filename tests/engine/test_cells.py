@@ -14,18 +14,25 @@ from typing import Any
 import pytest
 
 from fastpath import _accounts_image
-from fastpath.api import StoreHandle
+from fastpath.api import Book, Engine, StoreHandle
 from fastpath.cells import CellType, describe_cell, type_of
-from fastpath.types import CapOwner, Item, Op, Reason, Rule, TapFlag, TapKind
+from fastpath.types import CapOwner, EngineLimits, Item, Op, Reason, Rule, TapFlag, TapKind
 from gateway.bootstrap import audit_journal
 from gateway.clock import new_operation_id
-from gateway.errors import WireError
+from gateway.errors import ConfigError, WireError
 from gateway.journal.files import RealFiles
 from gateway.journal.records import describe_record
 from gateway.journal.segments import SegmentJournal
 from tests.support.faultfs import Fault, FaultFiles
 from tests.support.layered import BUS_LINE, TEN, layered_tariff
-from tests.support.plane import Gate, make_folder, random_token, records_of, running
+from tests.support.plane import (
+    Gate,
+    load_settings,
+    make_folder,
+    random_token,
+    records_of,
+    running,
+)
 
 OPENED = int(TapFlag.OFFLINE | TapFlag.DEVICE_OPENED)
 
@@ -200,6 +207,16 @@ async def test_passes_and_concessions_are_commands(tmp_path: Path) -> None:
         assert (await hands.call("pass_add", **sold | {"amount_minor": 0}))["fare_minor"] == 0
         assert hands.plane.engine.memory.cell_count == cells
     audit_is_silent(config)
+
+
+def test_the_smallest_group_that_may_be_set_holds_two_batches(tmp_path: Path) -> None:
+    least = 1_081_472
+    Engine(StoreHandle(), Book(), EngineLimits(group_bytes_max=least))
+    with pytest.raises(ValueError, match="two full batches"):
+        Engine(StoreHandle(), Book(), EngineLimits(group_bytes_max=least - 1))
+    make_folder(tmp_path / "gateway", engine__group_bytes_max=str(least))
+    with pytest.raises(ConfigError):
+        load_settings(tmp_path / "gateway", engine__group_bytes_max=str(least - 1))
 
 
 async def test_sixteen_cells_are_enough(tmp_path: Path) -> None:
