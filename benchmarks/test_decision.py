@@ -126,7 +126,7 @@ def layered(spec: TariffSpec) -> TariffSpec:
     days = len(spec.days.start_us) - 1
     columns = 4  # peak or not, adult or not
     starts = [
-        start + begin * HOUR_US for start in spec.days.start_us[:-1] for begin in (0, 7, 9, 17, 19)
+        start + begin * HOUR_US for start in spec.days.start_us[:-1] for begin in (0, 7, 12, 17, 19)
     ]
     column = [
         2 * (frame_in == 1) + (category > 0)
