@@ -13,6 +13,8 @@
     │   └── Corrupt                 a file does not hold what was written into it; file and offset
     ├── SnapshotError               SNAPSHOT_…
     ├── RegistryError               REGISTRY_…
+    ├── DatabaseError               a database of the control plane
+    ├── DeliveryError               what is carried to a peer
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
     ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
     ├── EnvironmentFault            ENV_…       the machine: a port in use, a missing folder
@@ -278,7 +280,6 @@ CODES: dict[str, str] = {
     "DELIVERY_CONFLICT": "a key names one command for ever: use a new one",
     "DELIVERY_NOT_DEAD": "`faregate delivery list --dead` shows what can be replayed",
     "DELIVERY_NOT_FOUND": "the command was never given, or its key is another",
-    "DELIVERY_ADAPTER": "`faregate adapter list` shows what is installed and configured",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",
