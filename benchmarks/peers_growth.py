@@ -93,7 +93,9 @@ def measure_core(scope: Scope, few: int, many: int) -> dict[str, Any]:
         for number in range(CORE_ROUNDS):
             for at in (0, 1) if number % 2 == 0 else (1, 0):
                 journeys = min(JOURNEYS, 100 * few)
-                ns, accepted, _ = _probe.bench(book, orders[at], stops, BASE_US, journeys, CURRENCY)
+                ns, accepted, *_ = _probe.bench(
+                    book, orders[at], stops, BASE_US, journeys, CURRENCY
+                )
                 if accepted != 2 * journeys:
                     raise RuntimeError(f"{2 * journeys - accepted} decisions were refusals")
                 took[at].append(ns / (2 * journeys))

@@ -13,8 +13,8 @@
     │   └── Corrupt                 a file does not hold what was written into it; file and offset
     ├── SnapshotError               SNAPSHOT_…
     ├── RegistryError               REGISTRY_…
-    ├── DatabaseError               a database of the control plane
-    ├── DeliveryError               what is carried to a peer
+    ├── DatabaseError               DATABASE_…  a database of the control plane
+    ├── DeliveryError               DELIVERY_…  what is carried to a peer
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
     ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
     ├── EnvironmentFault            ENV_…       the machine: a port in use, a missing folder
