@@ -128,7 +128,7 @@ class JournalConfig:
     """Size of one file, taken from the disk beforehand."""
     commit_thread: Literal["auto", "always", "never"] = "auto"
     """Whether commits happen in a helper thread; auto goes by commit_thread_above_ms."""
-    commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 2.0
+    commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 10.0
     """With `auto`: the moving 99th percentile of a commit above which the thread takes over."""
 
 

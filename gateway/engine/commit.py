@@ -30,7 +30,7 @@ SAMPLES = 256
 """Commits whose durations make the moving p99. Of fewer it would be little but the longest one: a
 single late wake-up would move all commits to the thread and back."""
 CHECK_EVERY = 32
-ALARM_FACTOR = 50
+ALARM_FACTOR = 10
 """One commit so many times above the bound is enough: at 2 s each, 32 would take a minute."""
 
 
