@@ -294,9 +294,8 @@ cdef class LayersView:
             require(rule.counter < c.counter_count, f"period rule {i} names no counter")
             require_within(f"kind of period rule {i}", rule.kind, 0, PERIOD_CAP)
             require_within(f"measure of period rule {i}", rule.measure, 0, MEASURE_TRIPS)
-            require(rule.is_split <= 1 and not (rule.is_split and (
-                rule.kind != PERIOD_TIERS or rule.measure != MEASURE_PAID)),
-                f"period rule {i} cannot be split")
+            require(rule.is_split <= (1 if rule.kind == PERIOD_TIERS else 0),
+                    f"period rule {i} cannot be split")
             for j in range(rule.first_step, steps):
                 step = &c.steps[j]
                 require_within(f"from_value of step {j}", step.from_value, 0, TOTAL_MAX_MINOR)
@@ -362,8 +361,9 @@ cdef tuple largest_factors(const LayersC* c, dict counts):
 
 
 def count_splits(LayersView view not None):
-    """How many period rules are split."""
-    return sum(view.c.period_rules[i].is_split for i in range(view.c.period_rule_count))
+    """How many period rules are split: on amounts, on trips it does nothing."""
+    return sum(view.c.period_rules[i].is_split for i in range(view.c.period_rule_count)
+               if view.c.period_rules[i].measure == MEASURE_PAID)
 
 
 def find_largest_factors(LayersView view not None):

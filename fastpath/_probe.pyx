@@ -20,6 +20,7 @@ from fastpath._layout cimport (
     Account, Cell, Command, Decision, Medium, Period, Tap,
 )
 from fastpath._tariff cimport Book, TariffBook
+from fastpath._totals cimport FACTORS_AT_ONCE, scale_factors
 
 cdef extern from "sys/mman.h" nogil:
     int madvise(void* at, size_t size, int advice)
@@ -196,6 +197,17 @@ def wants_period(Book book not None, dict event not None):
     """wants_medium_period."""
     cdef Tap t = event
     return wants_medium_period(&book.c, &t)
+
+
+def scale(int64_t amount_ppm, list factors_ppm not None, int64_t unit_minor, int mode):
+    """scale_factors; for the bounds see money.h."""
+    cdef int64_t factors[FACTORS_AT_ONCE]
+    cdef int i
+    if len(factors_ppm) > FACTORS_AT_ONCE:
+        raise ValueError(f"{len(factors_ppm)} factors, at most {FACTORS_AT_ONCE}")
+    for i in range(len(factors_ppm)):
+        factors[i] = factors_ppm[i]
+    return scale_factors(amount_ppm, factors, len(factors_ppm), unit_minor, mode)
 
 
 # --- benchmark ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from libc.string cimport memset
 cimport cython
 
 from fastpath._layers cimport LayersView
-from fastpath._layout cimport FAREGATE_STRUCT_VERSION
+from fastpath._layout cimport FAREGATE_STRUCT_VERSION, MONTH_BASIS_TRIPS
 
 from fastpath._layers import count_splits, find_largest_factors, load_layers
 from fastpath._layers_packing import SECTIONS as LAYER_SECTIONS
@@ -453,7 +453,8 @@ cdef class CompiledTariff:
         if self.layers is None:
             return
         self.c.layers = &self.layers.c
-        is_split = self.c.rules.tier_split and self.c.tier_count > 0
+        is_split = (self.c.rules.tier_split and self.c.tier_count > 0
+                    and self.c.rules.month_basis != MONTH_BASIS_TRIPS)
         _require(count_splits(self.layers) + is_split <= 1, "more than one rule is split")
         self.check_factors()
 

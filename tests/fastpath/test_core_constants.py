@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastpath import reference_model, types
+from fastpath import layers, reference_model, types
 
 FOLDER = Path(types.__file__).parent
 NUMBERS = {
@@ -64,6 +64,32 @@ def test_c_has_no_other_numbers_under_these_prefixes() -> None:
 )
 def test_flags_of_the_account_are_the_same(c_name: str, value: int) -> None:
     assert NUMBERS[c_name] == value
+
+
+LAYER_PREFIXES: dict[str, type[IntEnum]] = {
+    "ROUND": layers.RoundMode,
+    "OVERSTAY": layers.OverstayKind,
+    "SAME_STOP": layers.SameStopKind,
+    "EFFECT": layers.TransferEffect,
+    "MEASURED": layers.Measured,
+    "WINDOW": layers.Window,
+    "MEASURE": layers.Measure,
+    "PERIOD": layers.PeriodKind,
+}
+
+
+def test_numbers_of_layers_are_in_c() -> None:
+    text = (FOLDER / "_layers.pxd").read_text(encoding="utf-8")
+    found = {
+        name: int(number)
+        for name, number in re.findall(r"^    ([A-Z][A-Z_]+) = (\d+)$", text, re.M)
+    }
+    limits = ("NETWORKS_MAX", "CATEGORIES_MAX", "MEDIA_MAX", "COUNTERS_MAX", "PERIOD_RULES_MAX")
+    expected = {
+        f"{prefix}_{one.name}": int(one) for prefix, kind in LAYER_PREFIXES.items() for one in kind
+    }
+    expected |= {name: getattr(layers, name) for name in (*limits, "PASS_CELLS_MAX")}
+    assert found == expected
 
 
 def test_struct_version_is_the_same() -> None:

@@ -97,7 +97,8 @@ def test_layers_of_the_core_equal_the_reference(**day: object) -> None:
 
 
 @pytest.mark.slow
-@settings(ROOMY, max_examples=6000)
+@pytest.mark.timeout(3000)
+@settings(ROOMY, max_examples=3000)
 @given(**DAYS)  # type: ignore[arg-type]
 def test_layers_equal_the_reference_over_many_days(**day: object) -> None:
     compare(**day)  # type: ignore[arg-type]
@@ -117,7 +118,8 @@ def test_riders_with_money_are_charged_alike(
 
 
 @pytest.mark.slow
-@settings(ROOMY, max_examples=6000)
+@pytest.mark.timeout(3000)
+@settings(ROOMY, max_examples=3000)
 @given(spec=layered_specs(), held=extras(), steps=LAYER_DAYS)
 def test_riders_with_money_over_many_days(
     spec: TariffSpec, held: reference.Extras, steps: list[LayerTap | LayerUndo]
