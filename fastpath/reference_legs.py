@@ -140,7 +140,7 @@ def find_ride_leg(case: Case, origin_stop: int, same: SameStop | None) -> Leg | 
         fixed_minor = same.fare_minor if same else version.rules.same_stop_fare_minor
     if version.legs is None:
         pair = version.find_pair(origin_stop, exit_stop, is_plain=True)
-        leg = _of_pair(blank, pair) if pair else blank
+        leg = _of_pair(blank, pair) if pair else replace(blank)
         if origin_stop not in version.index_of or exit_stop not in version.index_of:
             return None
     else:
