@@ -273,7 +273,14 @@ def test_line_1_added_up_by_hand(beijing):
 
 def test_the_bus(beijing_bus):
     spec = beijing_bus.spec
-    assert spec.rules.flat_minor == 200
-    assert spec.medium_factor_ppm[1:6] == (500_000, 500_000, 500_000, 1_000_000, 1_000_000)
+    assert spec.layers is not None
+    legs = spec.layers.legs
+    assert legs is not None
+    assert legs.any_stop
+    bands = legs.bands[0]
+    assert bands is not None
+    assert (list(bands.to_m), list(bands.fare_minor)) == ([10_000], [200])
+    assert list(legs.factor_ppm[:6]) == [1_000_000, 500_000, 500_000, 500_000, 1_000_000, 1_000_000]
+    assert list(legs.factor_ppm[17:20]) == [250_000] * 3
     assert len(spec.stop_ids) == 0
     assert len(spec.days.month) > 6 * 365

@@ -13,6 +13,7 @@ from gateway.tariffs.examples import run_example
 from gateway.tariffs.load import load_tariff
 from gateway.tariffs.loaded import LoadedTariff, load
 from tests.tariffs.both_engines import BothEngines
+from tests.tariffs.conftest import WriteTown
 
 FILES = Path(__file__).parent / "files"
 NAMES = sorted(path.stem for path in FILES.glob("*.toml"))
@@ -57,6 +58,12 @@ def test_the_same_files_give_the_same_arrays(name: str) -> None:
     assert compile_source(load_tariff(FILES / f"{name}.toml")) == tariff_of(name).spec
 
 
-def test_a_plain_tariff_has_no_layers(beijing: LoadedTariff, beijing_bus: LoadedTariff) -> None:
-    assert beijing.spec.layers is None
-    assert beijing_bus.spec.layers is None
+def test_a_plain_tariff_has_no_layers(write_town: WriteTown) -> None:
+    assert load(write_town()).spec.layers is None
+
+
+def test_passes_alone_leave_the_plain_tables(beijing: LoadedTariff) -> None:
+    layers = beijing.spec.layers
+    assert layers is not None
+    assert layers.legs is None
+    assert len(layers.passes) == 5

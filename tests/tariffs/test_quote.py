@@ -258,7 +258,7 @@ def test_what_an_explanation_shows(beijing, start, end, fields, fare_and_text):
 def test_a_boarding_explained(beijing_bus):
     explanation = single(beijing_bus, "", "")
     assert explanation.as_dict()["fare"] == "1.00"
-    assert "factor of the medium" in "\n".join(explanation.lines())
+    assert "Half price with the card" in "\n".join(explanation.lines())
 
 
 @pytest.mark.parametrize(
