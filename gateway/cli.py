@@ -41,6 +41,7 @@ COMMANDS = (
     "bench",
     "quote",
     "tariff",
+    "city",
     "device",
     "account",
     "medium",

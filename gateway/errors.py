@@ -244,6 +244,8 @@ class InvariantError(FareGatewayError):
 
 
 CODES: dict[str, str] = {
+    "CITY_INVALID": "each finding names the line and the key of the city file; docs/cities.md",
+    "CITY_NOT_FOUND": "`faregate city list` shows the cities there are",
     "CONFIG_INVALID": "`faregate config check` lists every wrong setting with its path",
     "CONFIG_NOT_FOUND": "name the file with --config, or make one with `faregate init`",
     "CONFIG_NOT_TOML": "the line named is not valid TOML",

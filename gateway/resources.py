@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.config import TariffsConfig
-from gateway.errors import EnvironmentFault, TariffError
+from gateway.errors import ConfigError, EnvironmentFault, TariffError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -51,3 +51,18 @@ def find_tariff(name: str, config: TariffsConfig | None = None) -> Path:
         folders = ", ".join(str(folder) for folder in tariff_dirs(config))
         raise TariffError("TARIFF_NOT_FOUND", f"there is no tariff {name} in {folders}")
     return known[name]
+
+
+def list_cities() -> dict[str, Path]:
+    """City id → file."""
+    return {path.stem: path for path in sorted((shipped_dir() / "cities").glob("*.toml"))}
+
+
+def find_city(name: str) -> Path:
+    """The file of a city id, or the file named by a path. Raises: ConfigError."""
+    known = list_cities()
+    path = Path(name) if name.endswith(".toml") or "/" in name else known.get(name)
+    if path is None or not path.is_file():
+        said = f"there is no city {name}; known are {', '.join(known)}"
+        raise ConfigError("CITY_NOT_FOUND", said)
+    return path
