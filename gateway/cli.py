@@ -26,6 +26,7 @@ from gateway.errors import (
     ConfigError,
     Corrupt,
     FareGatewayError,
+    MovingError,
     RegistryError,
     SnapshotError,
     TariffError,
@@ -50,6 +51,7 @@ COMMANDS = (
     "operation",
     "journal",
     "backup",
+    "moving",
     "config",
 )
 
@@ -64,6 +66,7 @@ _FINDINGS = (
     CommandError,
     ConfigError,
     Corrupt,
+    MovingError,
     RegistryError,
     SnapshotError,
     TariffError,

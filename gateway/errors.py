@@ -15,6 +15,7 @@
     ├── RegistryError               REGISTRY_…
     ├── DatabaseError               DATABASE_…  a database of the control plane
     ├── DeliveryError               DELIVERY_…  what is carried to a peer
+    ├── MovingError                 MOVING_…    another system's cards; all findings at once
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
     ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
     ├── EnvironmentFault            ENV_…       the machine: a port in use, a missing folder
@@ -195,6 +196,12 @@ class DeliveryError(FareGatewayError):
     default_code = "DELIVERY_ERROR"
 
 
+class MovingError(_WithFindings):
+    """Cards of another system cannot be carried over; `findings` has one line a fault."""
+
+    default_code = "MOVING_INVALID"
+
+
 class CommandError(FareGatewayError):
     """A command of the control plane was refused, or never reached the data plane."""
 
@@ -282,6 +289,9 @@ CODES: dict[str, str] = {
     "DELIVERY_CONFLICT": "a key names one command for ever: use a new one",
     "DELIVERY_NOT_DEAD": "`faregate delivery list --dead` shows what can be replayed",
     "DELIVERY_NOT_FOUND": "the command was never given, or its key is another",
+    "MOVING_INVALID": "nothing was sent: correct every line named; docs/moving-in.md",
+    "MOVING_UNREADABLE": "the file has to be CSV in UTF-8, or in what --encoding names",
+    "MOVING_CUTOVER": "name the instant the other system stopped, in the past, with its offset",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",
