@@ -5,6 +5,7 @@ Instants are int microseconds UTC. What decides fares is given its instant and n
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -42,6 +43,20 @@ class OperationIds:
         high = (stamp >> 12) << 16 | 0x7000 | (stamp & 0xFFF)
         low = 0x8000_0000_0000_0000 | int.from_bytes(os.urandom(8)) >> 2
         return (high << 64 | low).to_bytes(16)
+
+
+def derived_operation_id(at_us: int, *parts: str) -> bytes:
+    """The id of an operation that follows from something: the same parts give the same id.
+
+    Args: at_us: an instant that belongs to it for ever (a due date, a cut-over), since ids are
+        ordered by time and those beyond the answer horizon are refused. parts: what it is.
+    Returns: a UUIDv7 with that instant; the other 74 bits are a hash of the parts.
+    """
+    text = "\0".join(parts).encode()
+    bits = int.from_bytes(hashlib.sha256(text).digest()[:10])
+    high = (at_us // 1_000) << 16 | 0x7000 | bits >> 64 & 0xFFF
+    low = 0x8000_0000_0000_0000 | bits & (1 << 62) - 1
+    return (high << 64 | low).to_bytes(16)
 
 
 _IDS = OperationIds()

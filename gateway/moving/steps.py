@@ -6,16 +6,13 @@ same file again, after any crash and on any machine, repeats the same operations
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from fastpath.types import Op
+from gateway.clock import derived_operation_id
 from gateway.moving.rows import CardAccount
-
-ID_VERSION = 0x7000
-ID_VARIANT = 0x8000_0000_0000_0000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +43,8 @@ class Step:
 
 
 def operation_id(batch: Batch, key: str, step: str) -> bytes:
-    """A UUIDv7 whose instant is the cut-over's and whose other 74 bits are a hash of what it is."""
-    text = f"{batch.name}\0{key}\0{step}".encode()
-    bits = int.from_bytes(hashlib.sha256(text).digest()[:10])
-    high = (batch.cutover_us // 1_000) << 16 | ID_VERSION | bits >> 64 & 0xFFF
-    low = ID_VARIANT | bits & (1 << 62) - 1
-    return (high << 64 | low).to_bytes(16)
+    """Of a step of an account."""
+    return derived_operation_id(batch.cutover_us, batch.name, key, step)
 
 
 def open_step(batch: Batch, account: CardAccount) -> Step:
