@@ -134,7 +134,9 @@ def configuration() -> str:
     lines = [CONFIGURATION.rstrip(), ""]
     for section in fields(Config):
         says = (setting_schema(section.name) or {})["description"]
-        lines += [f"## [{section.name}]", "", says, ""]
+        lines += [f"## [{section.name}]", "", " ".join(says.split()), ""]
+        if section.name == "adapters":
+            continue
         lines += ["| setting | default | what it does |", "|---|---|---|"]
         lines += [
             _setting_row(dotted, value)

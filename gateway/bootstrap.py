@@ -128,11 +128,19 @@ def run_snapshotter(config: Config, ready_fd: int) -> int:
     return main(config, ready_fd)
 
 
+def run_worker(config: Config, ready_fd: int) -> int:
+    """The worker with its jobs, until SIGTERM."""
+    from gateway.worker import main
+
+    return main(config, ready_fd)
+
+
 PROCESSES = {
     "data": run_data,
     "http": run_http,
     "snapshotter": run_snapshotter,
     "standby": run_standby,
+    "worker": run_worker,
 }
 """Processes of `faregate serve` and `faregate standby`, by name."""
 

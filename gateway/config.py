@@ -36,6 +36,7 @@ Count = Annotated[int, Strict(), Field(ge=1, le=1 << 40)]
 Minor = Annotated[int, Strict(), Field(ge=0, le=1 << 53)]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400 * 366)]
 SlotNumber = Annotated[str, Field(pattern="^([0-9]|1[0-5])$")]
+AdapterName = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,31}$")]
 OptionalPath = Path | None
 
 
@@ -220,6 +221,21 @@ class SecurityConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """The worker: adapters' relays and other jobs beside the gates."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    drain_s: Annotated[float, Strict(), Field(gt=0, le=9)] = 8
+    """How long a job may finish what is under way when the gateway stops."""
+    restart_max_s: Seconds = 60
+    """Longest pause before a job that failed is started again."""
+    report_s: Seconds = 2
+    """How often the jobs' numbers are written for /metrics."""
+    poll_s: Seconds = 0.5
+    """How often an adapter's relay looks for commands that are due."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """Logs, on standard error. They never hold tokens."""
 
@@ -245,6 +261,10 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     tariffs: TariffsConfig = field(default_factory=TariffsConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+    adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)
+    """Peers: a table [adapters.NAME] each, with its `kind` and that kind's settings
+    (docs/adapters.md)."""
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -256,6 +276,11 @@ class Config:
     def page_path(self) -> Path:
         """The data plane's shared-memory page."""
         return self.run_dir / "page"
+
+    @property
+    def worker_page_path(self) -> Path:
+        """What the worker's jobs say of themselves."""
+        return self.run_dir / "worker.json"
 
     @property
     def registry_path(self) -> Path:
@@ -318,8 +343,20 @@ def flatten(config: Config) -> Iterator[tuple[str, object]]:
     """Every setting with its dotted name, in the order of the file."""
     for section in fields(config):
         part = getattr(config, section.name)
+        if isinstance(part, dict):
+            yield from _flat(section.name, part)
+            continue
         for setting in fields(part):
             yield f"{section.name}.{setting.name}", getattr(part, setting.name)
+
+
+def _flat(dotted: str, value: object) -> Iterator[tuple[str, object]]:
+    """Settings whose names are not ours: tables in tables."""
+    if not isinstance(value, dict):
+        yield dotted, value
+        return
+    for name, inner in value.items():
+        yield from _flat(f"{dotted}.{name}", inner)
 
 
 @cache
@@ -440,6 +477,9 @@ def _absolute(config: Config, folder: Path) -> Config:
     sections: dict[str, Any] = {}
     for section in fields(config):
         part = getattr(config, section.name)
+        if isinstance(part, dict):  # an adapter's own model says which of its settings are paths
+            sections[section.name] = part
+            continue
         changed = {
             setting.name: _rebased(getattr(part, setting.name), data_dir)
             for setting in fields(part)

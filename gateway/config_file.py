@@ -25,7 +25,8 @@ def render_toml(config: Config | None = None) -> str:
     parts = [HEAD]
     for section in fields(Config):
         schema = setting_schema(section.name) or {}
-        parts.append(f"\n[{section.name}]  # {schema['description']}\n")
+        says = " ".join(schema["description"].split())
+        parts.append(f"\n[{section.name}]  # {says}\n")
         parts += _settings(config or Config(), section.name)
     return "".join(parts)
 
@@ -48,7 +49,8 @@ def _settings(config: Config, section: str) -> Iterator[str]:
     for dotted, value in flatten(config):
         if not dotted.startswith(f"{section}."):
             continue
-        comment = f"# {(setting_schema(dotted) or {})['description']}\n"
+        says = (setting_schema(dotted) or {}).get("description")
+        comment = f"# {says}\n" if says else ""
         name = dotted.partition(".")[2]
         if isinstance(value, dict):
             tables.append((f"\n[{dotted}]  {comment}", value))

@@ -1,8 +1,8 @@
-"""`faregate serve`: runs the data plane, the HTTP face and the snapshotter and keeps them running.
+"""`faregate serve`: runs the data plane, the HTTP face, the snapshotter and the worker.
 
-    start   pid lock, then http and data; the snapshotter once the data plane serves
-    crash   http and snapshotter come back after a pause that grows; the data plane comes back once
-            (it recovers by itself), a second death in a row is the end
+    start   pid lock, then http, worker and data; the snapshotter once the data plane serves
+    crash   http, worker and snapshotter come back after a pause that grows; the data plane comes
+            back once (it recovers by itself), a second death in a row is the end
     stop    SIGTERM or SIGINT: the data plane drains first, then the others; the slow are killed
     death   every child holds one end of a pipe and drains when this process is gone
 
@@ -29,7 +29,7 @@ from gateway.readiness import EXIT_REFUSED
 if TYPE_CHECKING:
     from gateway.config import Config, LoadedConfig
 
-NAMES = ("data", "http", "snapshotter")
+NAMES = ("data", "http", "snapshotter", "worker")
 LAUNCHER = (sys.executable, "-m", "gateway.process")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0

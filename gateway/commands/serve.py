@@ -24,6 +24,7 @@ class Part(StrEnum):
     DATA = "data"
     HTTP = "http"
     SNAPSHOTTER = "snapshotter"
+    WORKER = "worker"
 
 
 def register(app: typer.Typer) -> None:

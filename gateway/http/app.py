@@ -19,6 +19,7 @@ from gateway.errors import EnvironmentFault
 from gateway.observability.health import check_readiness
 from gateway.observability.metrics import PageCollector
 from gateway.observability.page import PageReader
+from gateway.observability.worker_metrics import WorkerCollector
 from gateway.readiness import tell_ready
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def build_app(config: Config, reader: PageReader) -> web.Application:
     app[PAGE] = reader
     app[METRICS] = registry
     registry.register(PageCollector(reader, config))
+    registry.register(WorkerCollector(config.worker_page_path))
     app.router.add_get("/livez", _live)
     app.router.add_get("/readyz", _ready)
     app.router.add_get("/metrics", _metrics)

@@ -7,9 +7,7 @@ Every family is in CATALOGUE; docs/metrics.md is made from it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -24,22 +22,9 @@ from gateway.clock import US_PER_S, now_us
 from gateway.config import Config
 from gateway.link.codes import WireCode
 from gateway.observability import page
+from gateway.observability.family import Family, Kind
 from gateway.observability.page import Histogram, PageReader, PageView, PlaneState
-
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One metric family. `slot` where it is a single number of the page, divided by `divisor`."""
-
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-    slot: int = -1
-    divisor: int = 1
-
+from gateway.observability.worker_metrics import WORKER_FAMILIES
 
 TAPS = Family("fare_taps_total", "counter", "Taps decided, by kind and reason.", ("kind", "reason"))
 COMMANDS = Family("fare_commands_total", "counter", "Commands decided, by reason.", ("reason",))
@@ -137,6 +122,7 @@ CATALOGUE = (
     TARIFF,
     TARIFF_VERSIONS,
     *PLAIN,
+    *WORKER_FAMILIES,
 )
 """Every family /metrics may hold."""
 

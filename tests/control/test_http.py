@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from gateway.observability.page import (
     PlaneState,
     bucket_of,
 )
+from gateway.observability.worker_page import write_page
 
 Client = TestClient[Any, Any]
 
@@ -123,7 +125,7 @@ async def test_without_a_page_it_lives_but_is_not_ready(client: Client) -> None:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
     assert (await _ready(client))[0] == 503
     families = await _scrape(client)
-    assert list(families) == ["fare_data_plane_up"]
+    assert list(families) == ["fare_data_plane_up", "fare_worker_up"]
 
 
 async def test_the_counters_are_those_of_the_page(client: Client, plane: Page) -> None:
@@ -164,6 +166,7 @@ async def test_a_histogram_counts_each_observation_once(client: Client, plane: P
 
 
 async def test_the_catalogue_is_what_is_served(client: Client, plane: Page) -> None:
+    await asyncio.to_thread(write_page, plane.path.with_name("worker.json"), {"jobs": {}}, 0)
     served = set(await _scrape(client))
     assert served == {family.name.removesuffix("_total") for family in metrics.CATALOGUE}
     assert all(name.startswith("fare_") for name in served)
@@ -171,7 +174,7 @@ async def test_the_catalogue_is_what_is_served(client: Client, plane: Page) -> N
 
 async def test_no_label_names_a_person_or_a_device(client: Client, plane: Page) -> None:
     labels = {label for family in metrics.CATALOGUE for label in family.labels}
-    assert labels == {"kind", "reason", "error", "state", "slot", "tariff", "key"}
+    assert labels == {"kind", "reason", "error", "state", "slot", "tariff", "key", "job"}
 
 
 async def test_openmetrics_is_spoken_when_asked_for(client: Client, plane: Page) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from gateway.config import load_config
 from gateway.errors import EnvironmentFault
-from gateway.supervisor import hold_pid_file, pid_path
+from gateway.supervisor import NAMES, hold_pid_file, pid_path
 
 ROOT = Path(__file__).parents[2]
 SUPERVISE = Path(__file__).with_name("supervise.py")
@@ -29,7 +29,7 @@ class Run:
     def __init__(self, folder: Path, names: list[str], plan: dict[str, str]) -> None:
         self.folder = folder
         (folder / "plan").mkdir()
-        for name in ("data", "http", "snapshotter"):
+        for name in NAMES:
             (folder / "plan" / name).write_text(plan.get(name, "serve"))
         (folder / "log").write_text("")
         config = folder / "gateway.toml"
@@ -102,13 +102,11 @@ def _arguments(kwargs: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
 
 def test_everything_starts_and_stops_in_order(run: Run) -> None:
     where = run.wait_for("serving")
-    assert {name: where[name] for name in ("data", "http", "snapshotter")} == {
-        name: f"{name}:1" for name in ("data", "http", "snapshotter")
-    }
+    assert {name: where[name] for name in NAMES} == {name: f"{name}:1" for name in NAMES}
     assert run.stop() == 0
     stops = [line for line in run.log() if line.endswith("stop")]
     assert stops[0] == "data stop"
-    assert sorted(stops) == ["data stop", "http stop", "snapshotter stop"]
+    assert sorted(stops) == sorted(f"{name} stop" for name in NAMES)
     assert run.events[-1] == {"event": "stopped", "status": 0}
 
 
@@ -140,6 +138,20 @@ def test_the_snapshotter_comes_back(run: Run) -> None:
     run.wait_for("serving")
     assert _count(run, "started", "snapshotter") == 3
     assert run.stop() == 0
+
+
+@pytest.mark.plan(worker="crash die serve")
+def test_the_worker_comes_back_alone(run: Run) -> None:
+    run.wait_for("restarting", process="worker", in_s=0.1)
+    run.wait_for("ready", process="worker")
+    run.stop()
+    assert _count(run, "started", "worker") == 3
+    assert _count(run, "started", "data") == 1
+
+
+@pytest.mark.plan(worker="refuse")
+def test_a_worker_that_refuses_its_settings_stops_the_start(run: Run) -> None:
+    assert run.end() == 3
 
 
 def _count(run: Run, event: str, process: str) -> int:
@@ -208,14 +220,11 @@ def test_one_process_alone(run: Run) -> None:
 def test_no_orphans_after_kill_9(run: Run) -> None:
     run.wait_for("serving")
     pids = run.pids()
-    assert len(pids) == 3
+    assert len(pids) == len(NAMES)
     run.process.kill()
     _wait_until_gone(pids)
-    assert sorted(line for line in run.log() if line.endswith("stop")) == [
-        "data stop",
-        "http stop",
-        "snapshotter stop",
-    ]
+    stops = sorted(line for line in run.log() if line.endswith("stop"))
+    assert stops == sorted(f"{name} stop" for name in NAMES)
 
 
 def test_ctrl_c_reaches_the_children_through_the_supervisor_alone(run: Run) -> None:
@@ -229,7 +238,7 @@ def test_one_supervisor_a_data_folder(run: Run) -> None:
     run.wait_for("serving")
     config = load_config(run.folder / "gateway.toml", env={}).config
     with pytest.raises(EnvironmentFault, match=f"process {run.process.pid} serves") as refused:
-        hold_pid_file(config, ("data", "http", "snapshotter"))
+        hold_pid_file(config, NAMES)
     assert refused.value.code == "ENV_RUNNING"
     assert pid_path(config).read_text() == f"{run.process.pid}\n"
     assert pid_path(config, ["http"]) != pid_path(config)

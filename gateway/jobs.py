@@ -1,0 +1,48 @@
+"""What the worker runs: a job is a loop with a name; the worker (gateway/worker.py) keeps it going.
+
+Nothing here imports what a job needs: each package has its own jobs and a function that makes them.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.control.client import ControlClient
+
+
+class Job(abc.ABC):
+    """One loop of the worker. Its name is a metric's label: a fixed word, never an id."""
+
+    name: str
+
+    @abc.abstractmethod
+    async def run(self) -> None:
+        """Work until cancelled, then finish or leave what is under way and let the
+        cancellation through within `worker.drain_s`.
+
+        What is raised ends this job alone: it is started again after a pause that grows.
+        Returning means that there is nothing more to do.
+        """
+
+    def report(self) -> Mapping[str, Any]:
+        """Numbers and words for the worker's page (`gateway/observability/worker_page.py`)."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the worker hands to those who make jobs."""
+
+    config: Config
+    commands: ControlClient
+    """The way to the data plane; blocking, so call it in a thread (`asyncio.to_thread`)."""
+    now_us: Callable[[], int]
+
+
+JobFactory = Callable[[Tools], Iterable[Job]]
+"""Makes jobs at the start of the worker. Raises: ConfigError and other coded errors."""
