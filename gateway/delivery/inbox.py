@@ -123,5 +123,8 @@ def _store(
             state=str(state),
             received_us=now_us,
             park_until_us=now_us + PARK_US,
+            reason="",
+            decision="",
+            changed_us=now_us,
         )
     )

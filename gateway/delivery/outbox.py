@@ -100,7 +100,9 @@ def put(
             lease_us=0,
             last_error="",
             same_errors=0,
+            failures=0,
             outcome="",
+            changed_us=now_us,
         )
     )
     return True

@@ -37,12 +37,15 @@ OUTBOX = Table(
     Column("lease_us", I64, nullable=False),
     Column("last_error", String, nullable=False),
     Column("same_errors", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
     Column("outcome", String, nullable=False),
+    Column("changed_us", I64, nullable=False),
     Index("outbox_due", "state", "next_us"),
     Index("outbox_order", "aggregate", "id"),
 )
-"""One row a command. body: the command as JSON. lease_us: whoever claimed it may be taken for dead
-after this instant. outcome: JSON, empty until there is one."""
+"""One row a command. body: the command as JSON. attempts: times it was sent. failures: calls in a
+row that brought nothing. lease_us: whoever claimed it may be taken for dead after this instant, and
+whoever comes back later finds another lease. outcome: JSON, empty until there is one."""
 
 INBOX = Table(
     "inbox",
@@ -57,10 +60,14 @@ INBOX = Table(
     Column("state", String(16), nullable=False),
     Column("received_us", I64, nullable=False),
     Column("park_until_us", I64, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("changed_us", I64, nullable=False),
     UniqueConstraint("source", "message_id"),
     Index("inbox_state", "state", "id"),
 )
-"""One row an event. The same id with another body is kept as state `conflict` under another id."""
+"""One row an event. The same id with another body is kept as state `conflict` under another id.
+reason: why it waits or was not applied. decision: JSON of the operator who decided it, or empty."""
 
 CURSORS = Table(
     "cursors",
@@ -71,3 +78,42 @@ CURSORS = Table(
     Column("changed_us", I64, nullable=False),
 )
 """How far a stream has been read; stored with the rows it brought."""
+
+CLEARING_FILES = Table(
+    "clearing_files",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("adapter", String(64), nullable=False),
+    Column("direction", String(8), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("business_day", String(10), nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("row_count", Integer, nullable=False),
+    Column("total_minor", I64, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("detail", String, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("changed_us", I64, nullable=False),
+    UniqueConstraint("adapter", "direction", "name", "digest"),
+    Index("clearing_files_order", "adapter", "direction", "kind", "sequence"),
+)
+"""One row a file that was made or came in, with its bytes as they were. direction: `out`, `in`."""
+
+CLEARING_ROWS = Table(
+    "clearing_rows",
+    METADATA,
+    Column("adapter", String(64), primary_key=True),
+    Column("row_id", String(64), primary_key=True),
+    Column("file_id", Integer, nullable=False),
+    Column("amount_minor", I64, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("body", String, nullable=False),
+    Column("changed_us", I64, nullable=False),
+    Index("clearing_rows_file", "file_id"),
+    Index("clearing_rows_state", "adapter", "state"),
+)
+"""One row a fare given to a clearing house: the file it is in now, and what became of it."""
