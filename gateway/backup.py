@@ -3,7 +3,9 @@
 A backup holds snapshots, the journal up to a durable head, the registry, the compiled tariffs,
 the settings (paths as in a new data folder) and, written last, a manifest with the SHA-256 of each
 file.
-A journal in Valkey becomes one segment file, and the settings in the backup say so.
+A journal in Valkey becomes one segment file, and the settings in the backup say so. A registry in
+PostgreSQL is not in it (pg_dump, taken after this backup, goes with it), nor are its URL and the
+way there in the settings: a restored gateway must not work in the living one's database.
 It holds no secrets: keep those apart. Order matters: snapshots first, then the journal, so that no
 snapshot is ahead of it.
 """
@@ -28,10 +30,11 @@ from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
 from gateway.journals import valkey_options
 from gateway.keys import read_secret
-from gateway.registry.store import RegistryStore, check_file
+from gateway.registry.store import check_file, copy_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+REGISTRY = "registry.sqlite"
 CHUNK_BYTES = 1 << 20
 TRIMMED_HINT = (
     "copy the primary's append-only folder instead, and this data folder without the journal: "
@@ -66,6 +69,11 @@ class Manifest:
     chain_hash: str
     files: tuple[BackupFile, ...]
 
+    @property
+    def has_registry(self) -> bool:
+        """Whether the registry is in it. One in PostgreSQL is not: pg_dump copies that."""
+        return any(file.path == REGISTRY for file in self.files)
+
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -73,7 +81,10 @@ class Manifest:
         """Without the list of files."""
         fields = asdict(self)
         fields["files"] = len(self.files)
-        return fields | {"bytes": sum(file.bytes for file in self.files)}
+        return fields | {
+            "bytes": sum(file.bytes for file in self.files),
+            "registry": self.has_registry,
+        }
 
 
 def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
@@ -91,11 +102,11 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
     else:
         head = _copy_journal(config.journal.dir, target / "journal")
     _copy_plain(config.gateway.data_dir / "tariffs", target / "tariffs")
-    if config.registry_path.is_file():
-        RegistryStore.open(config.registry_path).backup(target / "registry.sqlite")
+    if config.registry.url is None and config.registry_path.is_file():
+        copy_file(config.registry_path, target / REGISTRY)
     text = render_toml(kept)
     (target / "gateway.toml").write_text(text, encoding="utf-8")
-    for name in ("gateway.toml", "registry.sqlite"):
+    for name in ("gateway.toml", REGISTRY):
         _seal(target / name)
     files = tuple(_describe(target, path) for path in _walk(target))
     manifest = Manifest(
@@ -125,10 +136,11 @@ def check_backup(source: Path) -> Manifest:
         raise BackupError(
             detail=f"the journal ends at {found.end_position}, not as the manifest says"
         )
-    try:
-        check_file(source / "registry.sqlite")
-    except RegistryError as error:
-        raise BackupError(detail=error.detail) from error
+    if manifest.has_registry:
+        try:
+            check_file(source / REGISTRY)
+        except RegistryError as error:
+            raise BackupError(detail=error.detail) from error
     return manifest
 
 

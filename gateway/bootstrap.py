@@ -13,12 +13,12 @@ from gateway.errors import ConfigError, SnapshotError
 if TYPE_CHECKING:
     from fastpath.api import CompiledTariff
     from gateway.control.client import ControlClient
+    from gateway.db import Database
     from gateway.engine.audit import AuditReport
     from gateway.journal.valkey_verify import VerifiedStream
     from gateway.journal.verify import Verified
     from gateway.link.devices import DeviceEntry
     from gateway.registry.devices import DeviceRegistry
-    from gateway.registry.store import RegistryStore
     from gateway.tariffs.store import TariffStore
 
 
@@ -145,18 +145,25 @@ PROCESSES = {
 """Processes of `faregate serve` and `faregate standby`, by name."""
 
 
-def build_registry_store(config: Config) -> RegistryStore:
-    """The registry of this data folder, made when it is not there."""
-    from gateway.registry.store import RegistryStore
+def build_registry(config: Config) -> Database:
+    """The registry of these settings, made or brought up to its schema when it is not."""
+    from gateway.keys import read_password
+    from gateway.registry.store import open_registry
 
-    return RegistryStore.open(config.registry_path, create=True)
+    chosen = config.registry
+    if chosen.url is None:
+        return open_registry(chosen.file, create=True)
+    file = chosen.password_file
+    return open_registry(
+        chosen.url, create=True, password=read_password(file) if file is not None else None
+    )
 
 
 def build_devices(config: Config) -> DeviceRegistry:
     """The services on validators."""
     from gateway.registry.devices import DeviceRegistry
 
-    return DeviceRegistry(build_registry_store(config))
+    return DeviceRegistry(build_registry(config))
 
 
 def build_control_client(config: Config) -> ControlClient:

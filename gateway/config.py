@@ -210,6 +210,19 @@ def _slot_order(item: tuple[str, str]) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryConfig:
+    """The registry: devices, persons, tenants, keys, work for peers. A database of record."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    file: Path = Path("registry.sqlite")
+    """SQLite file, unless a URL is given."""
+    url: Text | None = None
+    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password."""
+    password_file: OptionalPath = None
+    """Password that goes with the URL (mode 0600)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityConfig:
     """Files with secrets; each readable by its owner alone. `faregate init` makes them."""
 
@@ -260,6 +273,7 @@ class Config:
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
     tariffs: TariffsConfig = field(default_factory=TariffsConfig)
+    registry: RegistryConfig = field(default_factory=RegistryConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)
@@ -284,8 +298,8 @@ class Config:
 
     @property
     def registry_path(self) -> Path:
-        """The database of record for what is not money."""
-        return self.gateway.data_dir / "registry.sqlite"
+        """The file of the registry, when it is one."""
+        return self.registry.file
 
     def engine_limits(self) -> EngineLimits:
         """The bounds as the engine takes them."""
@@ -506,6 +520,8 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield "link.tls_client_ca_file: needs link.tls_cert_file"
     if link.idle_timeout_s <= link.heartbeat_s:
         yield "link.idle_timeout_s: must be longer than link.heartbeat_s"
+    if _has_password(config.registry.url):
+        yield "registry.url: keep the password in registry.password_file"
     if not config.valkey.servers:
         yield "valkey.servers: name at least one"
     if not link.mac:
@@ -515,3 +531,9 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield f"control.socket: {socket} is longer than {SOCKET_PATH_BYTES_MAX} bytes"
     if config.engine.group_bytes_max > config.journal.segment_mib << 20:
         yield "engine.group_bytes_max: a group must fit into journal.segment_mib"
+
+
+def _has_password(url: str | None) -> bool:
+    """Whether a database's URL carries a password in front of its host."""
+    user = (url or "").partition("://")[2].rpartition("@")[0]
+    return ":" in user

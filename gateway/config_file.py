@@ -40,6 +40,7 @@ def settings_of_backup(config: Config) -> Config:
         control=replace(config.control, socket=fresh.control.socket),
         journal=replace(config.journal, dir=fresh.journal.dir),
         snapshots=replace(config.snapshots, dir=fresh.snapshots.dir),
+        registry=fresh.registry,  # a restored gateway must not work in the living one's database
         security=fresh.security,
     )
 

@@ -7,6 +7,7 @@ loads this. Thread: one `Database` may be used by several; a transaction belongs
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from alembic import command as alembic_command
 from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError as AlembicError
 from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -27,6 +29,10 @@ from gateway.errors import DatabaseError
 
 BUSY_TIMEOUT_MS = 5_000
 POOL_SIZE = 4
+UPGRADE_LOCK = 0x6661_7265
+"""Advisory lock of PostgreSQL: one process at a time brings a schema up."""
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it greets at every opening
 
 
 class U64(TypeDecorator[int]):
@@ -70,16 +76,24 @@ class Database:
         self._migrations = migrations
 
     @classmethod
-    def open(cls, place: str | Path, *, migrations: Path, create: bool = False) -> Database:
+    def open(
+        cls,
+        place: str | Path,
+        *,
+        migrations: Path,
+        create: bool = False,
+        password: str | None = None,
+    ) -> Database:
         """Open a file or a URL.
 
         Args: place: path of a SQLite file, or a `postgresql://` URL. create: make the file and
             bring the schema to its newest version; else both must be as this version wants them.
+            password: goes with the URL.
         Raises: DatabaseError: not there, not reachable, or of another version.
         """
-        engine, name = _build_engine(place, create=create)
+        engine, name = _build_engine(place, create=create, password=password)
         database = cls(engine, migrations, name)
-        if create:
+        if create and not database.is_current():
             database.upgrade()
         database.check_version()
         return database
@@ -106,16 +120,23 @@ class Database:
         config = self._alembic()
         try:
             with self.engine.begin() as connection:
+                if not self.is_sqlite:
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
                 config.attributes["connection"] = connection
                 alembic_command.upgrade(config, "head")
+        except AlembicError as error:
+            raise DatabaseError("DATABASE_VERSION", f"{self.name}: {error}") from error
         except DBAPIError as error:
             raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
 
+    def is_current(self) -> bool:
+        """Whether the schema is the one this version works with. Raises: DatabaseError."""
+        found, wanted = self._versions()
+        return found == wanted
+
     def check_version(self) -> None:
         """Raises: DatabaseError DATABASE_VERSION: not the schema this version works with."""
-        wanted = ScriptDirectory.from_config(self._alembic()).get_current_head()
-        with self.transaction() as connection:
-            found = MigrationContext.configure(connection).get_current_revision()
+        found, wanted = self._versions()
         if found != wanted:
             raise DatabaseError(
                 "DATABASE_VERSION",
@@ -127,19 +148,27 @@ class Database:
         """Let go of all connections."""
         self.engine.dispose()
 
+    def _versions(self) -> tuple[str | None, str | None]:
+        """The schema found, and the one wanted."""
+        wanted = ScriptDirectory.from_config(self._alembic()).get_current_head()
+        with self.transaction() as connection:
+            return MigrationContext.configure(connection).get_current_revision(), wanted
+
     def _alembic(self) -> AlembicConfig:
         config = AlembicConfig()
         config.set_main_option("script_location", str(self._migrations))
         return config
 
 
-def _build_engine(place: str | Path, *, create: bool) -> tuple[Engine, str]:
+def _build_engine(place: str | Path, *, create: bool, password: str | None) -> tuple[Engine, str]:
     if isinstance(place, Path):
         return _open_file(place, create=create), str(place)
     try:
         url = make_url(place)
     except ArgumentError as error:
         raise DatabaseError("DATABASE_ERROR", "the database's URL cannot be read") from error
+    if password is not None:
+        url = url.set(password=password)
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+pg8000")
     if not url.drivername.startswith("postgresql"):

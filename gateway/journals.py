@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.errors import ConfigError
+from gateway.keys import read_password
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -56,20 +53,6 @@ def valkey_options(config: Config) -> ValkeyOptions:
         leader_ttl_s=chosen.leader_ttl_ms / 1000,
         group_bytes_max=config.engine.group_bytes_max,
         user=chosen.user,
-        password=_read_password(file) if file is not None else None,
+        password=read_password(file) if file is not None else None,
         tls_ca_file=chosen.tls_ca_file,
     )
-
-
-def _read_password(path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            text = file.read(4096).strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("CONFIG_SECRET", f"{path}: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
-    if not text:
-        raise ConfigError("CONFIG_SECRET", f"{path}: is empty")
-    return text

@@ -78,6 +78,21 @@ def read_secret(path: Path) -> bytes:
     return secret
 
 
+def read_password(path: Path) -> str:
+    """A password from a file that only its owner may read. Raises: ConfigError."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("CONFIG_SECRET", f"{path}: {error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
+    if not text:
+        raise ConfigError("CONFIG_SECRET", f"{path}: is empty")
+    return text
+
+
 def is_guessable(secret: bytes) -> bool:
     """Whether 32 bytes are a repetition, a count up or down, or the hash of a word people type."""
     steps = {(b - a) % 256 for a, b in pairwise(secret)}

@@ -35,6 +35,8 @@ def backup(
     from gateway.backup import make_backup
 
     manifest = make_backup(load_settings(config, replaced), target)
+    if not manifest.has_registry:
+        say("the registry is in PostgreSQL and not in this backup: take a pg_dump of it now")
     print_result({"backup": str(target), **manifest.summary()}, as_json=as_json)
 
 
@@ -55,5 +57,7 @@ def restore(
 
     manifest = restore_backup(source, folder, secrets=secrets)
     print_result({"config": str(folder / "gateway.toml"), **manifest.summary()}, as_json=as_json)
+    if not manifest.has_registry:
+        say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
     if secrets is None:
         say(f"put master.key and signing.key into {folder / 'secrets'} (mode 0600) before serving")

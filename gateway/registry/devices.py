@@ -9,8 +9,9 @@ from enum import StrEnum
 from sqlalchemy import Connection, Row, insert, select, update
 
 from gateway.clock import now_us
+from gateway.db import Database
 from gateway.errors import RegistryError
-from gateway.registry.store import DEVICES, RegistryStore, last_change, next_change
+from gateway.registry.store import DEVICES, last_change, next_change
 
 DEVICE_ID_MAX = (1 << 64) - 1
 STOP_ID_MAX = (1 << 32) - 1
@@ -65,8 +66,8 @@ class Device:
 class DeviceRegistry:
     """The services on devices. Each method is one transaction and raises RegistryError."""
 
-    def __init__(self, store: RegistryStore, *, clock: Callable[[], int] = now_us) -> None:
-        self._store = store
+    def __init__(self, database: Database, *, clock: Callable[[], int] = now_us) -> None:
+        self._database = database
         self._clock = clock
 
     def add(self, device: Device) -> Device:
@@ -75,23 +76,23 @@ class DeviceRegistry:
 
     def add_many(self, devices: Iterable[Device]) -> list[Device]:
         """Enter new devices, all of them or none."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             return [self._insert(connection, device) for device in devices]
 
     def get(self, device_id: int) -> Device:
         """The device of this number."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             return _get(connection, device_id)
 
     def list_all(self) -> list[Device]:
         """All devices by number."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             devices = [_device(row) for row in connection.execute(select(DEVICES))]
         return sorted(devices, key=lambda device: device.device_id)
 
     def rotate(self, device_id: int) -> Device:
         """Begin a new key version; the one before lives until `finish_rotation` or the next."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             device = _get_active(connection, device_id)
             return self._put(
                 connection,
@@ -104,13 +105,13 @@ class DeviceRegistry:
 
     def finish_rotation(self, device_id: int) -> Device:
         """End the life of the previous key version."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             device = _get_active(connection, device_id)
             return self._put(connection, replace(device, previous_key_version=0))
 
     def revoke(self, device_id: int) -> Device:
         """Shut a device out, for good."""
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             device = _get(connection, device_id)
             if device.state is DeviceState.REVOKED:
                 return device
@@ -121,14 +122,14 @@ class DeviceRegistry:
     def changes_since(self, change: int) -> tuple[int, list[Device]]:
         """The newest counter, and every device changed after the given one, oldest change first."""
         wanted = select(DEVICES).where(DEVICES.c.change > change).order_by(DEVICES.c.change)
-        with self._store.transaction() as connection:
+        with self._database.transaction() as connection:
             return last_change(connection), [_device(row) for row in connection.execute(wanted)]
 
     def _insert(self, connection: Connection, device: Device) -> Device:
         _check(device)
+        now, change = self._clock(), next_change(connection)
         if _find(connection, device.device_id):
             raise RegistryError("REGISTRY_EXISTS", f"there is a device {device.device_id}")
-        now, change = self._clock(), next_change(connection)
         fresh = replace(device, created_us=now, changed_us=now, change=change)
         connection.execute(insert(DEVICES).values(asdict(fresh)))
         return fresh
@@ -153,7 +154,8 @@ def _check(device: Device) -> None:
 
 
 def _find(connection: Connection, device_id: int) -> Device | None:
-    row = connection.execute(select(DEVICES).where(DEVICES.c.device_id == device_id)).first()
+    wanted = select(DEVICES).where(DEVICES.c.device_id == device_id).with_for_update()
+    row = connection.execute(wanted).first()
     return _device(row) if row else None
 
 

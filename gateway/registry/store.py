@@ -1,66 +1,34 @@
-"""The registry's database: SQLite in WAL mode, every commit synced, with a version of its own.
+"""The registry's database: opened, copied, checked; and the tables everything else stands on.
 
-Must not import anything that serves or decides: registry services stand on this.
+Schema: Alembic migrations in gateway/registry/migrations, delivery's tables among them, since a
+command to a peer is written in the transaction of the change that causes it. Must not import
+anything that serves or decides.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Dialect,
-    Engine,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, update
 
+from gateway.db import I64, U64, Database
 from gateway.errors import RegistryError
 
-SCHEMA_VERSION = 1
-BUSY_TIMEOUT_MS = 5_000
-
-
-class U64(TypeDecorator[int]):
-    """Unsigned 64-bit numbers in SQLite's signed integers, two's complement."""
-
-    impl = Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
-        if value is None or value < 1 << 63:
-            return value
-        return value - (1 << 64)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
-        return None if value is None else value & 0xFFFF_FFFF_FFFF_FFFF
-
-
+MIGRATIONS = Path(__file__).parent / "migrations"
+OLD_SCHEMA = 1
+"""Value of `schema` in a file from before there were migrations; it is taken over as it is."""
 METADATA = MetaData()
 
 META = Table(
     "meta",
     METADATA,
-    Column("name", String, primary_key=True),
-    Column("value", Integer, nullable=False),
+    Column("name", String(32), primary_key=True),
+    Column("value", I64, nullable=False),
 )
-"""`schema` (SCHEMA_VERSION) and `changes` (counter of all changes so far)."""
+"""`changes`: counter of all changes of devices so far. `schema`: for versions without migrations,
+which have to refuse this file."""
 
 DEVICES = Table(
     "devices",
@@ -69,62 +37,40 @@ DEVICES = Table(
     Column("label", String, nullable=False),
     Column("operator", String, nullable=False),
     Column("tariff_slot", Integer, nullable=False),
-    Column("stop_id", Integer, nullable=False),
+    Column("stop_id", I64, nullable=False),
     Column("key_version", Integer, nullable=False),
     Column("previous_key_version", Integer, nullable=False),
-    Column("state", String, nullable=False),
-    Column("created_us", Integer, nullable=False),
-    Column("changed_us", Integer, nullable=False),
-    Column("change", Integer, nullable=False, index=True),
+    Column("state", String(16), nullable=False),
+    Column("created_us", I64, nullable=False),
+    Column("changed_us", I64, nullable=False),
+    Column("change", I64, nullable=False, index=True),
 )
 """One row a validator. Keys are derived (gateway/keys.py), so none is here."""
 
 
-class RegistryStore:
-    """Opens the database, checks its version, and runs one transaction at a time."""
+def open_registry(
+    place: Path | str, *, create: bool = False, password: str | None = None
+) -> Database:
+    """Open the registry: a file, or a PostgreSQL URL with its password.
 
-    def __init__(self, engine: Engine, path: Path) -> None:
-        self._engine = engine
-        self.path = path
+    Args: create: make what is not there, and bring an older schema to this one.
+    Raises: DatabaseError: not there, unreadable, or of another version. RegistryError: a file of
+        a version nobody knows.
+    """
+    return Database.open(place, migrations=MIGRATIONS, create=create, password=password)
 
-    @classmethod
-    def open(cls, path: Path, *, create: bool = False) -> RegistryStore:
-        """Open the registry, or make an empty one.
 
-        Raises: RegistryError: not there, unreadable, or of another version.
-        """
-        if not create and not path.is_file():
-            raise RegistryError("REGISTRY_ERROR", f"there is no registry {path}")
-        if create:
-            _make_private(path)
-        engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin_for_writing)
-        store = cls(engine, path)
-        with store.transaction() as connection:
-            _check_schema(connection, create=create)
-        return store
-
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """One transaction that holds the write lock from its beginning. Raises: RegistryError."""
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise RegistryError("REGISTRY_ERROR", f"{self.path}: {error.orig}") from error
-
-    def backup(self, target: Path) -> None:
-        """Copy a consistent state into a new file while others write. Raises: RegistryError."""
-        try:
-            with (
-                closing(sqlite3.connect(f"file:{self.path}?mode=ro", uri=True)) as source,
-                closing(sqlite3.connect(target)) as copy,
-            ):
-                source.backup(copy)
-                copy.execute("PRAGMA journal_mode=DELETE")
-        except sqlite3.Error as error:
-            raise RegistryError("REGISTRY_ERROR", f"copy of {self.path}: {error}") from error
+def copy_file(path: Path, target: Path) -> None:
+    """Copy a consistent state into a new file while others write. Raises: RegistryError."""
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(target)) as copy,
+        ):
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise RegistryError("REGISTRY_ERROR", f"copy of {path}: {error}") from error
 
 
 def check_file(path: Path) -> None:
@@ -132,17 +78,28 @@ def check_file(path: Path) -> None:
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             (verdict,) = database.execute("PRAGMA integrity_check").fetchone()
-            (version,) = database.execute("SELECT value FROM meta WHERE name='schema'").fetchone()
+            known = _is_known(database)
     except (sqlite3.Error, TypeError) as error:
         raise RegistryError("REGISTRY_ERROR", f"{path}: {error}") from error
     if verdict != "ok":
         raise RegistryError("REGISTRY_ERROR", f"{path}: {verdict}")
-    if version != SCHEMA_VERSION:
-        raise RegistryError("REGISTRY_VERSION", f"{path}: schema {version}, not {SCHEMA_VERSION}")
+    if not known:
+        raise RegistryError("REGISTRY_VERSION", f"{path}: of a version that is not known here")
+
+
+def _is_known(database: sqlite3.Connection) -> bool:
+    """Whether this version can use the file, if need be after bringing it up to its schema."""
+    has_revision = "SELECT count(*) FROM sqlite_master WHERE name='alembic_version'"
+    if database.execute(has_revision).fetchone() == (0,):
+        (version,) = database.execute("SELECT value FROM meta WHERE name='schema'").fetchone()
+        return bool(version == OLD_SCHEMA)
+    (revision,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
+    names = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return revision in {path.stem.partition("_")[0] for path in names}
 
 
 def next_change(connection: Connection) -> int:
-    """Count one change, inside the caller's transaction."""
+    """Count one change of a device; with PostgreSQL it also keeps others out until the commit."""
     connection.execute(update(META).where(META.c.name == "changes").values(value=META.c.value + 1))
     return last_change(connection)
 
@@ -150,32 +107,3 @@ def next_change(connection: Connection) -> int:
 def last_change(connection: Connection) -> int:
     """Counter of the last change."""
     return int(connection.scalar(select(META.c.value).where(META.c.name == "changes")) or 0)
-
-
-def _make_private(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-
-
-def _prepare(connection: Any, _record: object) -> None:
-    connection.isolation_level = (
-        None  # the driver would begin by itself, and only at the first write
-    )
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_for_writing(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _check_schema(connection: Connection, *, create: bool) -> None:
-    if create and not connection.dialect.has_table(connection, "meta"):
-        METADATA.create_all(connection)
-        rows = [{"name": "schema", "value": SCHEMA_VERSION}, {"name": "changes", "value": 0}]
-        connection.execute(insert(META), rows)
-    version = connection.scalar(select(META.c.value).where(META.c.name == "schema"))
-    if version != SCHEMA_VERSION:
-        raise RegistryError("REGISTRY_VERSION", f"schema {version}, not {SCHEMA_VERSION}")

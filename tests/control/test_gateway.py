@@ -20,7 +20,7 @@ from gateway.config import LoadedConfig, load_config
 from gateway.errors import ConfigError, EnvironmentFault
 from gateway.journal.verify import verify_journal
 from gateway.registry.devices import Device, DeviceRegistry
-from gateway.registry.store import RegistryStore
+from gateway.registry.store import open_registry
 from tests.control.commands import Cli, Gateway, make_folder
 
 CARD = "1000 7510 0000 0001"
@@ -364,7 +364,7 @@ def test_a_port_in_use_is_told_once(loaded: LoadedConfig, gateway: Gateway) -> N
 def test_the_devices_of_the_registry_are_let_in_at_the_start(
     loaded: LoadedConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    registry = DeviceRegistry(RegistryStore.open(loaded.config.registry_path, create=True))
+    registry = DeviceRegistry(open_registry(loaded.config.registry_path, create=True))
     registry.add_many(Device(number) for number in (1, 2, 3))
     registry.revoke(2)
     gateway = Gateway(loaded.path)

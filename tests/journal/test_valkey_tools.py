@@ -15,7 +15,7 @@ import pytest
 from fastpath import _journal as codec
 from fastpath.types import TapKind
 from gateway.backup import BackupError, make_backup, restore_backup
-from gateway.bootstrap import audit_journal, build_registry_store, verify_configured
+from gateway.bootstrap import audit_journal, build_registry, verify_configured
 from gateway.config import Config, load_config
 from gateway.engine.recovery import build_memory
 from gateway.engine.snapshotter import Follower, Schedule, Snapshotter
@@ -148,7 +148,7 @@ def settings(folder: Path, options: ValkeyOptions) -> Config:
         f'[link]\nport = 0\n[journal]\nkind = "valkey"\n[valkey]\nservers = {servers}\n'
         f'name = "{options.name}"\nleader_ttl_ms = 300\ntimeout_ms = 1000\n'
     )
-    build_registry_store(load_settings(folder))
+    build_registry(load_settings(folder))
     return load_settings(folder)
 
 

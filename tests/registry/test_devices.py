@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule
 
-from gateway.errors import RegistryError
+from gateway.errors import DatabaseError, RegistryError
 from gateway.registry.devices import Device, DeviceRegistry, DeviceState
-from gateway.registry.store import RegistryStore, check_file
+from gateway.registry.store import check_file, copy_file, open_registry
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def devices(path: Path) -> DeviceRegistry:
-    return DeviceRegistry(RegistryStore.open(path, create=True), clock=lambda: 42)
+    return DeviceRegistry(open_registry(path, create=True), clock=lambda: 42)
 
 
 def test_a_device_survives_reopening(devices: DeviceRegistry, path: Path) -> None:
     added = devices.add(Device(7, label="gate 7", operator="metro", tariff_slot=2, stop_id=150))
-    again = DeviceRegistry(RegistryStore.open(path)).get(7)
+    again = DeviceRegistry(open_registry(path)).get(7)
     assert again == added
     assert (again.created_us, again.key_versions, again.state) == (42, (1,), DeviceState.ACTIVE)
 
@@ -119,7 +119,7 @@ class RegistryMachine(RuleBasedStateMachine):
         import tempfile
 
         self.folder = tempfile.TemporaryDirectory()
-        store = RegistryStore.open(Path(self.folder.name) / "registry.sqlite", create=True)
+        store = open_registry(Path(self.folder.name) / "registry.sqlite", create=True)
         self.devices = DeviceRegistry(store)
         self.follower: dict[int, Device] = {}
         self.seen = 0
@@ -158,32 +158,33 @@ TestRegistryMachine.settings = settings(max_examples=15, stateful_step_count=12,
 
 def test_the_file_is_private_and_durable(devices: DeviceRegistry, path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with RegistryStore.open(path).transaction() as connection:
+    with open_registry(path).transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
 
 
 def test_a_missing_registry_is_not_made_by_reading(path: Path) -> None:
-    with pytest.raises(RegistryError, match="there is no registry"):
-        RegistryStore.open(path)
+    with pytest.raises(DatabaseError, match="there is no database"):
+        open_registry(path)
     assert not path.exists()
 
 
 def test_another_version_is_refused(devices: DeviceRegistry, path: Path) -> None:
     with sqlite3.connect(path) as database:
-        database.execute("UPDATE meta SET value = 99 WHERE name = 'schema'")
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
     database.close()
-    with pytest.raises(RegistryError) as refused:
-        RegistryStore.open(path)
-    assert refused.value.code == "REGISTRY_VERSION"
-    with pytest.raises(RegistryError):
+    for create in (False, True):
+        with pytest.raises(DatabaseError) as refused:
+            open_registry(path, create=create)
+        assert refused.value.code == "DATABASE_VERSION"
+    with pytest.raises(RegistryError, match="REGISTRY_VERSION"):
         check_file(path)
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
     path.write_bytes(b"not a database" * 100)
-    with pytest.raises(RegistryError):
-        RegistryStore.open(path)
+    with pytest.raises(DatabaseError):
+        open_registry(path)
     with pytest.raises(RegistryError):
         check_file(path)
 
@@ -192,20 +193,18 @@ def test_a_backup_is_consistent_while_another_transaction_is_open(
     devices: DeviceRegistry, path: Path, tmp_path: Path
 ) -> None:
     devices.add(Device(1))
-    store = RegistryStore.open(path)
+    store = open_registry(path)
     copy = tmp_path / "copy.sqlite"
     with store.transaction() as connection:
         connection.exec_driver_sql("DELETE FROM devices")
-        store.backup(copy)
+        copy_file(path, copy)
         connection.rollback()
     check_file(copy)
-    assert [device.device_id for device in DeviceRegistry(RegistryStore.open(copy)).list_all()] == [
-        1
-    ]
+    assert [device.device_id for device in DeviceRegistry(open_registry(copy)).list_all()] == [1]
 
 
 def _add_until_killed(path: Path, pipe: int) -> None:
-    devices = DeviceRegistry(RegistryStore.open(path))
+    devices = DeviceRegistry(open_registry(path))
     for number in range(1, 10_000):
         devices.add(Device(number))
         os.write(pipe, number.to_bytes(4))
@@ -224,7 +223,7 @@ def test_what_was_acknowledged_survives_kill_9(devices: DeviceRegistry, path: Pa
         rest = acknowledged.read()
     process.join()
     last = max([*seen, *(int.from_bytes(rest[i : i + 4]) for i in range(0, len(rest), 4))])
-    kept = DeviceRegistry(RegistryStore.open(path)).list_all()
+    kept = DeviceRegistry(open_registry(path)).list_all()
     assert [device.device_id for device in kept][:last] == list(range(1, last + 1))
     assert len(kept) - last <= 1
 
@@ -235,5 +234,5 @@ def test_any_number_comes_back_as_it_went_in(number: int) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        devices = DeviceRegistry(RegistryStore.open(Path(folder) / "r.sqlite", create=True))
+        devices = DeviceRegistry(open_registry(Path(folder) / "r.sqlite", create=True))
         assert devices.add(Device(number)) == devices.get(number)

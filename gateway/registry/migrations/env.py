@@ -1,0 +1,5 @@
+"""Alembic's entry for the registry."""
+
+from gateway.migrations import run
+
+run()

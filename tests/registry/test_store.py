@@ -1,0 +1,122 @@
+"""The registry's database: its schema on both kinds, and a file of the version before."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import MetaData, inspect, select
+
+from gateway.db import Database
+from gateway.delivery.tables import METADATA as DELIVERY
+from gateway.errors import FareGatewayError
+from gateway.registry.devices import Device, DeviceRegistry
+from gateway.registry.store import META, check_file, open_registry
+from gateway.registry.store import METADATA as REGISTRY
+
+OLD = """
+CREATE TABLE meta (name VARCHAR NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (name));
+CREATE TABLE devices (
+    device_id INTEGER NOT NULL, label VARCHAR NOT NULL, operator VARCHAR NOT NULL,
+    tariff_slot INTEGER NOT NULL, stop_id INTEGER NOT NULL, key_version INTEGER NOT NULL,
+    previous_key_version INTEGER NOT NULL, state VARCHAR NOT NULL, created_us INTEGER NOT NULL,
+    changed_us INTEGER NOT NULL, change INTEGER NOT NULL, PRIMARY KEY (device_id));
+CREATE INDEX ix_devices_change ON devices (change);
+INSERT INTO meta VALUES ('schema', 1), ('changes', 5);
+INSERT INTO devices VALUES (-1, 'gate', 'metro', 2, 150, 3, 2, 'active', 41, 42, 5);
+"""
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    path = tmp_path / "registry.sqlite"
+    with sqlite3.connect(path) as made:
+        made.executescript(OLD)
+    made.close()
+    return path
+
+
+def test_a_registry_from_before_there_were_migrations_keeps_its_rows(old: Path) -> None:
+    check_file(old)  # a backup of that time is sound
+    devices = DeviceRegistry(open_registry(old, create=True))
+    (device,) = devices.list_all()
+    assert device == Device((1 << 64) - 1, "gate", "metro", 2, 150, 3, 2, device.state, 41, 42, 5)
+    assert devices.add(Device(8)).change == 6
+    check_file(old)
+    assert len(DeviceRegistry(open_registry(old)).list_all()) == 2
+
+
+def test_the_version_before_refuses_a_file_taken_over(old: Path) -> None:
+    with open_registry(old, create=True).transaction() as connection:
+        version = connection.scalar(select(META.c.value).where(META.c.name == "schema"))
+    assert version != 1
+
+
+def test_an_unknown_old_version_is_refused_and_left_alone(old: Path) -> None:
+    with sqlite3.connect(old) as changed:
+        changed.execute("UPDATE meta SET value = 7 WHERE name = 'schema'")
+    changed.close()
+    with pytest.raises(FareGatewayError, match="schema 7 has no migration"):
+        open_registry(old, create=True)
+    with pytest.raises(FareGatewayError):
+        check_file(old)
+    with sqlite3.connect(old) as seen:
+        assert seen.execute("SELECT count(*) FROM devices").fetchone() == (1,)
+    seen.close()
+
+
+@pytest.mark.parametrize("metadata", [REGISTRY, DELIVERY], ids=["registry", "delivery"])
+def test_the_migrations_make_what_the_code_reads(database: Database, metadata: MetaData) -> None:
+    """Every table, column, index and constraint that the code declares."""
+    with database.transaction() as connection:
+        found = inspect(connection)
+        for table in metadata.sorted_tables:
+            columns = {column["name"]: column for column in found.get_columns(table.name)}
+            assert set(columns) == set(table.columns.keys()), table.name
+            nullable = {name for name, column in columns.items() if column["nullable"]}
+            assert nullable == {c.name for c in table.columns if c.nullable}, table.name
+            indexes = {index["name"] for index in found.get_indexes(table.name)}
+            assert {index.name for index in table.indexes} <= indexes, table.name
+            keys = found.get_pk_constraint(table.name)["constrained_columns"]
+            assert keys == [column.name for column in table.primary_key], table.name
+
+
+def test_devices_work_on_both_kinds(database: Database) -> None:
+    devices = DeviceRegistry(database)
+    devices.add_many([Device((1 << 64) - 1, stop_id=(1 << 32) - 1), Device(1)])
+    devices.rotate(1)
+    assert [device.device_id for device in devices.list_all()] == [1, (1 << 64) - 1]
+    assert devices.changes_since(2)[0] == 3
+    assert [device.device_id for device in devices.changes_since(2)[1]] == [1]
+
+
+def test_rotations_side_by_side_are_all_counted(database: Database) -> None:
+    devices = DeviceRegistry(database)
+    devices.add(Device(1))
+    threads = [threading.Thread(target=devices.rotate, args=(1,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    device = devices.get(1)
+    assert (device.key_version, device.change) == (7, 7)
+
+
+def test_several_may_make_one_registry_at_the_same_time(tmp_path: Path) -> None:
+    failed: list[FareGatewayError] = []
+
+    def make() -> None:
+        try:
+            open_registry(tmp_path / "registry.sqlite", create=True)
+        except FareGatewayError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    check_file(tmp_path / "registry.sqlite")
