@@ -15,6 +15,7 @@
     ├── RegistryError               REGISTRY_…
     ├── DatabaseError               DATABASE_…  a database of the control plane
     ├── DeliveryError               DELIVERY_…  what is carried to a peer
+    ├── CreditError                 CREDIT_…    a credit line, its statements and plans
     ├── MovingError                 MOVING_…    another system's cards; all findings at once
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
     ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
@@ -196,6 +197,12 @@ class DeliveryError(FareGatewayError):
     default_code = "DELIVERY_ERROR"
 
 
+class CreditError(FareGatewayError):
+    """Something about a credit line cannot be done."""
+
+    default_code = "CREDIT_ERROR"
+
+
 class MovingError(_WithFindings):
     """Cards of another system cannot be carried over; `findings` has one line a fault."""
 
@@ -289,6 +296,15 @@ CODES: dict[str, str] = {
     "DELIVERY_CONFLICT": "a key names one command for ever: use a new one",
     "DELIVERY_NOT_DEAD": "`faregate delivery list --dead` shows what can be replayed",
     "DELIVERY_NOT_FOUND": "the command was never given, or its key is another",
+    "CREDIT_ERROR": "`faregate credit-line show ACCOUNT` says how the line stands",
+    "CREDIT_EXISTS": "the account has a credit line: change it, or close it first",
+    "CREDIT_NOT_FOUND": "the account has no credit line: `faregate credit-line open`",
+    "CREDIT_NOT_GRANTED": "no rule of the policy gives credit to this score and identity tier",
+    "CREDIT_PLAN_AMOUNT": "pay back any amount up to what is left of the plan",
+    "CREDIT_PLAN_TERMS": "the policy says from which amount on, and in how many instalments",
+    "CREDIT_POLICY_INVALID": "each finding names line and key of the file; docs/credit.md",
+    "CREDIT_POLICY_NOT_FOUND": "policies are files of config/credit, or a path",
+    "CREDIT_STATEMENT": "`faregate credit-line show ACCOUNT` lists the statements",
     "MOVING_INVALID": "nothing was sent: correct every line named; docs/moving-in.md",
     "MOVING_UNREADABLE": "the file has to be CSV in UTF-8, or in what --encoding names",
     "MOVING_CUTOVER": "name the instant the other system stopped, in the past, with its offset",
