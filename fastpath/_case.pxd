@@ -65,6 +65,7 @@ cdef struct Lay:
     Leg leg
     Cell* chain               # the owner's, NULL = not kept (yet)
     Cell* before
+    bint keeps_chain          # by the tariff's rules, or for a pass that the account holds
     Counter* counters[COUNTERS_MAX]
     Cell* passes[PASS_CELLS_MAX]
     uint32_t pass_count

@@ -165,7 +165,12 @@ cdef bint is_total(uint8_t type) noexcept nogil:
             or type == CELL_CHAIN_BEFORE)
 
 
-# Cells of totals become those of the images: by type and key, the rest of them free.
+# What a re-rating brings: totals, and what passes that the account holds have been used for.
+cdef bint is_rerated(uint8_t type) noexcept nogil:
+    return is_total(type) or type == CELL_PASS
+
+
+# Cells become those of the images, by type and key; totals without one are freed, passes stay.
 cdef int replace_cells(Extras* extras, const Rerate* rerate) noexcept nogil:
     cdef bint is_given[EXTRA_CELLS]
     cdef uint32_t i, k, next_index
@@ -179,6 +184,8 @@ cdef int replace_cells(Extras* extras, const Rerate* rerate) noexcept nogil:
             i += 1
         next_index = extras.cells[i].next if i < extras.count else 0
         if i == extras.count:
+            if image.type == CELL_PASS:
+                return REASON_NOTHING_TO_REVERSE
             if extras.room == 0:
                 return REASON_TOO_MANY_CELLS
             extras.index[i] = 0
@@ -202,7 +209,7 @@ cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
     if command.expected_version == 0 or command.purse != 0 or rerate == NULL:
         return REASON_BAD_REQUEST
     for k in range(rerate.cell_count):
-        if not is_total(rerate.cells[k].type):
+        if not is_rerated(rerate.cells[k].type):
             return REASON_BAD_REQUEST
     fault = find_money_fault(account, command, 0, 0)
     if fault != REASON_OK:

@@ -40,6 +40,7 @@ cdef void find_cells(Case* case, Lay* lay) noexcept nogil:
     cdef Cell* cell
     cdef uint32_t i
     lay.new_counters = lay.layers.counter_count
+    lay.keeps_chain = lay.layers.has_chain
     if extras == NULL or case.period == NULL:
         return
     for i in range(extras.count):
@@ -52,10 +53,13 @@ cdef void find_cells(Case* case, Lay* lay) noexcept nogil:
             continue
         elif cell.type == CELL_COUNTERS:
             find_counters(lay, cell)
-        elif cell.type == CELL_CHAIN and lay.chain == NULL and lay.layers.has_chain:
+        elif cell.type == CELL_CHAIN and lay.chain == NULL and (
+                lay.layers.has_chain or lay.layers.has_pass_chain):
             lay.chain = cell
         elif cell.type == CELL_CHAIN_BEFORE and lay.before == NULL:
             lay.before = cell
+    if lay.layers.has_pass_chain:
+        lay.keeps_chain = lay.pass_count > 0 or lay.chain != NULL
 
 
 cdef bint lacks_room(const Case* case, const Lay* lay) noexcept nogil:
@@ -64,7 +68,7 @@ cdef bint lacks_room(const Case* case, const Lay* lay) noexcept nogil:
         return False
     if lay.new_counters > lay.free_places:
         cells = (lay.new_counters - lay.free_places + 1) // 2
-    if lay.layers.has_chain:
+    if lay.keeps_chain:
         cells += (1 if lay.chain == NULL else 0) + (1 if lay.before == NULL else 0)
     return cells > case.extras.room
 
@@ -235,7 +239,7 @@ cdef void end_span(Chain* chain, uint8_t network) noexcept nogil:
 
 
 cdef void keep_entry(Case* case, Lay* lay, bint is_closing) noexcept nogil:
-    if not lay.layers.has_chain or not make_chains(case, lay):
+    if not lay.keeps_chain or not make_chains(case, lay):
         return
     lay.before.chain = lay.chain.chain
     if is_closing:
@@ -248,13 +252,16 @@ cdef void keep_chain(Case* case, Lay* lay, int64_t journey_minor,
                      int64_t ride_minor) noexcept nogil:
     cdef Chain* chain
     cdef int64_t journey_dep_us
-    if not lay.layers.has_chain or not (lay.has_leg or lay.ends_span):
+    cdef bint is_new = lay.chain == NULL
+    if not lay.keeps_chain or not (lay.has_leg or lay.ends_span):
         return
     if not lay.has_leg and lay.chain == NULL:
         return
     if not make_chains(case, lay):
         return
     chain = &lay.chain.chain
+    if is_new and case.is_ride:
+        chain.journey_dep_us = lay.leg.dep_us
     if is_joined(case):
         journey_dep_us = chain.journey_dep_us
         chain[0] = lay.before.chain

@@ -175,7 +175,8 @@ cdef struct LayersC:
     uint32_t pass_count
     uint32_t group_count
     bint has_legs
-    bint has_chain                # docs/fares.md, layer 2
+    bint has_chain                # docs/fares.md, layer 2: every account keeps one
+    bint has_pass_chain           # so do accounts that hold passes
     bint has_frames
     const uint32_t* frame_row     # day_count + 1
     const int64_t* frame_start_us

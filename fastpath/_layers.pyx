@@ -128,7 +128,8 @@ cdef class LayersView:
         c.period_rule_count, c.pass_count = counts["period_rules"], counts["passes"]
         c.has_frames = c.frame_count > 1
         c.has_chain = (c.transfer_count > 0 or c.join_count > 0 or c.has_frames
-                       or c.scalars.group_riders_max > 1 or (c.pass_count > 0 and self.has_pairs))
+                       or c.scalars.group_riders_max > 1)
+        c.has_pass_chain = not c.has_chain and c.pass_count > 0 and self.has_pairs
         require(counts["products"] == c.product_count * c.category_count * MEDIA_MAX,
                 "products are not one price a category and medium")
         require(counts["stays"] % c.frame_count == 0, "stays are not one a frame")

@@ -61,7 +61,9 @@ cdef int64_t entry_of(const Account* account, const Tap* original, const Decisio
 # The first check-in of the effective leg, where it is known.
 cdef int64_t departure_of(const TariffC* tariff, Extras* extras, const Decision* charged,
                           int64_t entry_us) noexcept nogil:
-    cdef const Cell* chain = owner_cell(extras, CELL_CHAIN) if tariff.layers.has_chain else NULL
+    cdef const Cell* chain = NULL
+    if tariff.layers.has_chain or tariff.layers.has_pass_chain:
+        chain = owner_cell(extras, CELL_CHAIN)
     if charged.rules & JOINED and chain != NULL and entry_us != charged.ts_us:
         return chain.chain.journey_dep_us
     return entry_us

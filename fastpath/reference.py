@@ -294,7 +294,7 @@ def _room_objections(case: Case) -> set[Reason]:
     if not case.asks_room or case.is_opened or case.tariff.layers is None:
         return set()
     ids = [one.counter_id for one in case.layers.counters]
-    lacks = case.extras.lacks_room(has_chain=case.tariff.has_chain, counter_ids=ids)
+    lacks = case.extras.lacks_room(has_chain=case.keeps_chain, counter_ids=ids)
     return {Reason.TOO_MANY_CELLS} if lacks else set()
 
 

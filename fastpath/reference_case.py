@@ -146,11 +146,18 @@ class Case:
         return self.period
 
     @property
+    def keeps_chain(self) -> bool:
+        """Whether the owner's chain is kept: by the tariff's rules, or for a pass that is held."""
+        version = self.tariff
+        is_held = bool(self.extras.list_passes()) or self.extras.find_chain() is not None
+        return version.has_chain or (version.has_pass_chain and is_held)
+
+    @property
     def dep_us(self) -> int:
         """When the leg that this tap ends began: its first check-in."""
         if not self.is_ride:
             return self.ts_us
-        chain = self.extras.find_chain() if self.is_joined and self.tariff.has_chain else None
+        chain = self.extras.find_chain() if self.is_joined and self.keeps_chain else None
         return chain.journey_dep_us if chain is not None else self.owner.entry_ts_us
 
     def act(self, kind: Act, number: int) -> None:

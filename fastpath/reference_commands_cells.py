@@ -16,6 +16,8 @@ from fastpath.types import AccountStatus, Op, Reason, Rule, Verdict
 CELL_OPS = (Op.PASS_ADD, Op.PASS_REMOVE, Op.CONCESSION, Op.RERATE)
 KEPT_AFTER_US = 30 * 86_400_000_000
 """How long what is over stays for taps that come late."""
+RERATED = (*TOTALS, CellType.PASS)
+"""What a re-rating may bring; passes it does not bring stay as they are."""
 LINE_1 = struct.Struct("<qQQQIIqIBBBBq")
 LINE_2 = struct.Struct("<IIqIIqIIqIIq")
 LINE_1_FIELDS = (
@@ -103,7 +105,7 @@ def _is_malformed(rerate: Rerate | None, command: Command) -> bool:
     if command.purse != 0:
         return True
     if command.op == Op.RERATE:
-        is_right = rerate is not None and all(one.type in TOTALS for one in rerate.cells)
+        is_right = rerate is not None and all(one.type in RERATED for one in rerate.cells)
         return command.expected_version == 0 or not is_right
     if command.op == Op.PASS_REMOVE:
         return command.pass_id == 0
@@ -208,15 +210,18 @@ def _set_concession(extras: Extras, command: Command) -> Reason | None:
 
 
 def _replace_totals(extras: Extras, rerate: Rerate) -> Reason | None:
-    waiting = [cell for cell in extras.cells if cell.type in TOTALS]
+    waiting = [cell for cell in extras.cells if cell.type in RERATED]
     for image in rerate.cells:
         here = next((c for c in waiting if (c.type, c.key) == (image.type, image.key)), None)
         if here is None:
+            if image.type == CellType.PASS:
+                return Reason.NOTHING_TO_REVERSE
             if not extras.append(deepcopy(image)):
                 return Reason.TOO_MANY_CELLS
             continue
         waiting = [cell for cell in waiting if cell is not here]
         here.payload, here.riders = deepcopy(image.payload), image.riders
     for cell in waiting:
-        _free(extras, cell)
+        if cell.type in TOTALS:
+            _free(extras, cell)
     return None

@@ -67,7 +67,7 @@ def joined_by(case: Case) -> Rule:
 def chain_before(case: Case) -> Chain:
     """The chain as it was when the leg that this tap ends began."""
     kind = CellType.CHAIN_BEFORE if case.is_joined else CellType.CHAIN
-    return (case.extras.find_chain(kind) if case.tariff.has_chain else None) or Chain()
+    return (case.extras.find_chain(kind) if case.keeps_chain else None) or Chain()
 
 
 def transferred(case: Case, leg: Leg, factors: Factors, price_minor: int) -> tuple[int, bool, bool]:
@@ -179,7 +179,7 @@ def _put(case: Case, now: Chain, before: Chain | None) -> None:
 
 def keep_entry(case: Case, *, is_joined: bool, is_closing: bool) -> None:
     """After an accepted check-in: when the journey began; an incomplete one ends the span."""
-    if not case.tariff.has_chain or is_joined or not case.extras.make_chains():
+    if not case.keeps_chain or is_joined or not case.extras.make_chains():
         return
     before = case.extras.find_chain()
     assert before is not None
@@ -190,15 +190,18 @@ def keep_entry(case: Case, *, is_joined: bool, is_closing: bool) -> None:
 
 def keep_leg(case: Case, charge: Charge, *, journey_minor: int) -> None:
     """After an accepted leg that was not late. journey_minor: what its earlier legs cost."""
-    if not case.tariff.has_chain or not (charge.leg or charge.ends_span):
+    if not case.keeps_chain or not (charge.leg or charge.ends_span):
         return
     is_joined = case.is_joined
     if charge.leg is None and case.extras.find_chain() is None:
         return
+    is_new = case.extras.find_chain() is None
     if not case.extras.make_chains():
         return
     standing = case.extras.find_chain()
     assert standing is not None
+    if is_new and case.is_ride and charge.leg is not None:
+        standing.journey_dep_us = charge.leg.dep_us
     base = standing
     if is_joined:
         base = replace(chain_before(case), journey_dep_us=standing.journey_dep_us)

@@ -283,14 +283,20 @@ class Version:
 
     @property
     def has_chain(self) -> bool:
-        """Whether the tariff keeps chains (docs/fares.md, layer 2)."""
+        """Whether every account keeps a chain (docs/fares.md, layer 2)."""
         layers = self.layers
         if layers is None:
             return False
         by_frame = layers.legs is not None and layers.legs.frames.count > 1
-        passes = layers.passes and self.spec.out_of_station
-        has_any = layers.transfers or layers.joins or passes
+        has_any = layers.transfers or layers.joins
         return bool(by_frame or has_any or layers.group_riders_max > 1)
+
+    @property
+    def has_pass_chain(self) -> bool:
+        """Whether accounts that hold passes keep a chain, though others need none."""
+        layers = self.layers
+        sells = layers is not None and layers.passes and self.spec.out_of_station
+        return bool(sells and not self.has_chain)
 
     def knows(self, stop: int) -> bool:
         """Whether one may enter and leave here."""

@@ -97,7 +97,8 @@ def _take_off(kept: Counter, amount_minor: int, tap: Counted) -> None:
 
 def _departure(extras: Extras, tap: Counted) -> int:
     """First check-in of the effective leg, where it is known."""
-    chain = extras.find_chain() if tap.version.has_chain else None
+    may_keep = tap.version.has_chain or tap.version.has_pass_chain
+    chain = extras.find_chain() if may_keep else None
     is_entry_known = tap.dep_us != tap.charged.ts_us
     return chain.journey_dep_us if tap.is_later_leg and chain and is_entry_known else tap.dep_us
 

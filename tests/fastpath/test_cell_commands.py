@@ -69,7 +69,8 @@ ORDERS = st.builds(
 RERATES = st.none() | st.builds(
     Rerate,
     st.builds(pack_lines, st.builds(reference.Account, entry_ts_us=EDGES, origin_stop=IDS)),
-    st.lists(TOTALS, max_size=4).map(tuple) | st.just((Cell(CellType.PASS, 5, Pass()),)),
+    st.lists(TOTALS | PASSES, max_size=4).map(tuple)
+    | st.just((Cell(CellType.CONCESSION, 0, Concession()),)),
 )
 
 

@@ -162,11 +162,29 @@ def test_rerate_replaces_lines_and_totals() -> None:
     assert cells.cells == [free, counter_cell(4), one, counter_cell(5, 6)]
 
 
+def test_rerate_brings_what_passes_were_used_for() -> None:
+    """Passes named are replaced in their order, others stay, whatever totals become."""
+    kind, of, cells = reference.CellType.PASS, account(), reference.Extras(room=0)
+    cells.cells += [
+        reference.Cell(kind, PASS, reference.Pass(from_us=1, rides_left=4)),
+        reference.Cell(kind, OTHER, reference.Pass(from_us=2)),
+        reference.Cell(kind, PASS, reference.Pass(from_us=3, rides_left=4)),
+    ]
+    images = tuple(
+        reference.Cell(kind, PASS, reference.Pass(from_us=begin, rides_left=left))
+        for begin, left in ((1, 2), (3, 3))
+    )
+    rerate = reference.Rerate(pack_lines(of), images)
+    assert decide(Op.RERATE, of, cells, rerate, expected_version=3).reason == Reason.OK
+    assert cells.cells == [images[0], reference.Cell(kind, OTHER, reference.Pass(2)), images[1]]
+
+
 RERATES = """
 # version amount images      room status reason
   0       1.00   -           1    0      BAD_REQUEST
   3       1.00   none        1    0      BAD_REQUEST
-  3       1.00   pass        1    0      BAD_REQUEST
+  3       1.00   concession  1    0      BAD_REQUEST
+  3       1.00   pass        1    0      NOTHING_TO_REVERSE
   2       1.00   -           1    0      VERSION_CONFLICT
   3       -1.00  -           1    7      OK
   3       0.00   -           1    0      OK
@@ -182,6 +200,7 @@ def test_rerate_refused(row: list[str]) -> None:
     given = {
         "chain": (chain_cell(),),
         "pass": (reference.Cell(reference.CellType.PASS, PASS, reference.Pass()),),
+        "concession": (reference.Cell(reference.CellType.CONCESSION, 2, reference.Concession()),),
     }.get(images, ())
     rerate = None if images == "none" else reference.Rerate(pack_lines(of), given)
     made = decide(

@@ -22,7 +22,7 @@ from fastpath.layers import (
     TransferEffect,
     Window,
 )
-from fastpath.reference import CellType, Extras, Pass
+from fastpath.reference import Cell, CellType, Extras, Pass
 from fastpath.types import MonthBasis, MonthlyTier, OutOfStation, Reason
 from tests.fastpath.city import EAST, at, minor, rows
 from tests.fastpath.layered_town import Traveller, grid, layered, peak_frames
@@ -327,6 +327,44 @@ def test_a_joined_leg_is_covered_by_the_ride_of_the_first() -> None:
         9 10:00 flat EAST 3.00 -PASS
         """
     )
+
+
+def interchanger(*held: Pass) -> Traveller:
+    """A rider of a tariff that sells day passes and has an out-of-station interchange."""
+    day = PassProduct("day", 5, 9_00, PassStart.PURCHASE)
+    layers = sold(day, legs=grid([["3.00", "5.00"], ["5.00", "5.00"]]))
+    rider = Traveller(layered(layers, out_of_station=(OutOfStation(1, 2, HOUR_US),)))
+    for one in held:
+        rider.give(CellType.PASS, 5, one)
+    return rider
+
+
+def test_chains_are_kept_for_passes_held_not_for_passes_sold() -> None:
+    without = interchanger().play("9 09:00 in EAST\n9 09:10 out WEST 3.00")
+    assert without.cells.cells == []
+    holding = interchanger(Pass(until_us=at(9, "08:00"))).play("9 09:00 in EAST")
+    assert holding.cells.find_chain() is not None
+
+
+def test_a_chain_once_kept_does_not_go_stale() -> None:
+    """The pass ends and goes, another comes: the journey's beginning is still the right one."""
+    rider = interchanger(Pass(until_us=at(9, "12:00")))
+    rider.play("9 09:00 in EAST\n9 09:10 out WEST 0.00 PASS")
+    rider.cells.cells[0] = Cell(0, 0, None)
+    rider.play("10 09:00 in EAST\n10 09:10 out WEST 3.00")
+    rider.give(CellType.PASS, 5, Pass(at(10, "08:00"), at(10, "12:00")))
+    rider.play("10 09:20 in HILL OUT_OF_STATION\n10 09:30 out LAKE 0.00 PASS")
+
+
+def test_a_chain_made_under_way_knows_when_its_journey_began() -> None:
+    """Bought between two legs: the journey counts from the leg that made the chain."""
+    rider = interchanger().play("9 09:00 in EAST")
+    rider.give(CellType.PASS, 5, Pass(at(9, "08:00"), at(9, "12:00")))
+    rider.play("9 09:10 out WEST 0.00 PASS")
+    chain = rider.cells.find_chain()
+    assert chain is not None
+    assert chain.journey_dep_us == at(9, "09:00")
+    rider.play("9 09:20 in HILL OUT_OF_STATION\n9 09:30 out LAKE 0.00 PASS")
 
 
 def test_the_pass_that_ends_first_is_used() -> None:

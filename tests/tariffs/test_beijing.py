@@ -284,3 +284,17 @@ def test_the_bus(beijing_bus):
     assert list(legs.factor_ppm[17:20]) == [250_000] * 3
     assert len(spec.stop_ids) == 0
     assert len(spec.days.month) > 6 * 365
+
+
+def test_a_rider_without_a_pass_keeps_no_cells(beijing):
+    """Passes are sold, but an account pays for cells only when it holds one."""
+    from fastpath.types import MediumKind, Reason, TapKind
+    from gateway.tariffs.pricing import RiderRequest, TapRequest
+    from tests.tariffs.both_engines import BothEngines
+
+    tariff_id = beijing.source.tariff_id
+    at_us = beijing.spec.days.start_us[30] + 5 * HOUR_US
+    rider = BothEngines({tariff_id: beijing.spec}, RiderRequest(MediumKind.CARD, at_us))
+    for kind, stop, when in ((TapKind.CHECK_IN, 101, at_us), (TapKind.CHECK_OUT, 119, at_us + 9)):
+        assert rider.tap(TapRequest(tariff_id, kind, stop, when)).reason == Reason.OK
+    assert rider._world.cells == []
