@@ -48,6 +48,8 @@ class AdapterError(Exception):
 
     retry = RetryClass.NEVER
     text_key = "adapter_error"
+    about_adapter = False
+    """True: every other command would fail the same way, so none is to blame for it."""
 
     def __init__(
         self, detail: str = "", *, peer_code: str = "", retry_after_s: float | None = None
@@ -76,16 +78,18 @@ class Malformed(AdapterError):
 
 
 class Misconfigured(AdapterError):
-    """Our settings are wrong, or the peer does not know us."""
+    """Our settings are wrong, or the peer does not know us. Nothing was done."""
 
     retry = RetryClass.HUMAN
+    about_adapter = True
     text_key = "misconfigured"
 
 
 class Unauthorized(AdapterError):
-    """Our credentials were refused: refreshed once by the adapter itself, then Misconfigured."""
+    """Our credentials were refused, also after the adapter refreshed them. Nothing was done."""
 
     retry = RetryClass.HUMAN
+    about_adapter = True
     text_key = "unauthorized"
 
 

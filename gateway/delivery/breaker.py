@@ -1,7 +1,9 @@
-"""A circuit breaker for each adapter and kind of operation: a peer in trouble is left alone.
+"""A circuit breaker for each adapter: a peer in trouble is left alone.
 
 Closed: everything goes. Open: nothing goes until `open_s` have passed. Half open: one probe (the
-adapter's check) decides. Refusals by the peer are no failures. Thread: one loop's.
+adapter's check) decides. Only what says that the peer cannot be reached or does not answer is a
+failure; a refusal, a bad message or "too many requests" is an answer. What is wrong with the
+adapter itself (credentials, settings) opens it at once. Thread: one loop's.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from adapters.errors import Rejected
+from adapters.errors import AdapterError, Unavailable, Uncertain
 
 
 class BreakerState(StrEnum):
@@ -48,12 +50,14 @@ class Breaker:
             self.state = BreakerState.HALF_OPEN
         return self.state is BreakerState.CLOSED
 
-    def note(self, error: BaseException | None, now_s: float) -> None:
-        """A call ended; None or a refusal = the peer works."""
-        failed = error is not None and not isinstance(error, Rejected)
+    def note(self, error: AdapterError | None, now_s: float) -> None:
+        """A call ended; None = with an answer."""
         if self.state is not BreakerState.CLOSED:
             return
-        self._failures.append(failed)
+        if error is not None and error.about_adapter:
+            self._open(now_s)
+            return
+        self._failures.append(isinstance(error, Unavailable | Uncertain))
         if len(self._failures) > self.settings.window:
             self._failures.popleft()
         too_few = len(self._failures) < self.settings.least

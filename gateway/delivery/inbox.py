@@ -1,28 +1,37 @@
 """The inbox: what peers tell us, stored before it is acknowledged, applied once and in order.
 
-The same message id with the same body is known already; with another body somebody is wrong: it is
-kept for a human and never applied. An event that is ahead of its aggregate waits (`parked`) until
-the ones before it came or its time is over.
+    stored ──▶ applied
+      │ ├────▶ parked     ahead of its aggregate: tried again until its time is over (expired)
+      │ └────▶ held       a human has to decide, and then it is stored again with the decision
+      └─────▶  conflict   the same message id with another content: somebody is wrong, never applied
+
+An event is applied in two steps: `perform` does everything outside of this database under ids that
+are derived from the event, and may run again after a crash; `record` writes its rows in the
+transaction that marks the event. Thread: any; one at a time for each source.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, Protocol
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
 from adapters.contract import AckResult, Event
+from adapters.errors import AdapterError
 from gateway.db import Database
+from gateway.delivery.codec import decode_event, encode_event
+from gateway.delivery.once import insert_once
 from gateway.delivery.tables import INBOX
+from gateway.errors import DeliveryError
 
 PARK_US = 24 * 3600 * 1_000_000
-
-Apply = Callable[[Connection, Event], bool]
-"""The business change, in the transaction that marks the event; False = not its turn yet."""
+ID_LENGTH = 180
+"""Longer message ids are known by their digest."""
 
 
 class Stored(StrEnum):
@@ -31,8 +40,33 @@ class Stored(StrEnum):
     STORED = "stored"
     APPLIED = "applied"
     PARKED = "parked"
+    HELD = "held"
     CONFLICT = "conflict"
     EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What came of an event. reason: for an operator, without personal data."""
+
+    state: Stored = Stored.APPLIED
+    reason: str = ""
+    result: Mapping[str, Any] | None = None
+    """What `record` needs."""
+
+
+class Handler(Protocol):
+    """What a kind of event does here."""
+
+    def perform(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
+        """Everything outside of this database; may run again. decision: an operator's, or empty.
+
+        Raises: AdapterError: the event is held. Anything else ends the round, and it is tried
+        again.
+        """
+
+    def record(self, connection: Connection, event: Event, verdict: Verdict) -> None:
+        """Rows that belong to an applied event, in the transaction that marks it."""
 
 
 class Inbox:
@@ -41,54 +75,97 @@ class Inbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, source: str, event: Event, raw: bytes, now_us: int) -> AckResult:
+    def take(self, source: str, event: Event, now_us: int) -> AckResult:
         """Store an event; only then may the peer be told that we have it."""
-        digest = hashlib.sha256(raw).digest()
+        body = encode_event(event)
+        digest = hashlib.sha256(body.encode()).digest()
+        message_id = _short(event.message_id)
         with self._database.transaction() as connection:
-            known = connection.execute(
-                select(INBOX.c.body_hash).where(
-                    INBOX.c.source == source, INBOX.c.message_id == event.message_id
-                )
-            ).one_or_none()
-            if known is not None and known.body_hash == digest:
+            if _store(connection, (source, message_id, digest), event, Stored.STORED, now_us):
                 return AckResult.ACCEPTED
-            if known is not None:
-                other = f"{event.message_id}#{digest.hex()[:16]}"
-                _store(connection, (source, other, digest), event, Stored.CONFLICT, now_us)
-                return AckResult.REFUSED
-            identity = (source, event.message_id, digest)
-            _store(connection, identity, event, Stored.STORED, now_us)
-        return AckResult.ACCEPTED
+            known = connection.scalar(
+                select(INBOX.c.body_hash).where(
+                    INBOX.c.source == source, INBOX.c.message_id == message_id
+                )
+            )
+            if known == digest:
+                return AckResult.ACCEPTED
+            other = f"{message_id}#{digest.hex()[:16]}"
+            _store(connection, (source, other, digest), event, Stored.CONFLICT, now_us)
+        return AckResult.REFUSED
 
-    def apply(self, source: str, change: Apply, now_us: int, *, limit: int = 100) -> int:
-        """Apply what is stored, each event in a transaction of its own; returns how many were."""
-        applied = 0
-        for row_id in self._open_ids(source, limit):
-            applied += self._apply_one(row_id, change, now_us)
-        return applied
+    def apply(self, source: str, handler: Handler, now_us: int) -> int:
+        """Apply what is stored or parked, by aggregate and version; returns how many were."""
+        return sum(self._apply_one(row_id, handler, now_us) for row_id in self._open_ids(source))
 
-    def _open_ids(self, source: str, limit: int) -> list[int]:
+    def _open_ids(self, source: str) -> list[int]:
         query = (
             select(INBOX.c.id)
             .where(INBOX.c.source == source)
             .where(INBOX.c.state.in_([str(Stored.STORED), str(Stored.PARKED)]))
             .order_by(INBOX.c.aggregate, INBOX.c.version, INBOX.c.id)
-            .limit(limit)
         )
         with self._database.transaction() as connection:
             return list(connection.scalars(query))
 
-    def _apply_one(self, row_id: int, change: Apply, now_us: int) -> bool:
+    def _apply_one(self, row_id: int, handler: Handler, now_us: int) -> bool:
         with self._database.transaction() as connection:
             row = connection.execute(select(INBOX).where(INBOX.c.id == row_id)).one()
-            if row.state not in (Stored.STORED, Stored.PARKED):
-                return False
-            done = change(connection, Event(**json.loads(row.event)))
-            state = Stored.APPLIED if done else Stored.PARKED
-            if not done and now_us > row.park_until_us:
-                state = Stored.EXPIRED
-            connection.execute(update(INBOX).where(INBOX.c.id == row_id).values(state=str(state)))
-            return done
+        if row.state not in (Stored.STORED, Stored.PARKED):
+            return False
+        event = decode_event(row.event)
+        verdict = _perform(handler, event, json.loads(row.decision or "{}"))
+        if verdict.state is Stored.PARKED and now_us > row.park_until_us:
+            verdict = Verdict(Stored.EXPIRED, verdict.reason)
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(INBOX)
+                .where(INBOX.c.id == row_id, INBOX.c.state == row.state)
+                .values(state=str(verdict.state), reason=verdict.reason, changed_us=now_us)
+            ).rowcount
+            if changed and verdict.state is Stored.APPLIED:
+                handler.record(connection, event, verdict)
+        return bool(changed) and verdict.state is Stored.APPLIED
+
+    def decide(
+        self, source: str, message_id: str, decision: Mapping[str, Any], now_us: int
+    ) -> None:
+        """Give a held, expired or parked event back to its handler with an operator's decision.
+
+        Raises: DeliveryError DELIVERY_NOT_HELD.
+        """
+        open_states = [str(one) for one in (Stored.HELD, Stored.EXPIRED, Stored.PARKED)]
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(INBOX)
+                .where(INBOX.c.source == source, INBOX.c.message_id == _short(message_id))
+                .where(INBOX.c.state.in_(open_states))
+                .values(
+                    state=str(Stored.STORED),
+                    decision=json.dumps(decision, sort_keys=True),
+                    park_until_us=now_us + PARK_US,
+                    changed_us=now_us,
+                )
+            ).rowcount
+        if not changed:
+            raise DeliveryError("DELIVERY_NOT_HELD", f"{source} holds no event {message_id}")
+
+    def list_events(self, source: str, *states: Stored) -> list[dict[str, Any]]:
+        """Events of these states, the oldest first, without what they say."""
+        query = (
+            select(
+                INBOX.c.message_id,
+                INBOX.c.aggregate,
+                INBOX.c.version,
+                INBOX.c.state,
+                INBOX.c.reason,
+                INBOX.c.received_us,
+            )
+            .where(INBOX.c.source == source, INBOX.c.state.in_([str(one) for one in states]))
+            .order_by(INBOX.c.id)
+        )
+        with self._database.transaction() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def count(self, source: str) -> dict[str, int]:
         """Events by state."""
@@ -101,30 +178,40 @@ class Inbox:
             return dict(connection.execute(query).tuples().all())
 
 
+def _perform(handler: Handler, event: Event, decision: Mapping[str, Any]) -> Verdict:
+    try:
+        return handler.perform(event, decision)
+    except AdapterError as error:
+        return Verdict(Stored.HELD, f"{type(error).__name__}: {error.detail}")
+
+
+def _short(message_id: str) -> str:
+    if len(message_id) <= ID_LENGTH:
+        return message_id
+    return f"sha256:{hashlib.sha256(message_id.encode()).hexdigest()}"
+
+
 def _store(
     connection: Connection,
     identity: tuple[str, str, bytes],
     event: Event,
     state: Stored,
     now_us: int,
-) -> None:
+) -> bool:
     source, message_id, digest = identity
-    there = select(INBOX.c.id).where(INBOX.c.source == source, INBOX.c.message_id == message_id)
-    if connection.execute(there).one_or_none() is not None:
-        return
-    connection.execute(
-        insert(INBOX).values(
-            source=source,
-            message_id=message_id,
-            body_hash=digest,
-            aggregate=event.aggregate,
-            version=event.version,
-            event=json.dumps(asdict(event), sort_keys=True, ensure_ascii=False),
-            state=str(state),
-            received_us=now_us,
-            park_until_us=now_us + PARK_US,
-            reason="",
-            decision="",
-            changed_us=now_us,
-        )
+    return insert_once(
+        connection,
+        INBOX,
+        source=source,
+        message_id=message_id,
+        body_hash=digest,
+        aggregate=event.aggregate,
+        version=event.version,
+        event=encode_event(event),
+        state=str(state),
+        received_us=now_us,
+        park_until_us=now_us + PARK_US,
+        reason="" if state is Stored.STORED else "the same message id with another content",
+        decision="",
+        changed_us=now_us,
     )
