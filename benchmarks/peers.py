@@ -230,7 +230,10 @@ def measure_disturbances(
     if asked.quick:
         return peers_disturbances.measure_disturbances(*peers_disturbances.quick(scope), say=say)
     longer = replace(scope, seconds=asked.seconds or 6.0)
-    return peers_disturbances.measure_disturbances(longer, peers_disturbances.Sizes(), say=say)
+    sizes = peers_disturbances.Sizes(
+        only=tuple(asked.disturbance or peers_disturbances.DISTURBANCES)
+    )
+    return peers_disturbances.measure_disturbances(longer, sizes, say=say)
 
 
 def measure_growth(
@@ -290,6 +293,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON, not tables")
     parser.add_argument("--quick", action="store_true", help="under a minute; figures are rough")
     parser.add_argument("--case", choices=CASES, action="append", help="only this; several times")
+    parser.add_argument(
+        "--disturbance", choices=peers_disturbances.DISTURBANCES, action="append", help="only this"
+    )
     parser.add_argument("--connections", type=int, help="idle ones, default 16,000")
     parser.add_argument("--rounds", type=int, help="default 6, quick 2")
     parser.add_argument("--seconds", type=float, help="of one measurement")

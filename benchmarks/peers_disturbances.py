@@ -26,6 +26,7 @@ from gateway.bench.sessions import allow_files
 
 ORDER = (False, True, True, False, False, True)
 BARS = {"p99_ratio": "at most 2", "p999_ratio": "at most 5"}
+DISTURBANCES = ("snapshotter", "tariff", "denylist", "reconnect")
 DENIED = 1_000_000
 FLEET = 5_000
 LISTS = 4
@@ -44,6 +45,7 @@ class Sizes:
     fleet: int = FLEET
     order: tuple[bool, ...] = ORDER
     """Which windows are disturbed."""
+    only: tuple[str, ...] = DISTURBANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def measure_disturbances(
         rate = peer.half_rate()
         rows = []
         for name, disturbance in _disturbances(peer, sizes).items():
+            if name not in sizes.only:
+                continue
             say(f"disturbance: {name}")
             with disturbance as stir:
                 rows.append({"disturbance": name, **_beside(peer, rate, stir, sizes.order)})

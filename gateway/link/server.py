@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastpath.api import FED, Session
@@ -29,12 +30,11 @@ from gateway.link.codes import (
 )
 from gateway.link.devices import DeviceBook, DeviceEntry
 from gateway.link.handshake import FrameSplitter, ServerHandshake, frame_bytes
+from gateway.link.listing import Cutter, ListSender
 from gateway.link.service import (
     LinkService,
     LinkState,
     Place,
-    denylist_frames,
-    denylist_parts,
     pack_busy,
     pack_news,
 )
@@ -204,6 +204,10 @@ class Connection(asyncio.Protocol):
         if self.session is not None and self.session.output_bytes:
             self._write(self.session.take())
 
+    def behind_bytes(self) -> int:
+        """Sent and not taken by the other side yet, as far as it lies in this process."""
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
+
     def leave(self) -> None:
         """End the connection with a bye: the device may come back in a second."""
         if self.session is not None:
@@ -326,7 +330,12 @@ class Connection(asyncio.Protocol):
         )
         self.session.owner = self
         self.session.accept_counter(link.received)
-        self.service = LinkService(server.state, self.session, Place(hello.boot_epoch))
+        self.service = LinkService(
+            server.state,
+            self.session,
+            Place(hello.boot_epoch),
+            partial(server.lists.want, self),
+        )
         self.handshake = None
         self.reply([server.welcome(self.session, hello.boot_epoch)])
         server.opened(self)
@@ -348,6 +357,7 @@ class LinkServer:
         self.devices = devices
         self.state = state
         self.page = page
+        self.lists = ListSender(Cutter(state.denylist, state.sign).cut)
         self.commit: GroupCommit
         self.draining = False
         self.sessions = 0
@@ -468,11 +478,10 @@ class LinkServer:
 
     async def _push_denylist(self, have_version: int) -> None:
         """A slice of the connections at a time, so that taps go in between."""
-        parts = denylist_parts(self.state, have_version)
         for part in list(self._slices):
             for connection in list(part):
                 if connection.session is not None and not connection.closing:
-                    connection.reply(denylist_frames(parts, connection.session))
+                    self.lists.want(connection, have_version)
             await asyncio.sleep(0.001)
 
     def push_mode(self, mode: DeviceMode, device_id: int | None = None) -> int:
@@ -526,6 +535,7 @@ class LinkServer:
     def disconnected(self, connection: Connection) -> None:
         self._slices[connection.slice_idx].discard(connection)
         self.unsettled.discard(connection)
+        self.lists.drop(connection)
         if connection.session is not None:
             self.sessions -= 1
             self.page[slots.SESSIONS] = self.sessions

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from fastpath.api import Session
 
-TOKENS_PER_PART = 3000
 CLOSED_MODES = frozenset(
     {
         DeviceMode.SERVICE,
@@ -97,22 +96,27 @@ def signer(key: Ed25519PrivateKey | None) -> Callable[[bytes], bytes]:
     return key.sign if key is not None else lambda _: b""
 
 
-def denylist_message(to_version: int, digest: bytes) -> bytes:
-    """What the signature of a deny list covers."""
-    return b"faregate denylist" + to_version.to_bytes(8) + digest
-
-
 def tariff_message(slot: int, key: int, digest: bytes) -> bytes:
     """What the signature of a tariff covers."""
     return b"faregate tariff" + bytes([slot]) + key.to_bytes(8) + digest
 
 
 class LinkService:
-    """Answers cold frames of one session; returns the frames to send back, in order."""
+    """Answers cold frames of one session; returns the frames to send back, in order.
 
-    def __init__(self, state: LinkState, session: Session, place: Place) -> None:
+    want_denylist(have_version) has the device brought to the newest list, in its own time.
+    """
+
+    def __init__(
+        self,
+        state: LinkState,
+        session: Session,
+        place: Place,
+        want_denylist: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self._state = state
         self._session = session
+        self._want_denylist = want_denylist
         self.place = place
 
     def answer(self, payload: bytes) -> list[frames.Frame]:
@@ -122,7 +126,8 @@ class LinkService:
             case frames.Heartbeat():
                 return [self._heartbeat(frame)]
             case frames.DenylistRequest():
-                return self._denylist(frame)
+                self._want_denylist(frame.have_version)
+                return []
             case frames.TariffRequest():
                 return [self._tariff(frame)]
             case frames.ModeChange():
@@ -143,9 +148,6 @@ class LinkService:
         return state.heartbeat_answer(
             session.next_counter(), state.clock(), beat.device_time_us, acked_seq
         )
-
-    def _denylist(self, request: frames.DenylistRequest) -> list[frames.Frame]:
-        return denylist_frames(denylist_parts(self._state, request.have_version), self._session)
 
     def _tariff(self, request: frames.TariffRequest) -> frames.Frame:
         tariff = self._state.tariffs.get(request.key)
@@ -190,58 +192,3 @@ def pack_busy() -> tuple[bytes, bytes]:
     row = frames.error_frame(WireCode.BUSY, counter=0).as_row()
     before, behind = (b"".join(map(msgpack.packb, part)) for part in (row[1:3], row[4:]))
     return before, behind
-
-
-@dataclass(frozen=True, slots=True)
-class DenylistPart:
-    """One frame's worth of a delta; only the counter differs between sessions."""
-
-    from_version: int
-    to_version: int
-    full: bool
-    added: tuple[bytes, ...]
-    removed: tuple[bytes, ...]
-    more: bool
-    hash: bytes
-    signature: bytes
-
-
-def denylist_parts(state: LinkState, have_version: int) -> list[DenylistPart]:
-    """A delta cut into parts that fit a frame; the last one carries hash and signature."""
-    delta = state.denylist.delta(have_version)
-    changes = [(token, True) for token in delta.added] + [(token, False) for token in delta.removed]
-    cuts = [changes[at : at + TOKENS_PER_PART] for at in range(0, len(changes), TOKENS_PER_PART)]
-    cuts = cuts or [[]]
-    signature = state.sign(denylist_message(delta.to_version, delta.hash))
-    last = len(cuts) - 1
-    return [
-        DenylistPart(
-            delta.from_version,
-            delta.to_version,
-            delta.full and index == 0,
-            tuple(token for token, denied in cut if denied),
-            tuple(token for token, denied in cut if not denied),
-            index < last,
-            delta.hash if index == last else b"",
-            signature if index == last else b"",
-        )
-        for index, cut in enumerate(cuts)
-    ]
-
-
-def denylist_frames(parts: list[DenylistPart], session: Session) -> list[frames.Frame]:
-    """The parts as frames of one session."""
-    return [
-        frames.DenylistDelta(
-            counter=session.next_counter(),
-            from_version=part.from_version,
-            to_version=part.to_version,
-            full=part.full,
-            added=part.added,
-            removed=part.removed,
-            more=part.more,
-            hash=part.hash,
-            signature=part.signature,
-        )
-        for part in parts
-    ]

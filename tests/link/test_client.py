@@ -17,6 +17,7 @@ from gateway.link.client import DeviceIdentity, LinkSession, open_session
 from gateway.link.codes import PREFERENCE, Algorithm, DeviceMode, WireCode, wire_code
 from gateway.link.denylist import Denylist
 from gateway.link.frames import Frame, TapEvent
+from gateway.link.listing import Cutter, build_payload
 from gateway.link.validator import DenylistMirror, Validator, compute_backoff_s
 from tests.support.scripted_gateway import (
     DENY_TOKEN,
@@ -357,15 +358,12 @@ def test_the_mirror_follows_the_list(changes: list[tuple[bytes, bool]], split: i
 
 
 def feed(mirror: DenylistMirror, denylist: Denylist) -> bool:
-    """The delta in parts of one token, as the real one cuts long ones."""
-    delta = denylist.delta(mirror.version)
-    cut = [((t,), ()) for t in delta.added] + [((), (t,)) for t in delta.removed] or [((), ())]
-    for at, (added, removed) in enumerate(cut):
-        last = at == len(cut) - 1
-        frame = frames.DenylistDelta(
-            *(1, delta.from_version, delta.to_version, delta.full and at == 0, added, removed),
-            *(not last, delta.hash if last else b"", b""),
-        )
+    """The delta as it travels."""
+    done = False
+    for number, piece in enumerate(Cutter(denylist, lambda _: b"").cut(mirror.version), 1):
+        assert not done
+        frame = frames.decode(build_payload(number, piece))
+        assert isinstance(frame, frames.DenylistDelta)
         done = mirror.apply(frame)
     return done
 

@@ -23,6 +23,7 @@ from gateway.link.handshake import (
     derive_device_key,
     frame_bytes,
 )
+from gateway.link.listing import Cutter, build_payload
 
 MASTER = bytes.fromhex("5b" * 16 + "a7" * 16)
 DEVICE_ID = 42
@@ -68,11 +69,8 @@ def answer_like_a_gateway(peer: Peer, frame: Frame) -> Iterable[Frame]:
             version, echo = peer.gateway.denylist.version, frame.device_time_us
             yield frames.HeartbeatAnswer(number(), NOW_US, echo, 0, ((0, 77),), version, 1)
         case frames.DenylistRequest():
-            delta = peer.gateway.denylist.delta(frame.have_version)
-            yield frames.DenylistDelta(
-                *(number(), delta.from_version, delta.to_version, delta.full, delta.added),
-                *(delta.removed, False, delta.hash, b""),
-            )
+            for piece in Cutter(peer.gateway.denylist, lambda _: b"").cut(frame.have_version):
+                yield frames.decode(build_payload(number(), piece))
         case frames.ModeChange():
             yield frames.ModeAnswer(number(), frame.counter, frame.mode)
         case frames.ContextChange():
