@@ -30,6 +30,7 @@ def upgrade() -> None:
         rows = [{"name": "schema", "value": NEW_SCHEMA}, {"name": "changes", "value": 0}]
         op.bulk_insert(meta, rows)
     _create_delivery()
+    _create_clearing()
 
 
 def _create_devices() -> None:
@@ -73,7 +74,9 @@ def _create_delivery() -> None:
         sa.Column("lease_us", I64, nullable=False),
         sa.Column("last_error", sa.String, nullable=False),
         sa.Column("same_errors", sa.Integer, nullable=False),
+        sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("outcome", sa.String, nullable=False),
+        sa.Column("changed_us", I64, nullable=False),
     )
     op.create_index("outbox_due", "outbox", ["state", "next_us"])
     op.create_index("outbox_order", "outbox", ["aggregate", "id"])
@@ -89,6 +92,9 @@ def _create_delivery() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("received_us", I64, nullable=False),
         sa.Column("park_until_us", I64, nullable=False),
+        sa.Column("reason", sa.String, nullable=False),
+        sa.Column("decision", sa.String, nullable=False),
+        sa.Column("changed_us", I64, nullable=False),
         sa.UniqueConstraint("source", "message_id"),
     )
     op.create_index("inbox_state", "inbox", ["state", "id"])
@@ -99,3 +105,40 @@ def _create_delivery() -> None:
         sa.Column("cursor", sa.String, nullable=False),
         sa.Column("changed_us", I64, nullable=False),
     )
+
+
+def _create_clearing() -> None:
+    op.create_table(
+        "clearing_files",
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("adapter", sa.String(64), nullable=False),
+        sa.Column("direction", sa.String(8), nullable=False),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("name", sa.String(128), nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("business_day", sa.String(10), nullable=False),
+        sa.Column("sequence", sa.Integer, nullable=False),
+        sa.Column("row_count", sa.Integer, nullable=False),
+        sa.Column("total_minor", I64, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("code", sa.String(32), nullable=False),
+        sa.Column("detail", sa.String, nullable=False),
+        sa.Column("content", sa.LargeBinary, nullable=False),
+        sa.Column("changed_us", I64, nullable=False),
+        sa.UniqueConstraint("adapter", "direction", "name", "digest"),
+    )
+    order = ["adapter", "direction", "kind", "sequence"]
+    op.create_index("clearing_files_order", "clearing_files", order)
+    op.create_table(
+        "clearing_rows",
+        sa.Column("adapter", sa.String(64), primary_key=True),
+        sa.Column("row_id", sa.String(64), primary_key=True),
+        sa.Column("file_id", sa.Integer, nullable=False),
+        sa.Column("amount_minor", I64, nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("reason", sa.String(32), nullable=False),
+        sa.Column("body", sa.String, nullable=False),
+        sa.Column("changed_us", I64, nullable=False),
+    )
+    op.create_index("clearing_rows_file", "clearing_rows", ["file_id"])
+    op.create_index("clearing_rows_state", "clearing_rows", ["adapter", "state"])
