@@ -7,9 +7,9 @@ cdef enum:
     GROUP_HEAD_BYTES = 128
     RECORD_HEAD_BYTES = 168
     ITEM_BYTES = 72
-    # four account lines, a medium, a medium's period, three notes, an original, acts: and every
-    # other cell of the account
-    RECORD_ITEMS_MAX = 11
+    # four account lines, a medium, a medium's period, four notes, an original, acts, facts, parts:
+    # and every other cell of the account
+    RECORD_ITEMS_MAX = 14
 
 cdef struct Answer:
     RecordHead head

@@ -9,6 +9,7 @@ cdef extern from "layout.h" nogil:
         TOKEN_BYTES
         WINDOW_BITS
         ACTS_MAX
+        PARTS_MAX
     const uint32_t GROUP_MAGIC
 
     ctypedef struct Period:
@@ -97,6 +98,43 @@ cdef extern from "layout.h" nogil:
         int64_t from_us
         int64_t until_us
 
+    ctypedef struct Purse:
+        int64_t balance_minor
+        int64_t expires_us
+        uint64_t sponsor
+        uint32_t purposes
+        uint8_t priority
+
+    ctypedef struct Hold:
+        int64_t placed_minor
+        int64_t captured_minor
+        int64_t left_minor
+        int64_t expires_us
+        uint64_t merchant
+        uint8_t purpose
+
+    ctypedef struct Spent:
+        uint32_t day
+        uint32_t month
+        uint32_t year
+        int64_t day_minor
+        int64_t month_minor
+        int64_t year_minor
+        int64_t lifetime_minor
+
+    ctypedef struct Plan:
+        int64_t principal_minor
+        int64_t outstanding_minor
+        int64_t opened_us
+        uint32_t instalments
+
+    ctypedef struct Refunded:
+        uint64_t client
+        uint64_t id_high
+        int64_t charged_minor
+        int64_t refunded_minor
+        int64_t charge_us
+
     ctypedef struct Cell:
         uint32_t next
         uint8_t type
@@ -107,6 +145,11 @@ cdef extern from "layout.h" nogil:
         Chain chain
         Pass pass_ "pass"
         Concession concession
+        Purse purse
+        Hold hold
+        Spent spent
+        Plan plan
+        Refunded refunded
         uint8_t bytes[48]
 
     ctypedef struct Medium:
@@ -163,6 +206,27 @@ cdef extern from "layout.h" nogil:
         uint8_t act_count
         uint8_t network
 
+    ctypedef struct Facts:
+        uint64_t key
+        uint64_t merchant
+        uint64_t charge_client
+        uint64_t charge_high
+        uint64_t charge_low
+        int64_t amount_minor
+        int64_t expires_us
+        uint8_t purpose
+        uint8_t number
+        uint8_t tier
+        uint8_t flags
+        uint32_t purposes
+
+    ctypedef struct Part:
+        uint64_t purse_id
+        int64_t amount_minor
+
+    ctypedef struct Parts:
+        Part parts[PARTS_MAX]
+
     ctypedef struct Command:
         uint64_t client
         uint64_t id_high
@@ -184,6 +248,7 @@ cdef extern from "layout.h" nogil:
         int64_t from_us
         uint32_t pass_id
         int32_t rides
+        Facts facts
 
     ctypedef struct RecordHead:
         uint32_t length_bytes
@@ -268,6 +333,7 @@ cdef enum:  # AccountStatus
     ACCOUNT_FROZEN_DEBIT = 1
     ACCOUNT_FROZEN_CREDIT = 2
     ACCOUNT_CLOSED = 4
+    ACCOUNT_CREDIT_LATE = 8
 
 cdef enum:  # JourneyState
     JOURNEY_NONE = 0
@@ -304,14 +370,26 @@ cdef enum:  # Reason
     REASON_NOT_CHECKED_IN = 36
     REASON_NOT_PRICED = 37
     REASON_AMOUNT_INVALID = 38
+    REASON_UNKNOWN_PURSE = 54
+    REASON_UNKNOWN_HOLD = 50
+    REASON_UNKNOWN_PLAN = 57
+    REASON_UNKNOWN_CHARGE = 55
+    REASON_HOLD_EXPIRED = 51
+    REASON_NOT_EXPIRED = 52
+    REASON_OVER_CAPTURE = 58
+    REASON_OVER_REFUND = 53
     REASON_AMOUNT_OVERFLOW = 39
+    REASON_CREDIT_LATE = 56
     REASON_INSUFFICIENT_BALANCE = 40
+    REASON_LIMIT_EXCEEDED = 48
+    REASON_BALANCE_LIMIT = 49
     REASON_ALREADY_EXISTS = 41
     REASON_TOO_MANY_ACCOUNTS = 42
     REASON_TOO_MANY_MEDIA = 43
     REASON_TOO_MANY_CELLS = 44
     REASON_NOTHING_TO_REVERSE = 45
     REASON_OFFLINE_REFUSED = 46
+    REASON_HOLD_OPEN = 59
     REASON_BALANCE_NOT_ZERO = 47
     REASON_OK_RISK = 3
     REASON_OK_DEBT = 2
@@ -340,6 +418,21 @@ cdef enum:  # Op
     OP_PASS_REMOVE = 28
     OP_CONCESSION = 29
     OP_RERATE = 30
+    OP_PURSE_OPEN = 31
+    OP_PURSE_CLOSE = 32
+    OP_PURSE_SWEEP = 33
+    OP_HOLD_PLACE = 34
+    OP_HOLD_CAPTURE = 35
+    OP_HOLD_RELEASE = 36
+    OP_HOLD_EXTEND = 37
+    OP_HOLD_EXPIRE = 38
+    OP_REFUND = 39
+    OP_SET_TIER = 40
+    OP_CREDIT_STATE = 41
+    OP_PLAN_OPEN = 42
+    OP_PLAN_REPAY = 43
+    OP_WRITE_OFF = 44
+    OP_MEDIUM_MOVE = 45
 
 cdef enum:  # Item
     ITEM_ACCOUNT_LINE = 1
@@ -348,6 +441,24 @@ cdef enum:  # Item
     ITEM_NOTE = 4
     ITEM_ORIGINAL = 5
     ITEM_ACTS = 6
+    ITEM_FACTS = 7
+    ITEM_PARTS = 8
+
+cdef enum:  # FactFlag
+    FACT_FINAL = 1
+    FACT_LATE = 2
+    FACT_WAY_HOME = 4
+
+cdef enum:  # Purpose
+    PURPOSE_TRANSIT = 0
+    PURPOSE_MEAL = 1
+    PURPOSE_MEDICAL = 2
+    PURPOSE_LIBRARY = 3
+    PURPOSE_TUITION = 4
+    PURPOSE_SHOPPING = 5
+    PURPOSE_HOUSING = 6
+    PURPOSE_VENUE = 7
+    PURPOSE_NONE = 255
 
 cdef enum:  # TapFlag
     TAP_OFFLINE = 1
@@ -441,3 +552,8 @@ cdef enum:  # Cell.type
     CELL_CHAIN_BEFORE = 4
     CELL_PASS = 5
     CELL_CONCESSION = 6
+    CELL_PURSE = 7
+    CELL_HOLD = 8
+    CELL_LIMITS = 9
+    CELL_PLAN = 10
+    CELL_REFUND = 11

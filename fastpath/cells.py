@@ -28,6 +28,11 @@ class CellType(IntEnum):
     CHAIN_BEFORE = 4
     PASS = 5
     CONCESSION = 6
+    PURSE = 7
+    HOLD = 8
+    LIMITS = 9
+    PLAN = 10
+    REFUND = 11
 
 
 TOTALS = frozenset(
@@ -59,10 +64,43 @@ _BODIES: dict[CellType, tuple[struct.Struct, tuple[str, ...]]] = {
         ("from_us", "until_us", "last_used_us", "rides_left"),
     ),
     CellType.CONCESSION: (struct.Struct("<qq32x"), ("from_us", "until_us")),
+    CellType.PURSE: (
+        struct.Struct("<qqQIB19x"),
+        ("balance_minor", "expires_us", "sponsor", "purposes", "priority"),
+    ),
+    CellType.HOLD: (
+        struct.Struct("<qqqqQB7x"),
+        (
+            *("placed_minor", "captured_minor", "left_minor", "expires_us"),
+            *("merchant", "purpose"),
+        ),
+    ),
+    CellType.LIMITS: (
+        struct.Struct("<III4xqqqq"),
+        (
+            *("day", "month", "year", "day_minor", "month_minor", "year_minor"),
+            "lifetime_minor",
+        ),
+    ),
+    CellType.PLAN: (
+        struct.Struct("<qqqI20x"),
+        ("principal_minor", "outstanding_minor", "opened_us", "instalments"),
+    ),
+    CellType.REFUND: (
+        struct.Struct("<QQqqq8x"),
+        ("charge_client", "charge_high", "charged_minor", "refunded_minor", "charge_us"),
+    ),
 }
 _COUNTER = struct.Struct("<IIIIq")
 _COUNTER_NAMES = ("counter_id", "window", "zones", "trips", "paid_minor")
-_KEYS = {CellType.PASS: "pass_id", CellType.CONCESSION: "rider_category"}
+_KEYS = {
+    CellType.PASS: "pass_id",
+    CellType.CONCESSION: "rider_category",
+    CellType.PURSE: "purse_id",
+    CellType.HOLD: "hold_id",
+    CellType.PLAN: "plan_id",
+    CellType.REFUND: "charge_low",
+}
 
 
 def pass_id_of(name: str) -> int:

@@ -14,6 +14,7 @@
 #define TOKEN_BYTES 16
 #define WINDOW_BITS 4096
 #define ACTS_MAX 16
+#define PARTS_MAX 4
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "faregate stores little-endian structs; a big-endian build needs a conversion layer"
@@ -123,6 +124,60 @@ typedef struct {
     int64_t  spare[4];
 } Concession;
 
+/* A further purse of the account: key = purse id, 2 and above. */
+typedef struct {
+    int64_t  balance_minor;      /* never below 0 */
+    int64_t  expires_us;         /* nothing is drawn from then on; 0 = never */
+    uint64_t sponsor;            /* whom a sweep gives the rest back to: a merchant's number, 0 = house */
+    uint32_t purposes;           /* what it may pay for, bits by Purpose */
+    uint8_t  priority;           /* lower ones are drawn first */
+    uint8_t  spare[3];
+    int64_t  spare2[2];
+} Purse;
+
+/* Money reserved on the main purse and the credit line: key = hold id. */
+typedef struct {
+    int64_t  placed_minor;
+    int64_t  captured_minor;
+    int64_t  left_minor;         /* what it still reserves */
+    int64_t  expires_us;
+    uint64_t merchant;
+    uint8_t  purpose;
+    uint8_t  spare[7];
+} Hold;
+
+/* What was spent in the running windows, local dates of the account's limit profile. One cell an account, key 0. */
+typedef struct {
+    uint32_t day;                /* days since 1970-01-01 of the local date; 0 = none yet */
+    uint32_t month;              /* year * 12 + month - 1 */
+    uint32_t year;
+    uint32_t spare;
+    int64_t  day_minor;
+    int64_t  month_minor;
+    int64_t  year_minor;
+    int64_t  lifetime_minor;
+} Spent;
+
+/* Drawn credit that is paid back in instalments: key = plan id. */
+typedef struct {
+    int64_t  principal_minor;
+    int64_t  outstanding_minor;  /* uses the credit line as drawn credit does */
+    int64_t  opened_us;
+    uint32_t instalments;
+    uint32_t spare;
+    int64_t  spare2[2];
+} Plan;
+
+/* How much of a charge was given back: key = low half of the charge's operation id. */
+typedef struct {
+    uint64_t client;             /* of the charge */
+    uint64_t id_high;
+    int64_t  charged_minor;
+    int64_t  refunded_minor;     /* never above charged_minor */
+    int64_t  charge_us;          /* when it was charged */
+    int64_t  spare;
+} Refunded;
+
 /* An extension cell of an account: 64 bytes from a slab, chained by index. */
 typedef struct {
     uint32_t next;               /* index of the next cell, 0 = end */
@@ -130,13 +185,18 @@ typedef struct {
     uint8_t  riders;             /* CELL_CHAIN: riders of the last flat tap so far */
     uint8_t  spare[2];
     uint64_t key;                /* whose: first 8 bytes of the medium's token, 0 = the account's;
-                                    CELL_PASS: pass id; CELL_CONCESSION: rider category */
+                                    CELL_PASS: pass id; CELL_CONCESSION: rider category; others: see their structs */
     union {
         Period     period;       /* CELL_MEDIUM_PERIOD */
         Counter    counters[2];  /* CELL_COUNTERS */
         Chain      chain;        /* CELL_CHAIN, and CELL_CHAIN_BEFORE: as it was before the last tap */
         Pass       pass;         /* CELL_PASS */
         Concession concession;   /* CELL_CONCESSION */
+        Purse      purse;        /* CELL_PURSE */
+        Hold       hold;         /* CELL_HOLD */
+        Spent      spent;        /* CELL_LIMITS */
+        Plan       plan;         /* CELL_PLAN */
+        Refunded   refunded;     /* CELL_REFUND */
         uint8_t    bytes[48];
     };
 } Cell;
@@ -204,6 +264,32 @@ typedef struct {
     uint8_t  spare2[6];
 } Decision;
 
+/* What a wallet command asks for beyond what every command has: an item of its record. */
+typedef struct {
+    uint64_t key;                /* purse, hold or plan; MEDIUM_MOVE: version of the account it leaves, 0 = any */
+    uint64_t merchant;           /* number of a merchant, 0 = house */
+    uint64_t charge_client;      /* REFUND: operation that charged */
+    uint64_t charge_high;
+    uint64_t charge_low;
+    int64_t  amount_minor;       /* as asked for */
+    int64_t  expires_us;
+    uint8_t  purpose;            /* Purpose */
+    uint8_t  number;             /* purse: priority; plan: instalments */
+    uint8_t  tier;
+    uint8_t  flags;              /* FACT_* */
+    uint32_t purposes;           /* purse: what it may pay for, bits */
+} Facts;
+
+/* Money drawn from a purse cell, or given back to it: > 0 either way. */
+typedef struct {
+    uint64_t purse_id;           /* 0 = end */
+    int64_t  amount_minor;
+} Part;
+
+typedef struct {
+    Part parts[PARTS_MAX];       /* in the order of drawing */
+} Parts;
+
 /* One command of the control plane. */
 typedef struct {
     uint64_t client;
@@ -218,7 +304,7 @@ typedef struct {
     uint16_t currency;
     uint16_t status_bits;        /* freeze, unfreeze */
     uint8_t  op;                 /* Op, 16 and above */
-    uint8_t  purse;              /* 0 stored value, 1 subsidy */
+    uint8_t  purse;              /* 0 stored value, 1 subsidy, 2 the purse of facts.key */
     uint8_t  rider_category;
     uint8_t  medium_kind;
     uint8_t  medium_state;
@@ -226,6 +312,7 @@ typedef struct {
     int64_t  from_us;            /* pass, concession: valid from; expires_us: until */
     uint32_t pass_id;
     int32_t  rides;              /* pass: -1 = any number */
+    Facts    facts;
 } Command;
 
 /* Fixed head of a journal record; items of 72 bytes follow. */
@@ -301,10 +388,17 @@ _Static_assert(sizeof(Counter) == 24, "Counter");
 _Static_assert(sizeof(Chain) == 48, "Chain");
 _Static_assert(sizeof(Pass) == 48, "Pass");
 _Static_assert(sizeof(Concession) == 48, "Concession");
+_Static_assert(sizeof(Purse) == 48, "Purse");
+_Static_assert(sizeof(Hold) == 48, "Hold");
+_Static_assert(sizeof(Spent) == 48, "Spent");
+_Static_assert(sizeof(Plan) == 48, "Plan");
+_Static_assert(sizeof(Refunded) == 48, "Refunded");
+_Static_assert(sizeof(Facts) == LINE_BYTES, "Facts");
+_Static_assert(sizeof(Parts) == LINE_BYTES, "Parts");
 _Static_assert(sizeof(Cell) == LINE_BYTES, "Cell");
 _Static_assert(sizeof(Medium) == 32, "Medium");
 _Static_assert(sizeof(BootWindow) == 32 + 2 * WINDOW_BITS / 8, "BootWindow");
-_Static_assert(sizeof(Command) == 112, "Command");
+_Static_assert(sizeof(Command) == 176, "Command");
 _Static_assert(sizeof(RecordHead) == 168, "RecordHead");
 _Static_assert(sizeof(RecordItem) == 72, "RecordItem");
 _Static_assert(sizeof(GroupHead) == 128, "GroupHead");

@@ -23,6 +23,11 @@ class CellType(IntEnum):
     CHAIN_BEFORE = 4
     PASS = 5
     CONCESSION = 6
+    PURSE = 7
+    HOLD = 8
+    LIMITS = 9
+    PLAN = 10
+    REFUND = 11
 
 
 TOTALS = (CellType.MEDIUM_PERIOD, CellType.COUNTERS, CellType.CHAIN, CellType.CHAIN_BEFORE)
@@ -74,7 +79,65 @@ class Concession:
     until_us: int = 0
 
 
-Payload = Period | list[Counter] | Chain | Pass | Concession | None
+@dataclass(slots=True)
+class Purse:
+    """A further purse; expires_us 0 = never; purposes: bits."""
+
+    balance_minor: int = 0
+    expires_us: int = 0
+    sponsor: int = 0
+    purposes: int = 0
+    priority: int = 0
+
+
+@dataclass(slots=True)
+class Hold:
+    """Money reserved on the main purse and the credit line; left_minor of it still is."""
+
+    placed_minor: int = 0
+    captured_minor: int = 0
+    left_minor: int = 0
+    expires_us: int = 0
+    merchant: int = 0
+    purpose: int = 0
+
+
+@dataclass(slots=True)
+class Spent:
+    """What was spent in the running windows: local dates, minor units."""
+
+    day: int = 0
+    month: int = 0
+    year: int = 0
+    day_minor: int = 0
+    month_minor: int = 0
+    year_minor: int = 0
+    lifetime_minor: int = 0
+
+
+@dataclass(slots=True)
+class Plan:
+    """Drawn credit that is paid back in instalments."""
+
+    principal_minor: int = 0
+    outstanding_minor: int = 0
+    opened_us: int = 0
+    instalments: int = 0
+
+
+@dataclass(slots=True)
+class Refunded:
+    """How much of a charge was given back; the cell's key is the low half of the charge's id."""
+
+    client: int = 0
+    id_high: int = 0
+    charged_minor: int = 0
+    refunded_minor: int = 0
+    charge_us: int = 0
+
+
+Wallet = Purse | Hold | Spent | Plan | Refunded
+Payload = Period | list[Counter] | Chain | Pass | Concession | Wallet | None
 HEAD = struct.Struct("<IBB2xQ")
 FORMATS: dict[int, tuple[type, struct.Struct]] = {
     CellType.MEDIUM_PERIOD: (Period, struct.Struct("<IIqIIqIIq")),
@@ -82,6 +145,11 @@ FORMATS: dict[int, tuple[type, struct.Struct]] = {
     CellType.CHAIN_BEFORE: (Chain, struct.Struct("<qqqqiiIHBB")),
     CellType.PASS: (Pass, struct.Struct("<qqq16xi4x")),
     CellType.CONCESSION: (Concession, struct.Struct("<qq32x")),
+    CellType.PURSE: (Purse, struct.Struct("<qqQIB19x")),
+    CellType.HOLD: (Hold, struct.Struct("<qqqqQB7x")),
+    CellType.LIMITS: (Spent, struct.Struct("<III4xqqqq")),
+    CellType.PLAN: (Plan, struct.Struct("<qqqI20x")),
+    CellType.REFUND: (Refunded, struct.Struct("<QQqqq8x")),
 }
 COUNTER = struct.Struct("<IIIIq")
 

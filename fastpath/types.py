@@ -60,6 +60,8 @@ class AccountStatus(IntFlag):
     FROZEN_DEBIT = 1
     FROZEN_CREDIT = 2
     CLOSED = 4
+    CREDIT_LATE = 8
+    """The credit line is overdue: nothing new is drawn on it but the way home."""
 
 
 class JourneyState(IntEnum):
@@ -108,14 +110,26 @@ class Reason(IntEnum):
     NOT_CHECKED_IN = 36
     NOT_PRICED = 37
     AMOUNT_INVALID = 38
+    UNKNOWN_PURSE = 54
+    UNKNOWN_HOLD = 50
+    UNKNOWN_PLAN = 57
+    UNKNOWN_CHARGE = 55
+    HOLD_EXPIRED = 51
+    NOT_EXPIRED = 52
+    OVER_CAPTURE = 58
+    OVER_REFUND = 53
     AMOUNT_OVERFLOW = 39
+    CREDIT_LATE = 56
     INSUFFICIENT_BALANCE = 40
+    LIMIT_EXCEEDED = 48
+    BALANCE_LIMIT = 49
     ALREADY_EXISTS = 41
     TOO_MANY_ACCOUNTS = 42
     TOO_MANY_MEDIA = 43
     TOO_MANY_CELLS = 44
     NOTHING_TO_REVERSE = 45
     OFFLINE_REFUSED = 46
+    HOLD_OPEN = 59
     BALANCE_NOT_ZERO = 47
     OK_RISK = 3
     OK_DEBT = 2
@@ -160,6 +174,23 @@ class Op(IntEnum):
     """Journeys and periods priced again from history: the difference, and the totals as they are
     now.
     """
+    PURSE_OPEN = 31
+    PURSE_CLOSE = 32
+    PURSE_SWEEP = 33
+    """What is left in an expired purse goes back to its sponsor."""
+    HOLD_PLACE = 34
+    HOLD_CAPTURE = 35
+    HOLD_RELEASE = 36
+    HOLD_EXTEND = 37
+    HOLD_EXPIRE = 38
+    REFUND = 39
+    """Give back of a DEBIT or HOLD_CAPTURE, never more than it took."""
+    SET_TIER = 40
+    CREDIT_STATE = 41
+    PLAN_OPEN = 42
+    PLAN_REPAY = 43
+    WRITE_OFF = 44
+    MEDIUM_MOVE = 45
 
 
 class Item(IntEnum):
@@ -170,7 +201,7 @@ class Item(IntEnum):
     MEDIUM = 3
     NOTE = 4
     """64 bytes of UTF-8, zero padded: who gave the command (line 0), its outside reference (1), why
-    (2).
+    (2), the idempotency key of its request (3).
     """
     ORIGINAL = 5
     """In a reversal: boot epoch (u64) and sequence (u32) of the tap of this device it undoes."""
@@ -178,6 +209,37 @@ class Item(IntEnum):
     """Which rules of the tariff acted, in their order: up to 16 u32, each Act << 24 | number of the
     rule in the tariff's table (for LEG: the source number); 0 = end.
     """
+    FACTS = 7
+    """What a wallet command asked for beyond the head (Facts of layout.h)."""
+    PARTS = 8
+    """Purse cells that money came from or went back to: four times purse id, amount."""
+
+
+class FactFlag(IntFlag):
+    """Bits of Facts.flags."""
+
+    FINAL = 1
+    """A capture that ends the hold: the rest is released."""
+    LATE = 2
+    """CREDIT_STATE: the credit line is late."""
+    WAY_HOME = 4
+    """A payment that a late state does not keep from the credit line."""
+
+
+class Purpose(IntEnum):
+    """What a payment is for. 8-31 are free for an operator's own; NONE fits no purse but the main
+    one.
+    """
+
+    TRANSIT = 0
+    MEAL = 1
+    MEDICAL = 2
+    LIBRARY = 3
+    TUITION = 4
+    SHOPPING = 5
+    HOUSING = 6
+    VENUE = 7
+    NONE = 255
 
 
 class TapFlag(IntFlag):

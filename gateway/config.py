@@ -180,7 +180,7 @@ class EngineConfig:
     """Accounts."""
     media_max: Count = 128_000_000
     """Cards, phones and other media."""
-    group_bytes_max: Annotated[int, Strict(), Field(ge=1_081_472, le=256 << 20)] = 4 << 20
+    group_bytes_max: Annotated[int, Strict(), Field(ge=1_192_064, le=256 << 20)] = 4 << 20
     """Most bytes one commit writes; two full batches of the largest records have to fit."""
     group_records_max: Annotated[int, Strict(), Field(ge=1, le=1 << 20)] = 8192
     """Most records one commit writes."""

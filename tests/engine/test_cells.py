@@ -210,7 +210,7 @@ async def test_passes_and_concessions_are_commands(tmp_path: Path) -> None:
 
 
 def test_the_smallest_group_that_may_be_set_holds_two_batches(tmp_path: Path) -> None:
-    least = 1_081_472
+    least = 1_192_064
     Engine(StoreHandle(), Book(), EngineLimits(group_bytes_max=least))
     with pytest.raises(ValueError, match="two full batches"):
         Engine(StoreHandle(), Book(), EngineLimits(group_bytes_max=least - 1))

@@ -36,6 +36,8 @@ PREFIXES: dict[str, type[IntEnum] | type[types.IntFlag]] = {
     "MONTH_BASIS": types.MonthBasis,
     "PART": types.FarePart,
     "ACT": types.Act,
+    "FACT": types.FactFlag,
+    "PURPOSE": types.Purpose,
 }
 EXPECTED = {f"{prefix}_{one.name}": int(one) for prefix, kind in PREFIXES.items() for one in kind}
 
