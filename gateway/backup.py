@@ -30,6 +30,7 @@ from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
 from gateway.journals import valkey_options
 from gateway.keys import read_secret
+from gateway.point_in_time import CutPoint, take_back
 from gateway.registry.store import check_file, copy_file
 
 FORMAT = 1
@@ -144,10 +145,14 @@ def check_backup(source: Path) -> Manifest:
     return manifest
 
 
-def restore_backup(source: Path, folder: Path, *, secrets: Path | None = None) -> Manifest:
+def restore_backup(
+    source: Path, folder: Path, *, secrets: Path | None = None, until_us: int | None = None
+) -> tuple[Manifest, CutPoint | None]:
     """Check a backup and lay it out as a new data folder, with the secrets from another place.
 
-    Raises: BackupError. EnvironmentFault: the folder is not empty. ConfigError: bad secrets.
+    until_us: take the new folder back to this instant (UTC); None = as the backup is.
+    Raises: PointInTimeError. BackupError. EnvironmentFault: the folder is not empty. ConfigError:
+        bad secrets.
     """
     manifest = check_backup(source)
     keys = [(secrets / name).resolve() for name in _SECRETS] if secrets else []
@@ -160,8 +165,9 @@ def restore_backup(source: Path, folder: Path, *, secrets: Path | None = None) -
             raise BackupError(detail=f"{file.path} changed while it was copied")
     for name, key in zip(_SECRETS, keys, strict=False):
         _copy_file(key, folder / "secrets" / name)
+    point = take_back(folder, until_us) if until_us is not None else None
     _sync_tree(folder)
-    return manifest
+    return manifest, point
 
 
 _SECRETS = ("master.key", "signing.key")

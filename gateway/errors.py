@@ -323,6 +323,7 @@ CODES: dict[str, str] = {
     "ENV_PORT_IN_USE": "another process listens there; change the port or stop it",
     "ENV_VALKEY_UNSAFE": "the detail names the setting; docs/replication.md says what it must be",
     "ENV_TIMEOUT": "a process did not become ready in time; its log says why",
+    "BACKUP_INSTANT": "take an older backup, whose journal begins before the instant",
     "BACKUP_INVALID": "the backup is incomplete or was changed; take another one",
     "INTERNAL_ERROR": "the log has the details; this is a fault of faregate",
     "INVARIANT_BROKEN": "the process stopped on purpose; start again and report it with the log",

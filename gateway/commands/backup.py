@@ -47,6 +47,9 @@ def restore(
         Path | None,
         typer.Option(metavar="DIR", help="Folder with master.key and signing.key to copy."),
     ] = None,
+    until: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Take it back to then: 2026-11-23T08:00+08:00.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Check a backup from end to end and lay it out as a new data folder.
@@ -55,9 +58,28 @@ def restore(
     """
     from gateway.backup import restore_backup
 
-    manifest = restore_backup(source, folder, secrets=secrets)
-    print_result({"config": str(folder / "gateway.toml"), **manifest.summary()}, as_json=as_json)
+    until_us = _instant(until) if until else None
+    manifest, point = restore_backup(source, folder, secrets=secrets, until_us=until_us)
+    fields = {"config": str(folder / "gateway.toml"), **manifest.summary()}
+    if point is not None:
+        fields |= {"taken_back": point.as_dict()}
+    print_result(fields, as_json=as_json)
     if not manifest.has_registry:
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
     if secrets is None:
         say(f"put master.key and signing.key into {folder / 'secrets'} (mode 0600) before serving")
+
+
+def _instant(text: str) -> int:
+    """Microseconds UTC. Raises: UsageError."""
+    from datetime import datetime
+
+    from gateway.commands.common import UsageError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(detail=f"--until {text}: write 2026-11-23T08:00+08:00") from error
+    if moment.tzinfo is None:
+        raise UsageError(detail=f"--until {text}: name the offset")
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond

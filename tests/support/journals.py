@@ -52,7 +52,11 @@ class Bank:
 
 
 def build_next(
-    journal: Journal, bank: Bank | None = None, *, records: int = 3
+    journal: Journal,
+    bank: Bank | None = None,
+    *,
+    records: int = 3,
+    ts_us: int = 1_790_000_000_000_000,
 ) -> tuple[int, bytes]:
     """(position, group) that the journal takes next."""
     bank = bank or Bank()
@@ -67,7 +71,7 @@ def build_next(
         position=position,
         first_seq=head.next_seq,
         previous_hash=head.chain_hash,
-        ts_us=1_790_000_000_000_000,
+        ts_us=ts_us,
     )
     return position, group
 
