@@ -29,7 +29,7 @@ from gateway.journal.segment import parse_name
 from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
 from gateway.journals import valkey_options
-from gateway.keys import read_secret
+from gateway.keys import SECRET_NAMES, read_secret
 from gateway.point_in_time import CutPoint, take_back
 from gateway.registry.store import check_file, copy_file
 
@@ -155,22 +155,30 @@ def restore_backup(
         bad secrets.
     """
     manifest = check_backup(source)
-    keys = [(secrets / name).resolve() for name in _SECRETS] if secrets else []
-    for key in keys:
-        read_secret(key)
+    keys = _find_secrets(secrets) if secrets else []
     _make_empty(folder)
     for file in manifest.files:
         _copy_file(source / file.path, folder / file.path)
         if _describe(folder, folder / file.path) != file:
             raise BackupError(detail=f"{file.path} changed while it was copied")
-    for name, key in zip(_SECRETS, keys, strict=False):
-        _copy_file(key, folder / "secrets" / name)
+    for key in keys:
+        _copy_file(key, folder / "secrets" / key.name)
     point = take_back(folder, until_us) if until_us is not None else None
     _sync_tree(folder)
     return manifest, point
 
 
-_SECRETS = ("master.key", "signing.key")
+_NEEDED = ("master.key", "signing.key")
+"""Without these a backup of any version is of no use; what else is missing, `serve` tells."""
+
+
+def _find_secrets(folder: Path) -> list[Path]:
+    """The secrets to go with a restored folder, each sound. Raises: ConfigError."""
+    wanted = [(folder / name).resolve() for name in SECRET_NAMES]
+    there = [path for path in wanted if path.name in _NEEDED or path.exists()]
+    for path in there:
+        read_secret(path)
+    return there
 
 
 def _make_empty(folder: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.journal.valkey_verify import VerifiedStream
     from gateway.journal.verify import Verified
     from gateway.link.devices import DeviceEntry
+    from gateway.registry.access import Access
     from gateway.registry.devices import DeviceRegistry
     from gateway.tariffs.store import TariffStore
 
@@ -156,6 +157,27 @@ def build_registry(config: Config) -> Database:
     file = chosen.password_file
     return open_registry(
         chosen.url, create=True, password=read_password(file) if file is not None else None
+    )
+
+
+def build_access(config: Config) -> Access:
+    """Tenants, keys, persons and who may. Raises: ConfigError: a secret is missing or bad."""
+    from gateway.keys import load_control_secrets
+    from gateway.registry.access import Access
+    from gateway.registry.authenticator import Authenticator
+    from gateway.registry.credentials import Credentials
+    from gateway.registry.tenants import Tenants
+    from gateway.registry.tokens import TokenKeys
+
+    secrets = load_control_secrets(config)
+    database = build_registry(config)
+    credentials = Credentials(database)
+    tokens = TokenKeys(secrets.token_seeds, issuer=f"faregate:{config.gateway.name}")
+    return Access(
+        database=database,
+        tenants=Tenants(database),
+        credentials=credentials,
+        authenticator=Authenticator(credentials, tokens),
     )
 
 

@@ -22,6 +22,7 @@ from gateway.commands.common import (
     say,
 )
 from gateway.errors import (
+    AuthError,
     CommandError,
     ConfigError,
     Corrupt,
@@ -63,6 +64,7 @@ _ClickError: type[Exception] = next(
 )
 
 _FINDINGS = (
+    AuthError,
     CommandError,
     ConfigError,
     Corrupt,

@@ -231,6 +231,16 @@ class SecurityConfig:
     """32 random bytes as 64 hex digits: device keys and token keys are derived from it."""
     signing_key_file: Path = Path("secrets/signing.key")
     """Ed25519 seed, 64 hex digits: signs deny lists, tariffs and closed segments."""
+    token_key_file: Path = Path("secrets/tokens.key")
+    """Ed25519 seed: signs the short tokens of OAuth2 clients."""
+    token_old_key_file: OptionalPath = None
+    """The seed before it: tokens it signed are still believed, for 15 minutes are enough."""
+    registry_key_file: Path = Path("secrets/registry.key")
+    """32 random bytes: wraps the key of each person. Lost, all personal data is lost."""
+    registry_old_key_files: tuple[Path, ...] = ()
+    """The ones before it, until `faregate registry rotate-keys` has wrapped every key anew."""
+    index_key_file: Path = Path("secrets/index.key")
+    """32 random bytes: finds a person by an exact value without storing it. Cannot be changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

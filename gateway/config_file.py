@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gateway.config import Config, flatten, json_schema, setting_schema
 from gateway.errors import EnvironmentFault
-from gateway.keys import write_secret
+from gateway.keys import SECRET_NAMES, write_secret
 
 HEAD = """\
 # faregate: all settings with their defaults. Anything left out keeps its default.
@@ -79,7 +79,7 @@ def render_schema() -> str:
 
 
 def make_data_dir(folder: Path) -> Path:
-    """A new data folder: gateway.toml, two random secrets. Returns the file.
+    """A new data folder: gateway.toml and random secrets. Returns the file.
 
     Raises: EnvironmentFault: something of that is there already; nothing is changed then.
     """
@@ -90,7 +90,7 @@ def make_data_dir(folder: Path) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         secrets.mkdir(mode=0o700)
-        for name in ("master.key", "signing.key"):
+        for name in SECRET_NAMES:
             write_secret(secrets / name)
         _write_new(file, render_toml())
     except OSError as error:

@@ -29,6 +29,7 @@ from gateway.errors import DatabaseError
 
 BUSY_TIMEOUT_MS = 5_000
 POOL_SIZE = 4
+READING = "faregate_reading"
 UPGRADE_LOCK = 0x6661_7265
 """Advisory lock of PostgreSQL: one process at a time brings a schema up."""
 
@@ -112,6 +113,17 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
+        except DBAPIError as error:
+            raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One transaction that only reads: it keeps nobody out. Raises: DatabaseError."""
+        try:
+            with self.engine.connect() as plain:
+                connection = plain.execution_options(**{READING: True})
+                with connection.begin():
+                    yield connection
         except DBAPIError as error:
             raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
 
@@ -212,4 +224,5 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 
 def _begin_for_writing(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    is_reading = connection.get_execution_options().get(READING, False)
+    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")

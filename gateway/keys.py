@@ -13,7 +13,7 @@ import hmac
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,32 +24,76 @@ from gateway.errors import ConfigError
 SECRET_BYTES = 32
 TOKEN_BYTES = 16
 DISTINCT_BYTES_MIN = 16  # of 32 random bytes about 30 differ; under 16 it was typed by hand
+SECRET_NAMES = ("master.key", "signing.key", "tokens.key", "registry.key", "index.key")
+"""Files that `faregate init` makes."""
 _TOKEN_LABEL = b"faregate token"
 
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets of one gateway; their text form hides them."""
+    """The secrets of the data plane; their text form hides them."""
 
     master_key: bytes = field(repr=False)
     signing_seed: bytes = field(repr=False)
 
 
 def load_secrets(config: Config) -> Secrets:
-    """Read both secrets.
+    """Read the secrets of the data plane. Raises: ConfigError with what is wrong with each."""
+    return Secrets(*(secret for _, secret in _read_all(_secret_files(config))))
 
-    Raises: ConfigError with what is wrong with each.
-    """
-    found: list[bytes] = []
+
+@dataclass(frozen=True, slots=True)
+class ControlSecrets:
+    """The secrets of the control plane. In each tuple the current one is first."""
+
+    token_seeds: tuple[bytes, ...] = field(repr=False)
+    registry_keys: tuple[bytes, ...] = field(repr=False)
+    index_key: bytes = field(repr=False)
+
+
+def load_control_secrets(config: Config) -> ControlSecrets:
+    """Read what the control plane needs. Raises: ConfigError with what is wrong with each."""
+    found = _read_all(_control_files(config))
+    by_name: dict[str, list[bytes]] = {}
+    for name, secret in found:
+        by_name.setdefault(name.partition("_")[0], []).append(secret)
+    (index_key,) = by_name["security.index"]
+    return ControlSecrets(
+        tuple(by_name["security.token"]), tuple(by_name["security.registry"]), index_key
+    )
+
+
+def check_secrets(config: Config) -> None:
+    """Read all secrets of both planes. Raises: ConfigError with what is wrong with each."""
+    _read_all([*_secret_files(config), *_control_files(config)])
+
+
+def _read_all(files: Iterable[tuple[str, Path]]) -> list[tuple[str, bytes]]:
+    """Each setting's name with its secret. No two may be the same."""
+    found: list[tuple[str, bytes]] = []
     findings: list[str] = []
-    for name, path in _secret_files(config):
+    for name, path in files:
         try:
-            found.append(read_secret(path))
+            secret = read_secret(path)
         except ConfigError as error:
             findings.append(f"{name}: {error.detail}")
+            continue
+        findings += [f"{name}: same as {other}" for other, known in found if known == secret]
+        found.append((name, secret))
     if findings:
         raise ConfigError("CONFIG_SECRET", findings=findings)
-    return Secrets(*found)
+    return found
+
+
+def _control_files(config: Config) -> Iterator[tuple[str, Path]]:
+    security = config.security
+    yield "security.token_key_file", security.token_key_file
+    if security.token_old_key_file is not None:
+        yield "security.token_old_key_file", security.token_old_key_file
+    yield "security.registry_key_file", security.registry_key_file
+    for path in security.registry_old_key_files:
+        yield "security.registry_old_key_files", path
+    yield "security.index_key_file", security.index_key_file
 
 
 def _secret_files(config: Config) -> Iterator[tuple[str, Path]]:

@@ -45,7 +45,7 @@ def restore(
     folder: Annotated[Path, typer.Option("--dir", metavar="NEW", help="A new or empty folder.")],
     secrets: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder with master.key and signing.key to copy."),
+        typer.Option(metavar="DIR", help="Folder with the secrets (*.key) to copy."),
     ] = None,
     until: Annotated[
         str, typer.Option(metavar="INSTANT", help="Take it back to then: 2026-11-23T08:00+08:00.")
@@ -67,7 +67,7 @@ def restore(
     if not manifest.has_registry:
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
     if secrets is None:
-        say(f"put master.key and signing.key into {folder / 'secrets'} (mode 0600) before serving")
+        say(f"put the secrets (*.key) into {folder / 'secrets'} (mode 0600) before serving")
 
 
 def _instant(text: str) -> int:

@@ -31,13 +31,13 @@ def check(
     Example: `faregate config check --config metro/gateway.toml`
     """
     from gateway.errors import ConfigError
-    from gateway.keys import load_secrets
+    from gateway.keys import check_secrets
     from gateway.resources import list_tariffs
 
     loaded = load_settings(config, replaced)
     findings: list[str] = []
     try:
-        load_secrets(loaded.config)
+        check_secrets(loaded.config)
     except ConfigError as error:
         findings += error.findings
     known = list_tariffs(loaded.config.tariffs)

@@ -20,7 +20,7 @@ def init(
     ] = Path("faregate-data"),
     as_json: JsonOption = False,
 ) -> None:
-    """Make a data folder: gateway.toml and two random secrets that only you may read.
+    """Make a data folder: gateway.toml and random secrets that only you may read.
 
     Nothing is ever overwritten. Example: `faregate init --dir ~/metro`
     """

@@ -44,10 +44,10 @@ def serve(
     Example: `faregate init --dir metro && faregate serve --config metro/gateway.toml`
     """
     from gateway import supervisor
-    from gateway.keys import load_secrets
+    from gateway.keys import check_secrets
 
     loaded = load_settings(config, replaced)
-    load_secrets(loaded.config)  # refuse here, with all findings, rather than in three processes
+    check_secrets(loaded.config)  # refuse here, with all findings, rather than in three processes
     names = tuple(part.value for part in only) if only else supervisor.NAMES
     say = build_say(as_json=as_json)
     status = supervisor.serve(loaded, say, flags=parse_flags(replaced), names=names)

@@ -22,10 +22,10 @@ def standby(
     """
     from gateway import supervisor
     from gateway.commands.serve import build_say
-    from gateway.keys import load_secrets
+    from gateway.keys import check_secrets
 
     loaded = load_settings(config, replaced)
-    load_secrets(loaded.config)
+    check_secrets(loaded.config)
     status = supervisor.serve(
         loaded, build_say(as_json=as_json), flags=parse_flags(replaced), names=("standby",)
     )

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from gateway import config_file
 from gateway.config import Config, flatten, json_schema, load_config, setting_schema
 from gateway.errors import ConfigError, EnvironmentFault
-from gateway.keys import card_token, is_guessable, load_secrets, read_secret, short_token
+from gateway.keys import (
+    card_token,
+    check_secrets,
+    is_guessable,
+    load_control_secrets,
+    load_secrets,
+    read_secret,
+    short_token,
+    write_secret,
+)
 
 GOOD = "8f1a64d2097bd3e5c1a09b3f7742ce11d08c5b6e93f2a7140b5d6c8e7f90a1b2"
 
@@ -262,6 +271,47 @@ def test_both_bad_secrets_are_told(file: Path) -> None:
         "security.master_key_file",
         "security.signing_key_file",
     ]
+
+
+CONTROL = ("token_key_file", "registry_key_file", "index_key_file")
+
+
+def test_bad_secrets_of_the_control_plane_are_told_too(file: Path) -> None:
+    config = load_config(file, env={}).config
+    check_secrets(config)
+    assert len({*load_control_secrets(config).registry_keys, load_secrets(config).master_key}) == 2
+    secrets = file.parent / "secrets"
+    (secrets / "tokens.key").unlink()
+    (secrets / "registry.key").chmod(0o640)
+    (secrets / "index.key").write_text("00" * 32)
+    for check in (check_secrets, load_control_secrets):
+        with pytest.raises(ConfigError) as refused:
+            check(config)
+        assert [line.split(":")[0] for line in refused.value.findings] == [
+            f"security.{name}" for name in CONTROL
+        ]
+
+
+def test_one_secret_is_not_used_for_two_things(file: Path) -> None:
+    secrets = file.parent / "secrets"
+    (secrets / "index.key").write_text((secrets / "master.key").read_text())
+    with pytest.raises(ConfigError, match="index_key_file: same as security"):
+        check_secrets(load_config(file, env={}).config)
+
+
+def test_old_keys_are_read_beside_the_new_ones(file: Path) -> None:
+    secrets = file.parent / "secrets"
+    for name in ("old.key", "older.key", "token-old.key"):
+        write_secret(secrets / name)
+    flags = {
+        "security.registry_old_key_files": '["secrets/old.key", "secrets/older.key"]',
+        "security.token_old_key_file": "secrets/token-old.key",
+    }
+    found = load_control_secrets(load_config(file, env={}, flags=flags).config)
+    names = ("registry.key", "old.key", "older.key")
+    assert found.registry_keys == tuple(read_secret(secrets / name) for name in names)
+    assert len(found.token_seeds) == 2
+    assert found.token_seeds[0].hex() not in repr(found)
 
 
 def test_a_card_token_depends_on_key_and_text() -> None:

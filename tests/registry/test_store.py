@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import MetaData, inspect, select
 
+import gateway.registry.access  # noqa: F401 - declares every table
 from gateway.db import Database
 from gateway.delivery.tables import METADATA as DELIVERY
 from gateway.errors import FareGatewayError

@@ -1,0 +1,20 @@
+"""Everything that says who may do what, put together once a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.db import Database
+from gateway.registry.authenticator import Authenticator
+from gateway.registry.credentials import Credentials
+from gateway.registry.tenants import Tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The services of the registry on who may. `database` is the registry itself."""
+
+    database: Database
+    tenants: Tenants
+    credentials: Credentials
+    authenticator: Authenticator

@@ -1,0 +1,16 @@
+"""The one place from which changes of the registry go into the audit trail."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from gateway.registry.actors import Actor
+
+
+def note_change(
+    connection: Connection, actor: Actor, action: str, subject: str, now_us: int, **facts: object
+) -> None:
+    """Say who changed what, in the transaction of the change itself.
+
+    Args: subject: the thing, as `tenant:metro`. facts: no personal data, no secrets.
+    """
