@@ -28,6 +28,18 @@ cdef WireStatus read_passage(Cursor* cursor, Tap* passage, uint64_t* original_bo
 # Heartbeat: [device_time_us, queue_depth, mode].
 cdef WireStatus read_heartbeat(Cursor* cursor, int64_t* device_time_us, uint32_t* queue_depth) noexcept nogil
 
+# Hello: [protocol_version, device_id, key_version, boot_epoch, client_nonce, algorithms, firmware]. WIRE_MALFORMED also
+# for a firmware name that is not plain ASCII: whoever asks has to look closer.
+cdef struct Hello:
+    uint64_t device_id
+    uint64_t boot_epoch
+    uint32_t protocol_version
+    uint32_t key_version
+    uint32_t offered           # bit n = algorithm n, of those below 32
+    uint8_t nonce[16]
+
+cdef WireStatus read_hello(Cursor* cursor, Hello* hello) noexcept nogil
+
 # Frame head of a reply: [type, counter, <the caller appends `extra` elements>]; returns bytes written (<= 16).
 cdef size_t write_head(uint8_t* out, uint32_t type, uint64_t counter, uint32_t extra) noexcept nogil
 cdef size_t write_array(uint8_t* out, uint32_t count) noexcept nogil       # <= 5 bytes

@@ -15,6 +15,8 @@ cdef enum:
     TAP_FIELDS = 11            # and one more: the distance, when the device knows it
     DISTANCE_MAX_M = 0x7FFFFFFF
     PASSAGE_FIELDS = 6
+    ALGORITHMS_MAX = 8         # in a hello
+    TEXT_MAX = 64              # bytes of a firmware's name
     MODE_MAX = 21              # the highest DeviceMode
     ANSWER_FIELDS = 12
     TAP_KIND_MAX = 4           # TapKind.INSPECT
@@ -23,6 +25,7 @@ cdef enum:
     FALSE_BYTE = 0xC2
     TRUE_BYTE = 0xC3
     BIN8 = 0xC4
+    STR8 = 0xD9
     UINT8 = 0xCC
     INT8 = 0xD0
     ARRAY16 = 0xDC
@@ -220,6 +223,61 @@ cdef WireStatus read_heartbeat(Cursor* cursor, int64_t* device_time_us, uint32_t
     if status == WIRE_OK:
         status = read_u32(cursor, 0, queue_depth)
     return status if status != WIRE_OK else read_u8(cursor, 1, MODE_MAX, &mode)
+
+
+cdef inline WireStatus read_offered(Cursor* cursor, uint32_t* offered) noexcept nogil:
+    cdef uint32_t count = 0
+    cdef uint8_t algorithm = 0
+    cdef WireStatus status = read_array(cursor, &count)
+    if status == WIRE_OK and not 1 <= count <= ALGORITHMS_MAX:
+        status = WIRE_OUT_OF_RANGE
+    offered[0] = 0
+    while status == WIRE_OK and count > 0:
+        status = read_u8(cursor, 0, 255, &algorithm)
+        if algorithm < 32:
+            offered[0] |= <uint32_t> 1 << algorithm
+        count -= 1
+    return status
+
+
+# Plain ASCII of at most TEXT_MAX bytes.
+cdef inline WireStatus skip_text(Cursor* cursor) noexcept nogil:
+    cdef size_t size
+    cdef size_t i
+    if cursor.at >= cursor.end:
+        return WIRE_MALFORMED
+    if 0xA0 <= cursor.at[0] <= 0xBF:
+        size = cursor.at[0] & 31
+    elif cursor.at[0] == STR8 and cursor.end - cursor.at >= 2:
+        cursor.at += 1
+        size = cursor.at[0]
+    else:
+        return WIRE_MALFORMED
+    cursor.at += 1
+    if <size_t> (cursor.end - cursor.at) < size:
+        return WIRE_MALFORMED
+    for i in range(size):
+        if cursor.at[i] & 0x80:
+            return WIRE_MALFORMED
+    cursor.at += size
+    return WIRE_OK if size <= TEXT_MAX else WIRE_OUT_OF_RANGE
+
+
+cdef WireStatus read_hello(Cursor* cursor, Hello* hello) noexcept nogil:
+    cdef WireStatus status = read_u32(cursor, 1, &hello.protocol_version)
+    if status == WIRE_OK:
+        status = read_u64(cursor, 1, &hello.device_id)
+    if status == WIRE_OK:
+        status = read_u32(cursor, 1, &hello.key_version)
+    if status == WIRE_OK:
+        status = read_u64(cursor, 1, &hello.boot_epoch)
+    if status == WIRE_OK:
+        status = read_token(cursor, hello.nonce)  # 16 bytes, as a token is
+    if status == WIRE_OK:
+        status = read_offered(cursor, &hello.offered)
+    if status == WIRE_OK:
+        status = skip_text(cursor)
+    return WIRE_MALFORMED if status == WIRE_OK and cursor.at != cursor.end else status
 
 
 cdef inline size_t write_big_endian(uint8_t* out, uint64_t value, size_t size) noexcept nogil:

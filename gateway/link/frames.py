@@ -113,6 +113,12 @@ class Frame(Row):
         packed: bytes = msgpack.packb((int(self.TYPE), *self.as_row()), use_bin_type=True)
         return packed
 
+    def pack_own(self) -> bytes:
+        """The payload without checks: for a frame whose values are the gateway's own."""
+        names: tuple[str, ...] = self.__match_args__  # type: ignore[attr-defined]
+        packed: bytes = msgpack.packb((int(self.TYPE), *map(self.__getattribute__, names)))
+        return packed
+
 
 FRAMES: dict[int, type[Frame]] = {}
 _FrameT = TypeVar("_FrameT", bound=Frame)

@@ -264,13 +264,9 @@ class ServerHandshake:
         Raises: WireError: malformed, out_of_range, unknown_frame, not_in_session (another frame),
             unsupported_version, unknown_algorithm.
         """
-        payload = body[:-TAG_BYTES]
-        _check_version(payload)
-        hello = decode(payload)
-        if not isinstance(hello, Hello) or self.hello is not None:
-            raise wire_error(WireCode.NOT_IN_SESSION, f"{type(hello).__name__} for a hello")
-        if body[-TAG_BYTES:] != ZERO_TAG or hello.counter != 0:
-            raise wire_error(WireCode.MALFORMED, "a hello has counter 0 and a tag of zeros")
+        hello = read_hello(body)
+        if self.hello is not None:
+            raise wire_error(WireCode.NOT_IN_SESSION, "a second hello")
         algorithm = choose_algorithm(hello.algorithms, self._preference)
         nonce, decoy = self._random(NONCE_BYTES), self._random(KEY_BYTES)
         device_key = self._find_device_key(hello.device_id, hello.key_version)
@@ -294,6 +290,22 @@ class ServerHandshake:
         if not (is_auth and self._known):
             raise wire_error(WireCode.AUTH_FAILED)
         return link
+
+
+def read_hello(body: bytes) -> Hello:
+    """The hello in a frame's body.
+
+    Raises: WireError: malformed, out_of_range, unknown_frame, not_in_session (another frame),
+        unsupported_version.
+    """
+    payload = body[:-TAG_BYTES]
+    _check_version(payload)
+    hello = decode(payload)
+    if not isinstance(hello, Hello):
+        raise wire_error(WireCode.NOT_IN_SESSION, f"{type(hello).__name__} for a hello")
+    if body[-TAG_BYTES:] != ZERO_TAG or hello.counter != 0:
+        raise wire_error(WireCode.MALFORMED, "a hello has counter 0 and a tag of zeros")
+    return hello
 
 
 def choose_algorithm(offered: Collection[int], preference: Sequence[Algorithm]) -> Algorithm:

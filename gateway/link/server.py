@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fastpath._greeting import Greeting
 from fastpath.api import FED, Session
 from gateway.errors import FareGatewayError, WireError
 from gateway.link import frames
 from gateway.link.codes import (
     HELLO_MAX_BYTES,
+    LENGTH_BYTES,
+    TAG_BYTES,
     WIRE_RULES,
     Algorithm,
     DeviceMode,
@@ -29,7 +32,8 @@ from gateway.link.codes import (
     wire_error,
 )
 from gateway.link.devices import DeviceBook, DeviceEntry
-from gateway.link.handshake import FrameSplitter, ServerHandshake, frame_bytes
+from gateway.link.door import Door, Queue
+from gateway.link.handshake import FrameSplitter, frame_bytes
 from gateway.link.listing import Cutter, ListSender
 from gateway.link.service import (
     LinkService,
@@ -91,8 +95,8 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "closing",
         "device",
+        "greeting",
         "half_since",
-        "handshake",
         "held",
         "key_version",
         "last_us",
@@ -112,8 +116,8 @@ class Connection(asyncio.Protocol):
         self.service: LinkService | None = None
         self.device: DeviceEntry | None = None
         self.key_version = 0
-        self.splitter: FrameSplitter | None = FrameSplitter(HELLO_MAX_BYTES)
-        self.handshake: ServerHandshake | None = None
+        self.splitter: FrameSplitter | None = None
+        self.greeting: Greeting | None = None
         self.last_us = time.monotonic_ns() // 1000
         self.half_since = 0
         self.slice_idx = 0
@@ -152,7 +156,7 @@ class Connection(asyncio.Protocol):
         self.last_us = mono_us
         session = self.session
         if session is None:
-            self._greet(data, now_ns // 1000)
+            self._greet(data)
             return
         server = self.server
         try:
@@ -281,64 +285,69 @@ class Connection(asyncio.Protocol):
     # --- before the session
     # ---------------------------------------------------------------------------------
 
-    def _greet(self, data: bytes, now_us: int) -> None:
-        splitter = self.splitter
-        if splitter is None or self.closing:
+    def _greet(self, data: bytes) -> None:
+        """Take what came in before the session, now or in one of the next turns: taps go first."""
+        if self.closing:
             return
+        if self.server.queue.may_pass():
+            self.greet(data)
+        elif self.transport is not None:
+            self.transport.pause_reading()
+            self.server.queue.join(self, data)
+
+    def greet(self, data: bytes) -> None:
+        """Take what came in before the session."""
         try:
-            splitter.feed(data)
-            while self.session is None and (body := splitter.next_body()) is not None:
-                self._greeting(body, now_us)
-            self.half_since = self.last_us if splitter.half_frame else 0
+            if self.splitter is None and is_whole(data):
+                self._greeting(data[LENGTH_BYTES:])
+                self.half_since = 0
+            else:
+                self._greet_split(data)
         except WireError as error:
             self.server.page[slots.SESSIONS_REFUSED] += 1
             self.refuse(wire_code(error))
             self.close()
-            return
+
+    def _greet_split(self, data: bytes) -> None:
+        splitter = self.splitter = self.splitter or FrameSplitter(HELLO_MAX_BYTES)
+        splitter.feed(data)
+        while self.session is None and (body := splitter.next_body()) is not None:
+            self._greeting(body)
+        self.half_since = self.last_us if splitter.half_frame else 0
         if self.session is not None:
             self.splitter = None
             rest = splitter.rest()
             if rest:
                 self.data_received(rest)
 
-    def _greeting(self, body: bytes, now_us: int) -> None:
+    def _greeting(self, body: bytes) -> None:
         server = self.server
-        if self.handshake is None:
+        greeting = self.greeting
+        if greeting is None:
             if server.draining or server.sessions >= server.settings.sessions_max:
                 raise wire_error(WireCode.SHUTTING_DOWN if server.draining else WireCode.BUSY)
-            self.handshake = ServerHandshake(
-                server.devices.find_key, preference=server.settings.mac
-            )
-            self._write(self.handshake.on_hello(body, now_us))
+            self.greeting, challenge = server.door.challenge(body, time.time_ns() // 1000)
+            self._write(challenge)
             return
-        link = self.handshake.on_auth(body)
-        hello, keys = self.handshake.hello, self.handshake.keys
-        device = server.devices.find(hello.device_id) if hello is not None else None
-        if hello is None or keys is None or device is None:
-            raise wire_error(WireCode.AUTH_FAILED)
-        self.device = device
-        self.key_version = hello.key_version
-        self.session = Session(
-            keys.from_device,
-            keys.from_server,
-            algorithm=int(keys.algorithm),
-            device_id=device.device_id,
-            tariff_slot=device.tariff_slot,
-            stop=device.stop_id,
-            frame_max_bytes=server.settings.frame_max_bytes,
-            boot=hello.boot_epoch,
-        )
+        self.session, self.device = server.door.enter(greeting, body)
         self.session.owner = self
-        self.session.accept_counter(link.received)
+        self.key_version = greeting.key_version
         self.service = LinkService(
             server.state,
             self.session,
-            Place(hello.boot_epoch),
+            Place(greeting.boot_epoch),
             partial(server.lists.want, self),
         )
-        self.handshake = None
-        self.reply([server.welcome(self.session, hello.boot_epoch)])
+        self.greeting = None
+        self.session.push(server.welcome(self.session))
+        self.flush()
         server.opened(self)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether this is one frame of the time before a session, no more and no less."""
+    length = len(data) - LENGTH_BYTES
+    return TAG_BYTES < length <= HELLO_MAX_BYTES and int.from_bytes(data[:LENGTH_BYTES]) == length
 
 
 class LinkServer:
@@ -358,6 +367,8 @@ class LinkServer:
         self.state = state
         self.page = page
         self.lists = ListSender(Cutter(state.denylist, state.sign).cut)
+        self.door = Door(devices, settings.mac, settings.frame_max_bytes)
+        self.queue = Queue()
         self.commit: GroupCommit
         self.draining = False
         self.sessions = 0
@@ -438,24 +449,24 @@ class LinkServer:
                 session.owner.refuse(WireCode.JOURNAL_FULL, request_counter=counter)
         self.send([])
 
-    def welcome(self, session: Session, boot_epoch: int) -> frames.Welcome:
-        """The first frame of a session."""
+    def welcome(self, session: Session) -> bytes:
+        """The payload of the first frame of a session."""
         self._session_ids += 1
-        acked = self.state.acked_seq(session.device_id, boot_epoch)
+        state, device, boot = self.state, session.device_id, session.boot
         return frames.Welcome(
             counter=session.next_counter(),
-            server_time_us=self.state.clock(),
+            server_time_us=state.clock(),
             session_id=self._session_ids,
             heartbeat_s=self.settings.heartbeat_s,
-            acked_seq=acked,
-            next_seq_expected=self.state.next_seq(session.device_id, boot_epoch),
-            tariffs=self.state.tariff_rows(),
-            denylist_version=self.state.denylist.version,
-            mode=self.state.mode,
+            acked_seq=state.acked_seq(device, boot),
+            next_seq_expected=state.next_seq(device, boot),
+            tariffs=state.tariff_rows(),
+            denylist_version=state.denylist.version,
+            mode=state.mode,
             batch_max=self.settings.batch_max,
             frame_max=self.settings.frame_max_bytes,
-            config_version=self.state.config_version,
-        )
+            config_version=state.config_version,
+        ).pack_own()
 
     def tell_news(self) -> None:
         """Have heartbeats answered with what the state says now; call after every change of it."""
