@@ -1,5 +1,6 @@
 from array import array
 
+from fastpath._limit_book import LimitBook
 from fastpath._tariff import Book
 
 _Struct = dict[str, object]
@@ -42,6 +43,15 @@ def cell_command(
     lines: bytes | None = None,
     images: list[bytes] | None = None,
 ) -> tuple[_Struct | None, list[bytes], _Struct]: ...
+def limits(
+    what: str,
+    book: LimitBook | None,
+    account: _Struct,
+    room: int,
+    cells: list[bytes],
+    amount_minor: int,
+    at_us: int,
+) -> tuple[int, list[bytes]]: ...
 def wants_period(book: Book, event: _Struct) -> bool: ...
 def scale(amount_ppm: int, factors_ppm: list[int], unit_minor: int, mode: int) -> int: ...
 def bench(

@@ -19,6 +19,10 @@ from fastpath._layout cimport (
     CELL_PASS, KIND_CHECK_IN, KIND_CHECK_OUT, MEDIUM_ACTIVE, MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES,
     Account, Cell, Command, Decision, Medium, Period, Tap,
 )
+from fastpath._limit_book cimport LimitBook
+from fastpath._limits cimport (
+    LimitsC, check_balance_limit, check_spend, count_spend, lacks_limits_cell, uncount_spend,
+)
 from fastpath._tariff cimport Book, TariffBook
 from fastpath._totals cimport FACTORS_AT_ONCE, scale_factors
 
@@ -191,6 +195,29 @@ def cell_command(dict account, dict order not None, uint32_t room, list cells no
     decide_cell_command(&a if account is not None else NULL, &extras,
                         &rerate if lines is not None else NULL, &c, &out)
     return a if account is not None else None, images_of(&extras), out
+
+
+def limits(str what, LimitBook book, dict account not None, uint32_t room, list cells not None,
+           int64_t amount_minor, int64_t at_us):
+    """A function of _limits by name: (what it says, cells after it). book None = nobody has any."""
+    cdef Account a = account
+    cdef Extras extras
+    cdef const LimitsC* c = &book.c if book is not None else NULL
+    cdef int said = 0
+    fill_extras(&extras, 0, room, cells)
+    if what == "check_spend":
+        said = check_spend(c, &a, &extras, amount_minor, at_us)
+    elif what == "count_spend":
+        said = count_spend(c, &a, &extras, amount_minor, at_us)
+    elif what == "uncount_spend":
+        uncount_spend(c, &extras, amount_minor, at_us)
+    elif what == "check_balance_limit":
+        said = check_balance_limit(c, &a, &extras, amount_minor, at_us)
+    elif what == "lacks_limits_cell":
+        said = lacks_limits_cell(c, &a, &extras, at_us)
+    else:
+        raise ValueError(f"no function {what}")
+    return said, images_of(&extras)
 
 
 def wants_period(Book book not None, dict event not None):

@@ -3,6 +3,8 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath._layers cimport LayersC, LayersView
+from fastpath._limit_book cimport LimitBook
+from fastpath._limits cimport LimitsC
 
 cdef enum:
     TARIFF_SLOTS = 16      # a device is bound to one slot (metro, bus ...)
@@ -87,6 +89,7 @@ cdef struct TariffC:
 cdef struct TariffBook:
     const TariffC* slots[TARIFF_SLOTS][TARIFF_VERSIONS]
     uint32_t counts[TARIFF_SLOTS]
+    const LimitsC* limits         # of identity tiers; NULL = nobody has any
 
 # The version of a slot in force at an instant, NULL = none.
 cdef const TariffC* book_at(const TariffBook* book, uint32_t slot, int64_t ts_us) noexcept nogil
@@ -143,5 +146,6 @@ cdef class Book:
     """All loaded versions, kept alive here; `c` is what the C functions read."""
     cdef TariffBook c
     cdef dict kept
+    cdef readonly LimitBook limits
 
     cdef set_versions(self, uint32_t slot, list versions)

@@ -18,6 +18,7 @@ from libc.string cimport memset
 cimport cython
 
 from fastpath._layers cimport LayersView
+from fastpath._limit_book cimport LimitBook
 from fastpath._layout cimport FAREGATE_STRUCT_VERSION, MONTH_BASIS_TRIPS
 
 from fastpath._layers import count_splits, find_largest_factors, load_layers
@@ -615,7 +616,10 @@ cdef const TariffC* book_by_key(const TariffBook* book, uint64_t key) noexcept n
 
 @cython.final
 cdef class Book:
-    """The tariffs in force: 16 slots of up to 8 versions. Thread: the one that decides."""
+    """The tariffs in force: 16 slots of up to 8 versions; and the limits of identity tiers.
+
+    Thread: the one that decides.
+    """
 
     def __cinit__(self):
         memset(&self.c, 0, sizeof(TariffBook))
@@ -655,6 +659,13 @@ cdef class Book:
                 if one.key == key:
                     return one
         return None
+
+    def set_limits(self, LimitBook limits):
+        """Load limits in place of those there are; None = nobody has any. Only between groups."""
+        before = self.limits  # kept alive until nothing points to it
+        self.limits = limits
+        self.c.limits = &limits.c if limits is not None else NULL
+        del before
 
     cdef set_versions(self, uint32_t slot, list versions):
         cdef uint32_t i

@@ -4,7 +4,8 @@ how a tap runs through.
 
 from fastpath._accounts import StoreHandle
 from fastpath._engine import FED, Engine
+from fastpath._limit_book import LimitBook
 from fastpath._session import Session
 from fastpath._tariff import Book, CompiledTariff
 
-__all__ = ["FED", "Book", "CompiledTariff", "Engine", "Session", "StoreHandle"]
+__all__ = ["FED", "Book", "CompiledTariff", "Engine", "LimitBook", "Session", "StoreHandle"]

@@ -294,6 +294,8 @@ class Rule(IntFlag):
     """Priced by the distance handed in with the tap."""
     CONCESSION = 1 << 29
     """A concession's category was used instead of the account's."""
+    COUNTED = 1 << 30
+    """Counts in the windows of the account's limits: what is given back comes off them again."""
 
 
 class Act(IntEnum):

@@ -11,7 +11,7 @@ from gateway.config import Config
 from gateway.errors import ConfigError, SnapshotError
 
 if TYPE_CHECKING:
-    from fastpath.api import CompiledTariff
+    from fastpath.api import CompiledTariff, LimitBook
     from gateway.control.client import ControlClient
     from gateway.db import Database
     from gateway.engine.audit import AuditReport
@@ -113,6 +113,24 @@ def _compile_tariff(config: Config, store: TariffStore, slot: int, name: str) ->
         store.put(slot, compiled)
         store.note_sources(slot, sources, compiled)
     return compiled
+
+
+def compile_limits(config: Config) -> LimitBook | None:
+    """The configured limits, kept where an audit finds them; None = there are none."""
+    return keep_limits(config, config.limits.profile) if config.limits.profile else None
+
+
+def keep_limits(config: Config, name: str) -> LimitBook:
+    """Compile limits and keep them where a data plane finds them by their digest."""
+    from fastpath.api import LimitBook
+    from gateway.limits.compile import compile_limits as compile_source
+    from gateway.limits.load import load_limits
+    from gateway.limits.store import LimitStore
+    from gateway.resources import find_limits
+
+    limits = LimitBook.build(compile_source(load_limits(find_limits(name, config.limits))))
+    LimitStore(config.limits_dir).put(limits)
+    return limits
 
 
 def run_http(config: Config, ready_fd: int) -> int:

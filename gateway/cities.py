@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from gateway.errors import ConfigError
-from gateway.tariffs.load_names import MEDIA, check_unique, pick, read_title
+from gateway.tariffs.load_names import MEDIA, check_unique, pick, read_title, read_zone
 from gateway.tariffs.reader import Document, Findings, Table, load_document
 from gateway.tariffs.units import CURRENCIES
 
@@ -106,7 +106,7 @@ def _read(root: Table, path: Path, tariffs: Mapping[str, Path]) -> City:
         path=path,
         title=read_title(root, needed=True),
         currency=root.choice("currency", tuple(CURRENCIES)),
-        zone=_read_zone(root),
+        zone=read_zone(root),
         languages=pick(root, "languages", LANGUAGES),
         tariffs=root.texts("tariffs"),
         services=tuple(_read_services(root, tariffs)),
@@ -123,15 +123,6 @@ def _read(root: Table, path: Path, tariffs: Mapping[str, Path]) -> City:
     for name in sorted({one.tariff for one in city.services if one.tariff} - set(city.tariffs)):
         root.fault("service", f"the tariff {name!r} is not in `tariffs`")
     return city
-
-
-def _read_zone(root: Table) -> ZoneInfo:
-    name = root.text("zone")
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        root.fault("zone", f"{name!r} is not known", "an IANA name such as Asia/Shanghai")
-        return ZoneInfo("UTC")
 
 
 def _read_services(root: Table, tariffs: Mapping[str, Path]) -> Iterator[Service]:

@@ -44,6 +44,7 @@ COMMANDS = (
     "quote",
     "tariff",
     "city",
+    "limits",
     "device",
     "account",
     "medium",

@@ -205,6 +205,17 @@ class TariffsConfig:
         return {int(slot): name for slot, name in sorted(self.slots.items(), key=_slot_order)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """Which limits of identity tiers are in force. Limits themselves are files of their own."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    dirs: tuple[Path, ...] = ()
+    """Folders searched before the limits that come with faregate."""
+    profile: str = ""
+    """Name of a file of limits, as in `faregate limits list`; empty = nobody has limits."""
+
+
 def _slot_order(item: tuple[str, str]) -> int:
     return int(item[0])
 
@@ -284,6 +295,7 @@ class Config:
     engine: EngineConfig = field(default_factory=EngineConfig)
     tariffs: TariffsConfig = field(default_factory=TariffsConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)
@@ -310,6 +322,11 @@ class Config:
     def registry_path(self) -> Path:
         """The file of the registry, when it is one."""
         return self.registry.file
+
+    @property
+    def limits_dir(self) -> Path:
+        """Compiled limits of identity tiers, by digest."""
+        return self.gateway.data_dir / "limits"
 
     def engine_limits(self) -> EngineLimits:
         """The bounds as the engine takes them."""

@@ -264,6 +264,8 @@ CODES: dict[str, str] = {
     "CONFIG_NOT_FOUND": "name the file with --config, or make one with `faregate init`",
     "CONFIG_NOT_TOML": "the line named is not valid TOML",
     "CONFIG_SECRET": "keep each secret in a file that only its owner may read (mode 0600)",
+    "LIMITS_INVALID": "`faregate limits check FILE` lists every fault",
+    "LIMITS_NOT_FOUND": "`faregate limits list` shows what there is and where it is looked for",
     "TARIFF_INVALID": "`faregate tariff check FILE` lists every fault",
     "TARIFF_NOT_FOUND": "`faregate tariff list` shows what there is and where it is looked for",
     "TARIFF_LOCAL_TIME": "add the offset (+08:00): clocks were changed at that time",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import TariffsConfig
+from gateway.config import LimitsConfig, TariffsConfig
 from gateway.errors import ConfigError, EnvironmentFault, TariffError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -51,6 +51,30 @@ def find_tariff(name: str, config: TariffsConfig | None = None) -> Path:
         folders = ", ".join(str(folder) for folder in tariff_dirs(config))
         raise TariffError("TARIFF_NOT_FOUND", f"there is no tariff {name} in {folders}")
     return known[name]
+
+
+def limit_dirs(config: LimitsConfig | None = None) -> tuple[Path, ...]:
+    """Folders to look for limits in, the configured ones first."""
+    return (*(config.dirs if config else ()), shipped_dir() / "limits")
+
+
+def list_limits(config: LimitsConfig | None = None) -> dict[str, Path]:
+    """Id → file of limits; of two files with one name the first folder's counts."""
+    found: dict[str, Path] = {}
+    for folder in limit_dirs(config):
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
+
+
+def find_limits(name: str, config: LimitsConfig | None = None) -> Path:
+    """The file of limits with an id, or the file named by a path. Raises: ConfigError."""
+    known = list_limits(config)
+    path = Path(name) if name.endswith(".toml") or "/" in name else known.get(name)
+    if path is None or not path.is_file():
+        folders = ", ".join(str(folder) for folder in limit_dirs(config))
+        raise ConfigError("LIMITS_NOT_FOUND", f"there are no limits {name} in {folders}")
+    return path
 
 
 def list_cities() -> dict[str, Path]:

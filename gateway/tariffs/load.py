@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from fastpath.types import (
     FACTOR_ONE_PPM,
@@ -24,7 +24,7 @@ from gateway.tariffs.calendar import US_PER_DAY, US_PER_S, Calendar, ClockChange
 from gateway.tariffs.load_calendar import find_calendar
 from gateway.tariffs.load_examples import load_examples
 from gateway.tariffs.load_layers import load_layers
-from gateway.tariffs.load_names import read_title
+from gateway.tariffs.load_names import read_title, read_zone
 from gateway.tariffs.load_network import check_groups, load_network
 from gateway.tariffs.load_periods import read_steps
 from gateway.tariffs.reader import Findings, Table, load_document
@@ -194,23 +194,13 @@ def _read_time(root: Table, folders: tuple[Path, ...], findings: Findings) -> _T
     table = root.table("time")
     change = table.choice("clock_change", tuple(ClockChange), default="refuse")
     times = _Time(
-        zone=_read_zone(table),
+        zone=read_zone(table),
         day_start=table.time_of_day("service_day_start", time(0)),
         clock_change=ClockChange(change),
         calendar=find_calendar(table, folders, findings),
     )
     table.close()
     return times
-
-
-def _read_zone(table: Table) -> ZoneInfo:
-    name = table.text("zone")
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        hint = "an IANA name such as Asia/Shanghai; without zone files, install tzdata"
-        table.fault("zone", f"{name!r} is not known on this machine", hint)
-        return ZoneInfo("UTC")
 
 
 def _read_rules(root: Table, currency: Currency, month: _Month) -> TariffRules:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastpath.types import MediumKind
 from gateway.tariffs.reader import Table, dotted
@@ -101,3 +102,14 @@ def read_title(row: Table, *, needed: bool = False) -> dict[str, str]:
     names = {"zh": title.text("zh"), "en": title.text("en")}
     title.close()
     return names
+
+
+def read_zone(row: Table) -> ZoneInfo:
+    """The time zone of a table's `zone`; UTC stands in for one that is not known."""
+    name = row.text("zone")
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        hint = "an IANA name such as Asia/Shanghai; without zone files, install tzdata"
+        row.fault("zone", f"{name!r} is not known on this machine", hint)
+        return ZoneInfo("UTC")

@@ -15,7 +15,7 @@ LINE = re.compile(r'class="cython line score-(\d+)"[^>]*>(.*?)</pre>', re.S)
 TAG = re.compile(r"<[^>]*>")
 CORES = [
     *("_core", "_legs", "_factors", "_journey", "_period", "_pricing"),
-    *("_reversal", "_commands", "_cells", "_cell_commands", "_undo_cells"),
+    *("_reversal", "_commands", "_cells", "_cell_commands", "_undo_cells", "_limits"),
 ]
 
 
