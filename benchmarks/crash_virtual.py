@@ -196,6 +196,10 @@ class Wire(asyncio.Transport):
         if not self.closed:
             self.down += data
 
+    def get_write_buffer_size(self) -> int:
+        """What the client has not received yet."""
+        return len(self.down)
+
     def deliver_up(self, size: int) -> None:
         """Let the server receive so many of the bytes under way."""
         if not self.paused and not self.closed and self.up:
