@@ -175,7 +175,7 @@ class Inbox:
             .group_by(INBOX.c.state)
         )
         with self._database.transaction() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {str(state): int(count) for state, count in connection.execute(query)}
 
 
 def _perform(handler: Handler, event: Event, decision: Mapping[str, Any]) -> Verdict:

@@ -259,7 +259,7 @@ class Outbox:
             .group_by(OUTBOX.c.state)
         )
         with self._database.transaction() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {str(state): int(count) for state, count in connection.execute(query)}
 
     def oldest_us(self, adapter: str) -> int:
         """Creation of the oldest open command, 0 = none: the age of the queue."""
