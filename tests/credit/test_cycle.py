@@ -1,0 +1,269 @@
+"""The credit cycle over months: statements, repayments, lateness, instalments, write-off; and the
+same with the process dying at every point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fastpath.types import Op
+from gateway.credit.book import CLOSED, CreditBook
+from gateway.credit.cycle import CreditCycle
+from gateway.credit.desk import CreditDesk
+from gateway.credit.flows import Flows
+from gateway.credit.policy import load_policy
+from gateway.credit.statements import CreditStatement, Standing
+from gateway.db import Database
+from gateway.errors import CommandError, CreditError
+from gateway.registry.store import open_registry
+from gateway.resources import shipped_dir
+from tests.credit.bank import Bank, Died
+from tests.support.postgres import running_postgres
+
+POLICY = load_policy(shipped_dir() / "credit" / "ride-first.toml")
+ME = 7
+
+
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=POLICY.zone).timestamp()) * 1_000_000
+
+
+def month(text: str) -> int:
+    year, number = text.split("-")
+    return int(year) * 12 + int(number) - 1
+
+
+class World:
+    """One rider with a credit line, from 10 January on."""
+
+    def __init__(self, database: Database) -> None:
+        self.bank = Bank(at("2026-01-10T12:00"))
+        self.bank.open(ME)
+        self.book = CreditBook(database)
+        self.desk = CreditDesk(self.book, {POLICY.policy_id: POLICY}, self.bank, self.bank.clock)
+        self.cycle = CreditCycle(self.desk, Flows(self.bank), self.bank.clock)
+
+    @property
+    def account(self) -> object:
+        return self.bank.accounts[ME]
+
+    def until(self, text: str) -> None:
+        """The clock goes on, and the cycle looks."""
+        self.bank.now_us = at(text)
+        self.cycle.run_once()
+
+    def statements(self) -> list[CreditStatement]:
+        with self.book.transaction() as connection:
+            return self.book.list_statements(connection, ME)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        yield open_registry(tmp_path / "registry.sqlite", create=True)
+        return
+    database = open_registry(request.getfixturevalue("postgres"), create=True)
+    with database.transaction() as connection:
+        for table in ("lines", "statements", "plans", "instalments"):
+            connection.exec_driver_sql(f"DELETE FROM credit_{table}")
+    yield database
+    database.engine.dispose()
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
+def test_a_line_opens_by_score_and_tier_and_changes_with_them(world: World) -> None:
+    assert world.desk.open_line(ME, "ride-first", score=650).limit_minor == 50_000
+    assert world.bank.accounts[ME].limit_minor == 50_000
+    with pytest.raises(CreditError) as caught:
+        world.desk.open_line(ME, "ride-first", score=650)
+    assert caught.value.code == "CREDIT_EXISTS"
+    assert world.desk.change_score(ME, score=800).limit_minor == 200_000
+    assert world.desk.change_score(ME, score=0).limit_minor == 0
+    assert world.bank.accounts[ME].limit_minor == 0
+    assert world.desk.close_line(ME).state == CLOSED
+    with pytest.raises(CreditError):
+        world.desk.change_score(ME, score=800)
+    assert world.desk.open_line(ME, "ride-first", score=800).limit_minor == 200_000
+
+
+@pytest.mark.parametrize(("score", "policy"), [(10, "ride-first"), (900, "no-such")])
+def test_no_rule_no_credit(world: World, score: int, policy: str) -> None:
+    with pytest.raises(CreditError):
+        world.desk.open_line(ME, policy, score=score)
+    assert world.bank.accounts[ME].limit_minor == 0
+
+
+def test_drawn_billed_late_and_back_again(world: World) -> None:
+    bank, me = world.bank, world.bank.accounts[ME]
+    world.desk.open_line(ME, "ride-first", score=650)
+    bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-01-31T23:59")
+    assert world.statements() == []
+    bank.now_us = at("2026-02-01T08:00")  # the cycle comes late: this ride is the next month's
+    bank.move(ME, -500, Op.CHECK_OUT)
+    world.until("2026-02-01T09:00")
+    (february,) = world.statements()
+    assert (february.month, february.amount_minor) == (month("2026-02"), 3_000)
+    world.until("2026-02-23T23:59")
+    assert not me.late
+    world.until("2026-02-24T00:00")
+    assert me.late
+    bank.move(ME, 2_999)
+    world.until("2026-02-25T00:00")
+    assert me.late
+    bank.move(ME, 1)
+    world.until("2026-02-25T01:00")
+    assert not me.late
+    assert world.statements()[0].standing(bank.now_us) is Standing.PAID
+    world.until("2026-03-01T00:00")
+    assert world.statements()[1].amount_minor == 500
+
+
+def test_a_month_without_debt_has_a_statement_of_nothing(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.move(ME, 1_000)
+    world.until("2026-04-15T00:00")
+    assert [one.amount_minor for one in world.statements()] == [0, 0, 0]
+    assert not world.bank.accounts[ME].late
+
+
+def test_an_undone_ride_is_no_repayment(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-02-01T00:00")
+    world.bank.move(ME, -700, Op.CHECK_OUT)
+    world.bank.move(ME, 700, Op.REVERSAL)
+    world.until("2026-02-10T00:00")
+    assert world.statements()[0].open_minor == 3_000
+
+
+def test_instalments_fall_due_with_the_next_statements(world: World) -> None:
+    bank, me = world.bank, world.bank.accounts[ME]
+    world.desk.open_line(ME, "ride-first", score=800)
+    bank.move(ME, -100_000, Op.DEBIT)
+    plan = world.desk.open_plan(ME, 100_000, 3, request="one")
+    assert world.desk.open_plan(ME, 100_000, 3, request="one").plan_id == plan.plan_id
+    assert (me.balance_minor, me.plans) == (0, {1: 100_000})
+    world.until("2026-02-01T00:00")
+    assert world.statements()[-1].amount_minor == 33_334
+    bank.move(ME, 33_334)
+    world.until("2026-03-01T00:00")
+    assert [one.open_minor for one in world.statements()] == [0, 33_333]
+    # the rest at once: the rider pays it in and repays the plan
+    bank.move(ME, 33_333 + 33_333)
+    bank.call(
+        "plan_repay",
+        {"account_id": ME, "key": 1, "amount_minor": 33_333},
+        operation_id=b"early repayment!",
+    )
+    world.until("2026-04-01T00:00")
+    assert world.statements()[-1].amount_minor == 0
+    assert me.balance_minor == 0
+    with world.book.transaction() as connection:
+        assert [one.state for one in world.book.list_plans(connection, ME)] == ["done"]
+
+
+def test_a_plan_above_what_is_drawn_is_refused_and_leaves_nothing(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=800)
+    with pytest.raises(CommandError):
+        world.desk.open_plan(ME, 100_000, 3, request="too much")
+    with world.book.transaction() as connection:
+        assert world.book.list_plans(connection, ME) == []
+
+
+def test_a_lost_statement_is_written_off_by_hand_once(world: World) -> None:
+    bank, me = world.bank, world.bank.accounts[ME]
+    world.desk.open_line(ME, "ride-first", score=650)
+    bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-02-01T00:00")
+    with pytest.raises(CreditError):
+        world.desk.write_off(ME, month("2026-02"))
+    world.until("2026-09-01T00:00")
+    assert me.late
+    bank.move(ME, -100, Op.CHECK_OUT)  # the way home, in the running month
+    assert world.desk.write_off(ME, month("2026-02")) == 3_000
+    assert me.balance_minor == -100
+    with pytest.raises(CreditError):
+        world.desk.write_off(ME, month("2026-02"))
+    world.until("2026-09-01T01:00")
+    assert not me.late
+    assert world.statements()[0].standing(bank.now_us) is Standing.WRITTEN_OFF
+
+
+def test_closing_waits_for_what_is_owed(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.move(ME, -1, Op.CHECK_OUT)
+    with pytest.raises(CreditError):
+        world.desk.close_line(ME)
+    assert world.bank.accounts[ME].limit_minor == 50_000
+
+
+def year(world: World, step: Callable[[Callable[[], object]], None]) -> tuple[object, ...]:
+    """A year with everything in it; `step` runs each piece and survives its deaths."""
+    bank = world.bank
+    step(lambda: world.desk.open_line(ME, "ride-first", score=800))
+    bank.move(ME, -90_000, Op.DEBIT)
+    step(lambda: world.desk.open_plan(ME, 60_000, 6, request="plan"))
+    for text in ("2026-02-01T00:00", "2026-02-24T00:00", "2026-03-01T00:00", "2026-05-20T00:00"):
+        bank.now_us = at(text)
+        bank.move(ME, -50, Op.CHECK_OUT)
+        step(world.cycle.run_once)
+    bank.move(ME, 20_000)
+    step(world.cycle.run_once)
+    bank.now_us = at("2026-12-30T00:00")
+    step(world.cycle.run_once)
+    step(lambda: world.desk.write_off(ME, month("2026-02")))
+    step(world.cycle.run_once)
+    me = bank.accounts[ME]
+    outside = (me.balance_minor, me.limit_minor, me.late, tuple(me.plans.items()))
+    return (*outside, tuple(world.statements()), len(bank.records[ME]))
+
+
+@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+def test_deaths_at_any_point_change_nothing(tmp_path: Path, step: int) -> None:
+    def database(name: str) -> Database:
+        return open_registry(tmp_path / name, create=True)
+
+    calm = year(World(database("calm")), lambda piece: piece())
+    assert calm[-1] > 15
+    for point in range(step // 2, 2 * int(str(calm[-1])), step):
+        world = World(database(f"{point}"))
+        world.bank.die_in = point
+
+        def survive(piece: Callable[[], object], world: World = world) -> None:
+            try:
+                piece()
+            except Died:
+                again(piece, world)
+
+        assert year(world, survive) == calm, point
+
+
+def again(piece: Callable[[], object], world: World) -> None:
+    """After a death: the cycle finishes what was begun; the caller asks again."""
+    world.bank.now_us += 1_000
+    world.cycle.run_once()
+    try:
+        piece()
+    except CreditError as error:  # done already
+        if error.code not in ("CREDIT_EXISTS", "CREDIT_STATEMENT"):
+            raise
+
+
+def test_the_zone_is_the_policys() -> None:
+    assert POLICY.zone == ZoneInfo("Asia/Shanghai")
