@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = fastpath gateway adapters benchmarks tests examples docs setup.py
 
-.PHONY: help install build demo test check check-slow sanitize fmt docs wheel bench debug clean
+.PHONY: help install build demo test check check-slow sanitize fmt docs new-adapter wheel bench debug clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -76,6 +76,13 @@ fmt: $(VENV)/.dev  ## format
 
 docs: build  ## make the pages and files that are made from code
 	PYTHONPATH=. $(BIN)/python docs/generate.py
+
+DOMAIN ?= hospital
+DIR ?= $(NAME)
+
+new-adapter: $(VENV)/.dev  ## a new adapter that passes the conformance kit: NAME=city-clinic DOMAIN=hospital DIR=../city-clinic
+	@test -n "$(NAME)" || { echo "make new-adapter NAME=city-clinic [DOMAIN=hospital] [DIR=...]"; exit 2; }
+	PYTHONPATH=. $(BIN)/python -m adapters.testing.new $(NAME) --domain $(DOMAIN) --dir $(DIR)
 
 wheel: $(VENV)/.dev  ## build a wheel into dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .

@@ -249,6 +249,8 @@ class Meta:
     source: str
     received_us: int
     headers: Mapping[str, str] = field(default_factory=dict)
+    by_hand: bool = False
+    """An operator of this machine handed it in: it needs no proof of its sender."""
 
 
 class AckResult(StrEnum):
@@ -285,6 +287,8 @@ class Adapter(abc.ABC, Generic[ConfigT]):
 
     info: ClassVar[AdapterInfo]
     config_model: ClassVar[type[AdapterConfig]]
+    bench: ClassVar[str] = ""
+    """`module:class` of its bench for the conformance kit (adapters/testing)."""
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
