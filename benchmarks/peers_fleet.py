@@ -8,6 +8,7 @@ pauses of the protocol. One thread over uvloop. Must not import the gateway's se
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Sequence
@@ -19,13 +20,22 @@ import msgpack
 from fastpath.types import TapKind
 from gateway.bench.opening import TOKEN_BYTES
 from gateway.clock import now_us
-from gateway.link.codes import FRAME_MAX_BYTES, TAG_BYTES, Algorithm, DeviceMode, FrameType
-from gateway.link.frames import Heartbeat, TapBatch, TapEvent
+from gateway.link.codes import (
+    FRAME_MAX_BYTES,
+    NONCE_BYTES,
+    PROTOCOL_VERSION,
+    TAG_BYTES,
+    Algorithm,
+    DeviceMode,
+    FrameType,
+)
+from gateway.link.frames import Heartbeat, Hello, TapBatch, TapEvent
 from gateway.link.handshake import (
-    ClientHandshake,
     FrameSplitter,
     SealedLink,
     derive_device_key,
+    derive_session_keys,
+    frame_bytes,
 )
 from gateway.link.validator import (
     BUSY_PAUSE_S,
@@ -83,7 +93,9 @@ class Device(asyncio.Protocol):
         self._fleet = fleet
         self._key = derive_device_key(master_key, device_id, 1)
         self._transport: asyncio.Transport | None = None
+        self._stale: asyncio.Transport | None = None
         self._link: SealedLink | None = None
+        self._hello: Hello | None = None
         self._in_session = False
         self._attempt = 0
         self._began = 0.0
@@ -102,16 +114,23 @@ class Device(asyncio.Protocol):
         self.next_seq += len(taps)
         self.kept = tuple(taps)
         self._batch = TapBatch(BATCH_COUNTER, self.kept).encode()
+        self._say_hello()
+
+    def _say_hello(self) -> None:
+        """Of the next connection."""
+        nonce, offered = os.urandom(NONCE_BYTES), (Algorithm.BLAKE2B,)
+        self._hello = Hello(
+            *(0, PROTOCOL_VERSION, self.device_id, 1, self.boot, nonce, offered, "fleet")
+        )
 
     async def gather(self) -> None:
         """Come in session for the first time."""
         await self._connect()
 
     def lose(self) -> None:
-        """The link is gone; come back as the protocol says."""
-        if self._transport is not None:
-            self._transport.abort()
-        self._transport = None
+        """The link is dead; come back as the protocol says. A link that is cut sends no reset: the
+        gateway hears of the end of the old connection when the device is back."""
+        self._stale, self._transport = self._transport, None
         self._attempt = 0
         self._later(compute_backoff_s(0, random.random()))
 
@@ -127,6 +146,9 @@ class Device(asyncio.Protocol):
 
     async def _return(self) -> None:
         self._fleet.attempts += 1
+        if self._stale is not None:
+            self._stale.abort()
+            self._stale = None
         try:
             await self._connect()
         except OSError:
@@ -139,13 +161,8 @@ class Device(asyncio.Protocol):
     async def _connect(self) -> None:
         self._began = time.monotonic()
         self._link, self._in_session, self._splitter = None, False, FrameSplitter()
-        self._hands = ClientHandshake(
-            device_id=self.device_id,
-            device_key=self._key,
-            boot_epoch=self.boot,
-            algorithms=(Algorithm.BLAKE2B,),
-            firmware="fleet",
-        )
+        if self._hello is None:
+            self._say_hello()
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: self, *self._fleet.address)
 
@@ -153,7 +170,9 @@ class Device(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        self._send(self._hands.hello())
+        assert self._hello is not None
+        self._send(frame_bytes(self._hello.encode()))
+        self._said, self._hello = self._hello, None
 
     def data_received(self, data: bytes) -> None:
         self._splitter.feed(data)
@@ -167,15 +186,23 @@ class Device(asyncio.Protocol):
 
     def _take(self, body: bytes) -> None:
         if self._link is None:
-            auth, self._link = self._hands.on_challenge(body)
-            self._splitter.limit_bytes = FRAME_MAX_BYTES
-            self._send(auth)
+            self._prove(_fields(body))
         elif not self._in_session:
-            ClientHandshake.on_welcome(self._link, body)
+            if _fields(body)[0] != FrameType.WELCOME:
+                raise RuntimeError("the gateway does not let the fleet in")
             self._in_session = True
             self._enter()
         else:
             self._read(_fields(body))
+
+    def _prove(self, challenge: list[Any]) -> None:
+        """Answer a challenge: version, nonce, algorithm behind type and counter."""
+        if challenge[0] != FrameType.CHALLENGE:
+            raise RuntimeError("the gateway does not challenge the fleet")
+        keys = derive_session_keys(self._key, self._said, challenge[3], Algorithm.BLAKE2B)
+        link = self._link = SealedLink(keys, is_server=False)
+        self._splitter.limit_bytes = FRAME_MAX_BYTES
+        self._send(link.seal(msgpack.packb((int(FrameType.AUTH), link.next_counter()))))
 
     def _enter(self) -> None:
         """In session: a heartbeat, and what was kept."""
