@@ -183,12 +183,17 @@ def build_access(config: Config) -> Access:
     from gateway.keys import load_control_secrets
     from gateway.registry.access import Access
     from gateway.registry.authenticator import Authenticator
+    from gateway.registry.consents import Consents
     from gateway.registry.credentials import Credentials
+    from gateway.registry.links import Links
+    from gateway.registry.persons import Persons
     from gateway.registry.tenants import Tenants
     from gateway.registry.tokens import TokenKeys
+    from gateway.registry.vault import BlindIndex, KeyRing
 
     secrets = load_control_secrets(config)
     database = build_registry(config)
+    ring, index = KeyRing(secrets.registry_keys), BlindIndex(secrets.index_key)
     credentials = Credentials(database)
     tokens = TokenKeys(secrets.token_seeds, issuer=f"faregate:{config.gateway.name}")
     return Access(
@@ -196,6 +201,9 @@ def build_access(config: Config) -> Access:
         tenants=Tenants(database),
         credentials=credentials,
         authenticator=Authenticator(credentials, tokens),
+        persons=Persons(database, ring, index),
+        links=Links(database, ring, index),
+        consents=Consents(database, ring),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,14 @@ class Database:
                 hint="`faregate db upgrade` brings it to this version",
             )
 
+    def forget_deleted(self) -> None:
+        """Make sure that deleted rows are in none of SQLite's files any more: they are overwritten
+        when deleted, and the log of changes is emptied here. PostgreSQL does it by its vacuum.
+        """
+        if self.is_sqlite:
+            with closing(self.engine.raw_connection()) as connection:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of all connections."""
         self.engine.dispose()
@@ -216,6 +224,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
+        "secure_delete=ON",
         f"busy_timeout={BUSY_TIMEOUT_MS}",
     )
     for pragma in pragmas:

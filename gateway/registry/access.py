@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 from gateway.db import Database
 from gateway.registry.authenticator import Authenticator
+from gateway.registry.consents import Consents
 from gateway.registry.credentials import Credentials
+from gateway.registry.links import Links
+from gateway.registry.persons import Persons
 from gateway.registry.tenants import Tenants
 
 
@@ -18,3 +21,6 @@ class Access:
     tenants: Tenants
     credentials: Credentials
     authenticator: Authenticator
+    persons: Persons
+    links: Links
+    consents: Consents

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
 
 from gateway.db import Database
 from gateway.registry.store import open_registry
@@ -19,25 +20,21 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty registry with the newest schema."""
-    if request.param == "sqlite":
-        yield open_registry(tmp_path / "registry.sqlite", create=True)
-        return
-    url = request.getfixturevalue("postgres_url")
-    empty_postgres(url)
-    registry = open_registry(url, create=True)
+@pytest.fixture(scope="session")
+def on_postgres(postgres_url: str) -> Iterator[Database]:
+    registry = open_registry(postgres_url, create=True)
     yield registry
     registry.close()
 
 
-def empty_postgres(url: str) -> None:
-    """Drop everything in a database."""
-    from sqlalchemy import create_engine
-
-    engine = create_engine(url.replace("postgresql://", "postgresql+pg8000://"))
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    engine.dispose()
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    """An empty registry with the newest schema."""
+    if request.param == "sqlite":
+        return open_registry(tmp_path / "registry.sqlite", create=True)
+    registry: Database = request.getfixturevalue("on_postgres")
+    with registry.transaction() as connection:
+        names = set(inspect(connection).get_table_names()) - {"alembic_version", "meta"}
+        connection.exec_driver_sql(f"TRUNCATE {', '.join(sorted(names))} RESTART IDENTITY")
+        connection.exec_driver_sql("UPDATE meta SET value = 0 WHERE name = 'changes'")
+    return registry
