@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, select
 
 import gateway.registry.access  # noqa: F401 - declares every table
@@ -14,7 +15,7 @@ from gateway.db import Database
 from gateway.delivery.tables import METADATA as DELIVERY
 from gateway.errors import FareGatewayError
 from gateway.registry.devices import Device, DeviceRegistry
-from gateway.registry.store import META, check_file, open_registry
+from gateway.registry.store import META, MIGRATIONS, check_file, open_registry
 from gateway.registry.store import METADATA as REGISTRY
 
 OLD = """
@@ -82,6 +83,14 @@ def test_the_migrations_make_what_the_code_reads(database: Database, metadata: M
             assert {index.name for index in table.indexes} <= indexes, table.name
             keys = found.get_pk_constraint(table.name)["constrained_columns"]
             assert keys == [column.name for column in table.primary_key], table.name
+
+
+def test_the_migrations_are_one_chain_named_by_their_numbers() -> None:
+    """Two people who add one at the same time meet here."""
+    files = sorted(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    chain = [one.revision for one in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]
+    assert chain[::-1] == [name.partition("_")[0] for name in files]
+    assert chain[::-1] == [f"{number:04}" for number in range(1, len(files) + 1)]
 
 
 def test_devices_work_on_both_kinds(database: Database) -> None:

@@ -7,8 +7,8 @@ from alembic import op
 
 from gateway.db import I64, U64
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 PERSON = "persons.person_id"
 
 

@@ -7,8 +7,8 @@ from alembic import op
 
 from gateway.db import I64, U64
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 
 def _number(name: str) -> sa.Column[int]:
