@@ -13,6 +13,7 @@ from gateway.errors import ConfigError, SnapshotError
 if TYPE_CHECKING:
     from fastpath.api import CompiledTariff, LimitBook
     from gateway.control.client import ControlClient
+    from gateway.credit.desk import CreditDesk
     from gateway.db import Database
     from gateway.engine.audit import AuditReport
     from gateway.journal.valkey_verify import VerifiedStream
@@ -212,6 +213,24 @@ def build_devices(config: Config) -> DeviceRegistry:
     from gateway.registry.devices import DeviceRegistry
 
     return DeviceRegistry(build_registry(config))
+
+
+def build_credit_desk(config: Config) -> CreditDesk:
+    """The services on credit lines. Raises: ConfigError: a policy has faults."""
+    from gateway.clock import now_us
+    from gateway.control.client import ControlClient
+    from gateway.credit.book import CreditBook
+    from gateway.credit.desk import CreditDesk
+    from gateway.credit.policy import load_policy
+    from gateway.resources import list_credit_policies
+
+    policies = {
+        name: load_policy(path) for name, path in list_credit_policies(config.credit).items()
+    }
+    client = ControlClient(
+        config.control.socket, client="credit", timeout_s=config.control.timeout_s
+    )
+    return CreditDesk(CreditBook(build_registry(config)), policies, client, now_us)
 
 
 def build_control_client(config: Config) -> ControlClient:

@@ -216,6 +216,17 @@ class LimitsConfig:
     """Name of a file of limits, as in `faregate limits list`; empty = nobody has limits."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditConfig:
+    """Credit lines: who rides first and pays later. Policies are files of their own."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    dirs: tuple[Path, ...] = ()
+    """Folders searched before the policies that come with faregate."""
+    every_s: Seconds = 5
+    """How often the worker looks for statements to close, repayments and due dates."""
+
+
 def _slot_order(item: tuple[str, str]) -> int:
     return int(item[0])
 
@@ -296,6 +307,7 @@ class Config:
     tariffs: TariffsConfig = field(default_factory=TariffsConfig)
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    credit: CreditConfig = field(default_factory=CreditConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import LimitsConfig, TariffsConfig
+from gateway.config import CreditConfig, LimitsConfig, TariffsConfig
 from gateway.errors import ConfigError, EnvironmentFault, TariffError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -75,6 +75,15 @@ def find_limits(name: str, config: LimitsConfig | None = None) -> Path:
         folders = ", ".join(str(folder) for folder in limit_dirs(config))
         raise ConfigError("LIMITS_NOT_FOUND", f"there are no limits {name} in {folders}")
     return path
+
+
+def list_credit_policies(config: CreditConfig | None = None) -> dict[str, Path]:
+    """Id → file of credit policies; of two files with one name the first folder's counts."""
+    found: dict[str, Path] = {}
+    for folder in (*(config.dirs if config else ()), shipped_dir() / "credit"):
+        for path in sorted(folder.glob("*.toml")):
+            found.setdefault(path.stem, path)
+    return found
 
 
 def list_cities() -> dict[str, Path]:

@@ -111,3 +111,4 @@ def setup_logging(config: LogConfig, process: str) -> None:
     root.setLevel(config.level.upper())
     logging.captureWarnings(True)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells each plugin it loads

@@ -1,0 +1,66 @@
+"""`faregate credit-line` against a gateway that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.resources import shipped_dir
+from tests.control.commands import Cli, Gateway, make_folder
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Its configuration, with a policy that asks for no identity tier."""
+    folder = tmp_path_factory.mktemp("credit")
+    config = make_folder(folder / "city")
+    shipped = (shipped_dir() / "credit" / "ride-first.toml").read_text()
+    (folder / "mine").mkdir()
+    mine = shipped.replace('"ride-first"', '"mine"').replace("tier_from = 1", "tier_from = 0")
+    (folder / "mine" / "mine.toml").write_text(mine)
+    text = config.read_text().replace("[credit]", f'[credit]\ndirs = ["{folder / "mine"}"]', 1)
+    config.write_text(text.replace("dirs = []\n# How often", "# How often", 1))
+    running = Gateway(config)
+    yield config
+    running.stop()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], gateway: Path) -> Cli:
+    return Cli(capsys, gateway)
+
+
+def test_a_line_from_opening_to_its_end(cli: Cli) -> None:
+    account = str(cli.ok("account", "open")["account_id"])
+    opened = cli.ok("credit-line", "open", account, "--score", "500", "--policy", "mine")
+    assert opened["limit"] == "50.00"
+    assert "mine.toml" in opened["rule"]
+    cli.ok("account", "debit", account, "30.00")
+    shown = cli.ok("credit-line", "show", account)
+    assert (shown["state"], shown["late"], shown["statements"]) == ("open", False, [])
+    assert cli.fail(1, "credit-line", "close", account)["code"] == "CREDIT_STATEMENT"
+    assert cli.ok("credit-line", "score", account, "0")["limit"] == "0.00"
+    assert cli.fail(1, "account", "debit", account, "1.00")["code"] == "insufficient_balance"
+    cli.ok("account", "credit", account, "30.00")
+    assert cli.ok("credit-line", "close", account)["state"] == "closed"
+    assert cli.fail(1, "credit-line", "show", account)["code"] == "CREDIT_NOT_FOUND"
+
+
+def test_what_is_refused_says_why(cli: Cli) -> None:
+    account = str(cli.ok("account", "open")["account_id"])
+    no_tier = cli.fail(1, "credit-line", "open", account, "--score", "900")
+    assert no_tier["code"] == "CREDIT_NOT_GRANTED"
+    unknown = cli.fail(1, "credit-line", "open", "99999", "--score", "500", "--policy", "mine")
+    assert unknown["code"] == "unknown_account"
+    cli.ok("credit-line", "open", account, "--score", "500", "--policy", "mine")
+    terms = cli.fail(1, "credit-line", "plan", account, "300.00", "--instalments", "5")
+    assert terms["code"] == "CREDIT_PLAN_TERMS"
+    assert cli.fail(2, "credit-line", "write-off", account, "soon")["code"] == "USAGE_INVALID"
+    lost = cli.fail(1, "credit-line", "write-off", account, "2026-02")
+    assert lost["code"] == "CREDIT_STATEMENT"
+
+
+def test_policies_are_listed(cli: Cli) -> None:
+    assert {one["policy"] for one in cli.ok("credit-line", "policies")} >= {"mine", "ride-first"}
