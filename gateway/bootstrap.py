@@ -148,6 +148,13 @@ def run_snapshotter(config: Config, ready_fd: int) -> int:
     return main(config, ready_fd)
 
 
+def run_ledger(config: Config, ready_fd: int) -> int:
+    """The ledger's projector, until SIGTERM."""
+    from gateway.ledger.projector import main
+
+    return main(config, build_ledger(config), ready_fd)
+
+
 def run_worker(config: Config, ready_fd: int) -> int:
     """The worker with its jobs, until SIGTERM."""
     from gateway.worker import main
@@ -159,6 +166,7 @@ PROCESSES = {
     "data": run_data,
     "http": run_http,
     "snapshotter": run_snapshotter,
+    "ledger": run_ledger,
     "standby": run_standby,
     "worker": run_worker,
 }
@@ -205,6 +213,20 @@ def build_access(config: Config) -> Access:
         persons=Persons(database, ring, index),
         links=Links(database, ring, index),
         consents=Consents(database, ring),
+    )
+
+
+def build_ledger(config: Config) -> Database:
+    """The ledger's database of these settings, made or brought up to its schema when it is not."""
+    from gateway.keys import read_password
+    from gateway.ledger.store import open_ledger
+
+    chosen = config.ledger
+    if chosen.url is None:
+        return open_ledger(chosen.file, create=True)
+    file = chosen.password_file
+    return open_ledger(
+        chosen.url, create=True, password=read_password(file) if file is not None else None
     )
 
 

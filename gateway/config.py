@@ -18,6 +18,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
@@ -245,6 +246,29 @@ class RegistryConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerConfig:
+    """The ledger: double entry, projected from the journal. It can be built again at any time."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    file: Path = Path("ledger.sqlite")
+    """SQLite file, unless a URL is given."""
+    url: Text | None = None
+    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password."""
+    password_file: OptionalPath = None
+    """Password that goes with the URL (mode 0600)."""
+    zone: Annotated[str, Strict(), Field(pattern="^[A-Za-z0-9_+/-]{1,64}$")] = "Asia/Shanghai"
+    """IANA zone of business days where no tariff names the service date."""
+    currency: Annotated[int, Strict(), Field(ge=1, le=999)] = 156
+    """ISO 4217 number of rides that no account pays and whose tariff is not kept any more."""
+    batch_records: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] = 20_000
+    """About how many journal records one transaction projects."""
+    names: dict[Annotated[str, Field(pattern="^[a-z_]{1,16}(:[0-9]{1,20})?$")], Text] = field(
+        default_factory=dict
+    )
+    """Names of ledger accounts in statements and files: "merchant:5001" = "Union Hospital"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityConfig:
     """Files with secrets; each readable by its owner alone. `faregate init` makes them."""
 
@@ -308,6 +332,7 @@ class Config:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     credit: CreditConfig = field(default_factory=CreditConfig)
+    ledger: LedgerConfig = field(default_factory=LedgerConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)
@@ -329,6 +354,16 @@ class Config:
     def worker_page_path(self) -> Path:
         """What the worker's jobs say of themselves."""
         return self.run_dir / "worker.json"
+
+    @property
+    def ledger_page_path(self) -> Path:
+        """What the projector says of itself."""
+        return self.run_dir / "ledger-page"
+
+    @property
+    def ledger_mark_path(self) -> Path:
+        """How far the ledger has seen the journal; outlives a restart, unlike what is in run/."""
+        return self.gateway.data_dir / "ledger.mark"
 
     @property
     def registry_path(self) -> Path:
@@ -561,6 +596,10 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield "link.idle_timeout_s: must be longer than link.heartbeat_s"
     if _has_password(config.registry.url):
         yield "registry.url: keep the password in registry.password_file"
+    if _has_password(config.ledger.url):
+        yield "ledger.url: keep the password in ledger.password_file"
+    if not _is_zone(config.ledger.zone):
+        yield f"ledger.zone: {config.ledger.zone} is no time zone this machine knows"
     if not config.valkey.servers:
         yield "valkey.servers: name at least one"
     if not link.mac:
@@ -576,3 +615,12 @@ def _has_password(url: str | None) -> bool:
     """Whether a database's URL carries a password in front of its host."""
     user = (url or "").partition("://")[2].rpartition("@")[0]
     return ":" in user
+
+
+def _is_zone(name: str) -> bool:
+    """Whether the machine has this IANA zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True

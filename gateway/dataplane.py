@@ -39,6 +39,7 @@ from gateway.journal.scan import Witness
 from gateway.journal.segments import SegmentJournal
 from gateway.journals import open_valkey
 from gateway.keys import Secrets, load_secrets
+from gateway.ledger.mark import find_mark
 from gateway.link.codes import Algorithm
 from gateway.link.denylist import Denylist
 from gateway.link.devices import DeviceBook, DeviceEntry
@@ -129,6 +130,9 @@ class DataPlane:
         self._tell_page()
 
     def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> Journal:
+        mark = find_mark(self.config.ledger_mark_path)
+        if mark is not None:
+            witnesses += (Witness("the ledger", mark.position, mark.chain_hash),)
         if self.config.journal.kind == "valkey":
             return open_valkey(self.config, witnesses=witnesses)
         journal = SegmentJournal.open(

@@ -118,10 +118,16 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """One transaction that only reads: it keeps nobody out. Raises: DatabaseError."""
+        """One transaction that only reads, one state throughout: it keeps nobody out.
+
+        Raises: DatabaseError.
+        """
+        options: dict[str, Any] = {READING: True}
+        if not self.is_sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
         try:
             with self.engine.connect() as plain:
-                connection = plain.execution_options(**{READING: True})
+                connection = plain.execution_options(**options)
                 with connection.begin():
                     yield connection
         except DBAPIError as error:

@@ -13,6 +13,7 @@
     │   └── Corrupt                 a file does not hold what was written into it; file and offset
     ├── SnapshotError               SNAPSHOT_…
     ├── RegistryError               REGISTRY_…
+    ├── LedgerError                 LEDGER_…    the projection of the journal
     ├── DatabaseError               DATABASE_…  a database of the control plane
     ├── DeliveryError               DELIVERY_…  what is carried to a peer
     ├── CreditError                 CREDIT_…    a credit line, its statements and plans
@@ -185,6 +186,12 @@ class RegistryError(FareGatewayError):
     default_code = "REGISTRY_ERROR"
 
 
+class LedgerError(FareGatewayError):
+    """The ledger does not fit the journal, or cannot say what is asked of it."""
+
+    default_code = "LEDGER_ERROR"
+
+
 class DatabaseError(FareGatewayError):
     """A database of the control plane cannot be opened or used."""
 
@@ -304,6 +311,14 @@ CODES: dict[str, str] = {
     "REGISTRY_KEY": "name the older keys in security.registry_old_key_files, else restore a backup",
     "REGISTRY_SCOPE": "docs/security.md lists the scopes",
     "REGISTRY_REVOKED": "a revoked device stays revoked; add one under a new number",
+    "LEDGER_ERROR": "`faregate ledger status` says how far the ledger has come",
+    "LEDGER_TAIL_LOST": "the journal lost its end: restore it, then `faregate ledger rebuild`",
+    "LEDGER_UNBALANCED": "keep the journal as it is and report it; nothing of it was projected",
+    "LEDGER_DUPLICATE": "an operation took effect twice: `faregate journal audit`, and report it",
+    "LEDGER_UNKNOWN_RECORD": "a newer faregate wrote this journal: use its ledger",
+    "LEDGER_VERSION": "`faregate ledger rebuild` builds it again from the journal",
+    "LEDGER_MOVED": "another projector works on this database: stop one of them",
+    "LEDGER_MARK": "remove the file ledger.mark: the ledger writes another one",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
     "DATABASE_VERSION": "`faregate db upgrade` brings the schema to this version",
     "DELIVERY_ERROR": "`faregate adapter list` shows what waits and what is dead",

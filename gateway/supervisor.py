@@ -1,8 +1,8 @@
-"""`faregate serve`: runs the data plane, the HTTP face, the snapshotter and the worker.
+"""`faregate serve`: runs the data plane and, beside it, HTTP, snapshotter, ledger, worker.
 
-    start   pid lock, then http, worker and data; the snapshotter once the data plane serves
-    crash   http, worker and snapshotter come back after a pause that grows; the data plane comes
-            back once (it recovers by itself), a second death in a row is the end
+    start   pid lock, then http, worker and data; snapshotter and ledger once the data plane serves
+    crash   the data plane comes back once (it recovers by itself), a second death in a row is the
+            end; the others come back after a pause that grows
     stop    SIGTERM or SIGINT: the data plane drains first, then the others; the slow are killed
     death   every child holds one end of a pipe and drains when this process is gone
 
@@ -29,7 +29,9 @@ from gateway.readiness import EXIT_REFUSED
 if TYPE_CHECKING:
     from gateway.config import Config, LoadedConfig
 
-NAMES = ("data", "http", "snapshotter", "worker")
+NAMES = ("data", "http", "snapshotter", "ledger", "worker")
+FOLLOWERS = ("snapshotter", "ledger")
+"""They read what the data plane has recovered, so they begin once it serves."""
 LAUNCHER = (sys.executable, "-m", "gateway.process")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
@@ -104,7 +106,7 @@ class Supervisor:
         """One process, started again and again as its rule says."""
         failures = 0
         while not self._stopping.is_set():
-            if name == "snapshotter" and "data" in self._names:
+            if name in FOLLOWERS and "data" in self._names:
                 await self._serving["data"].wait()
             child = await self._start(name)
             status = await child.process.wait()

@@ -24,6 +24,7 @@ class Part(StrEnum):
     DATA = "data"
     HTTP = "http"
     SNAPSHOTTER = "snapshotter"
+    LEDGER = "ledger"
     WORKER = "worker"
 
 

@@ -21,14 +21,15 @@ from fastpath._journal import view_group
 from fastpath.api import StoreHandle
 from gateway.clock import monotonic_us, now_us
 from gateway.engine.snapshot import KEEP, SnapshotFacts, load_latest, write_snapshot
-from gateway.errors import Corrupt, InvariantError, JournalError
-from gateway.journals import open_reader
-from gateway.observability.page import JOURNAL_POSITION, PageReader
+from gateway.errors import Corrupt, InvariantError
+from gateway.following import DurableMark, build_mark, open_journal
 from gateway.readiness import NO_PIPE, tell_ready
 
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.journal.port import Journal
+
+__all__ = ["DurableMark", "Follower", "Schedule", "Snapshotter", "main", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -177,41 +178,6 @@ def run(snapshotter: Snapshotter, journal: Journal, stop: threading.Event) -> No
     while not stop.is_set():
         if not snapshotter.step(journal):
             stop.wait(POLL_S)
-
-
-@dataclass(slots=True)
-class DurableMark:
-    """Up to where the data plane says the journal is durable; 0 while it says nothing.
-
-    After a failed sync the page cache still holds the group, and a later sync of the same file
-    succeeds without it: what can be read, even synced, may be gone after a power cut. Only the
-    writer's own sync says that it is there.
-    """
-
-    page: PageReader
-
-    def __call__(self) -> int:
-        view = self.page.read()
-        return view[JOURNAL_POSITION] if view is not None else 0
-
-
-def build_mark(config: Config) -> Callable[[], int | None]:
-    """For files what the page says; a reader of Valkey asks the replicas itself."""
-    if config.journal.kind == "valkey":
-        return lambda: None
-    return DurableMark(PageReader(config.page_path))
-
-
-def open_journal(config: Config, stop: threading.Event) -> Journal | None:
-    """The journal, to be read; waits for the data plane to make it. None = stopped before."""
-    while not stop.is_set():
-        try:
-            return open_reader(config)
-        except JournalError as error:
-            if error.code != "JOURNAL_NOT_FOUND":
-                raise
-            stop.wait(POLL_S)
-    return None
 
 
 def main(config: Config, ready_fd: int = NO_PIPE) -> int:

@@ -17,6 +17,7 @@ from gateway.clock import now_us
 from gateway.config import Config
 from gateway.errors import EnvironmentFault
 from gateway.observability.health import check_readiness
+from gateway.observability.ledger_metrics import LedgerCollector
 from gateway.observability.metrics import PageCollector
 from gateway.observability.page import PageReader
 from gateway.observability.worker_metrics import WorkerCollector
@@ -37,6 +38,7 @@ def build_app(config: Config, reader: PageReader) -> web.Application:
     app[METRICS] = registry
     registry.register(PageCollector(reader, config))
     registry.register(WorkerCollector(config.worker_page_path))
+    registry.register(LedgerCollector(PageReader(config.ledger_page_path), reader))
     app.router.add_get("/livez", _live)
     app.router.add_get("/readyz", _ready)
     app.router.add_get("/metrics", _metrics)

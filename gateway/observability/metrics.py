@@ -23,6 +23,7 @@ from gateway.config import Config
 from gateway.link.codes import WireCode
 from gateway.observability import page
 from gateway.observability.family import Family, Kind
+from gateway.observability.ledger_metrics import LEDGER_FAMILIES
 from gateway.observability.page import Histogram, PageReader, PageView, PlaneState
 from gateway.observability.worker_metrics import WORKER_FAMILIES
 
@@ -123,6 +124,7 @@ CATALOGUE = (
     TARIFF_VERSIONS,
     *PLAIN,
     *WORKER_FAMILIES,
+    *LEDGER_FAMILIES,
 )
 """Every family /metrics may hold."""
 

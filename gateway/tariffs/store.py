@@ -52,6 +52,13 @@ class TariffStore:
             raise TariffError("TARIFF_NOT_FOUND", f"no tariff {digest} for slot {slot} is kept")
         return self._load(path)[1]
 
+    def find_by_key(self, key: int) -> CompiledTariff | None:
+        """The tariff that records name by this key (the first 8 bytes of its digest)."""
+        begins = key.to_bytes(8, "little").hex()
+        for path in sorted(self._directory.glob(f"*-{begins}*.fgt")):
+            return self._load(path)[1]
+        return None
+
     def note_sources(self, slot: int, sources: str, tariff: CompiledTariff) -> None:
         """Remember what a set of source files compiled to: a restart need not do it again."""
         note = self._directory / f"{slot:02d}.sources"

@@ -125,7 +125,7 @@ async def test_without_a_page_it_lives_but_is_not_ready(client: Client) -> None:
         assert (answer.status, await answer.json()) == (200, {"status": "ok"})
     assert (await _ready(client))[0] == 503
     families = await _scrape(client)
-    assert list(families) == ["fare_data_plane_up", "fare_worker_up"]
+    assert list(families) == ["fare_data_plane_up", "fare_worker_up", "fare_ledger_up"]
 
 
 async def test_the_counters_are_those_of_the_page(client: Client, plane: Page) -> None:
@@ -167,6 +167,7 @@ async def test_a_histogram_counts_each_observation_once(client: Client, plane: P
 
 async def test_the_catalogue_is_what_is_served(client: Client, plane: Page) -> None:
     await asyncio.to_thread(write_page, plane.path.with_name("worker.json"), {"jobs": {}}, 0)
+    Page.create(plane.path.with_name("ledger-page")).close()
     served = set(await _scrape(client))
     assert served == {family.name.removesuffix("_total") for family in metrics.CATALOGUE}
     assert all(name.startswith("fare_") for name in served)

@@ -1,0 +1,118 @@
+"""What happened, from the ledger: records of an account, one operation, the stream of events.
+
+Reads only. What is here is as old as the projection: `as_of` says how far it has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from gateway.db import Database
+from gateway.ledger.batch import Watermark, find_watermark
+from gateway.ledger.records import IdClass, Record, read_notes, read_record
+from gateway.ledger.tables import RECORDS
+
+EVENTS_MAX = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRow:
+    """One journal record. Amounts in minor units, instants in microseconds UTC.
+
+    at_us: when it happened: taps the instant the fare was computed for, commands the server's.
+    id_a, id_b, id_c: device, boot, sequence, or client and the halves of the operation id.
+    service_day: days since 1970-01-01. raw: head and items as they stand in the journal.
+    """
+
+    seq: int
+    position: int
+    ts_us: int
+    at_us: int
+    op: int
+    reason: int
+    account_id: int
+    id_a: int
+    id_b: int
+    id_c: int
+    id_class: int
+    tariff_slot: int
+    currency: int
+    service_day: int
+    purpose: int
+    merchant: int
+    fare_minor: int
+    amount_minor: int
+    balance_minor: int
+    raw: bytes
+
+    def record(self) -> Record:
+        """Head and items."""
+        return read_record(self.raw, self.position)
+
+    def notes(self) -> dict[int, str]:
+        """0 who, 1 outside reference, 2 why, 3 idempotency key."""
+        return read_notes(self.raw)
+
+
+class History:
+    """Reads the records of one ledger. Thread: any."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def as_of(self) -> Watermark:
+        """How far the journal has been projected. Raises: DatabaseError, LedgerError."""
+        with self._database.reading() as connection:
+            return find_watermark(connection)
+
+    def list_account(
+        self, account_id: int, from_us: int = 0, to_us: int | None = None
+    ) -> list[HistoryRow]:
+        """Records of an account that happened in [from_us, to_us), in the journal's order.
+
+        A late tap is found where it happened, not where it arrived.
+        """
+        query = select(RECORDS).where(RECORDS.c.account_id == account_id)
+        query = query.where(RECORDS.c.at_us >= from_us)
+        if to_us is not None:
+            query = query.where(RECORDS.c.at_us < to_us)
+        return self._fetch(query.order_by(RECORDS.c.seq))
+
+    def find_operation(self, client: int, high: int, low: int) -> HistoryRow | None:
+        """The record of a command, however old."""
+        return self._find(IdClass.COMMAND, client, high, low)
+
+    def find_tap(self, device: int, boot: int, seq: int) -> HistoryRow | None:
+        """The record of a tap or of a report of passage."""
+        return self._find(IdClass.TAP, device, boot, seq)
+
+    def _find(self, id_class: IdClass, id_a: int, id_b: int, id_c: int) -> HistoryRow | None:
+        query = (
+            select(RECORDS)
+            .where(RECORDS.c.id_c == id_c, RECORDS.c.id_b == id_b, RECORDS.c.id_a == id_a)
+            .where(RECORDS.c.id_class == int(id_class))
+        )
+        found = self._fetch(query)
+        return found[0] if found else None
+
+    def events_after(
+        self, seq: int, limit: int = 100, *, account_id: int | None = None
+    ) -> list[HistoryRow]:
+        """Records behind a number, oldest first, at most `limit` (and at most EVENTS_MAX)."""
+        query = select(RECORDS).where(RECORDS.c.seq > seq)
+        if account_id is not None:
+            query = query.where(RECORDS.c.account_id == account_id)
+        return self._fetch(query.order_by(RECORDS.c.seq).limit(min(limit, EVENTS_MAX)))
+
+    def _fetch(self, query: Select[Any]) -> list[HistoryRow]:
+        with self._database.reading() as connection:
+            return list_rows(connection.execute(query).all())
+
+
+def list_rows(rows: Sequence[Row[Any]]) -> list[HistoryRow]:
+    """Rows of RECORDS as they are read elsewhere too."""
+    return [HistoryRow(*tuple(row)) for row in rows]

@@ -1,0 +1,200 @@
+"""From one journal record to its postings.
+
+    debit → credit          fare above 0             rider → operator
+                            OK_RISK                  risk loss → operator
+                            CREDIT                   funding (or the purse's sponsor) → rider
+                            DEBIT, HOLD_CAPTURE      rider → merchant; REFUND the other way
+                            PURSE_SWEEP              rider's purse → its sponsor
+                            ADJUST                   adjustments → rider, or the other way
+                            PLAN_OPEN                plans → rider; PLAN_REPAY the other way
+                            WRITE_OFF                write-offs → rider
+                            PASS_ADD, PASS_REMOVE    rider → pass sold, or the other way
+                            RERATE                   rider → fares re-rated, or the other way
+
+A rider's stored value below 0 is a receivable: a posting that crosses 0 has two lines. Holds,
+limits, freezes move nothing and post nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fastpath.types import Op
+from gateway.errors import LedgerError
+from gateway.ledger.chart import Kind
+from gateway.ledger.records import Record
+from gateway.ledger.state import MAIN, SUBSIDY, AccountState, ChartBook, read_purse
+
+LINES_PER_RECORD = 16
+"""Ids of postings are seq * 16 + line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the record's row adds to its postings."""
+
+    currency: int
+    purpose: int
+    service_day: int
+
+
+Posting = tuple[int, int, int, int, int, int, int, int, int, int, int]
+"""A row of POSTINGS."""
+
+
+class Poster:
+    """Makes postings and moves the states along. Thread: one."""
+
+    def __init__(self, chart: ChartBook) -> None:
+        self._chart = chart
+
+    def post(self, record: Record, state: AccountState | None, row: Row) -> list[Posting]:
+        """The postings of one accepted record; `state` is left as it is after it.
+
+        Raises: LedgerError: the after-images do not move by amount less fare, or value moved by an
+            operation this version does not know.
+        """
+        head = record.head
+        moved = _move(record, state) if state is not None else {}
+        wanted_minor = 0 if head.is_risk else head.amount_minor - head.fare_minor
+        if sum(moved.values()) != wanted_minor:
+            raise LedgerError("LEDGER_UNBALANCED", _unbalanced(record, moved, wanted_minor))
+        if head.is_risk:
+            return self._post_risk(record, row)
+        lines: list[tuple[int, int, int, int]] = []
+        for purse, delta_minor in moved.items():
+            if delta_minor:
+                other = self._chart.get(*_counterpart(record, purse))
+                lines += self._sides(purse, delta_minor, other, state)
+        if len(lines) > LINES_PER_RECORD:
+            raise LedgerError("LEDGER_UNBALANCED", f"record {head.seq} moves too many purses")
+        return [_row(record, row, line, one) for line, one in enumerate(lines)]
+
+    def _post_risk(self, record: Record, row: Row) -> list[Posting]:
+        """Nobody's account: the operator bears what it has earned, or gets back what it bore."""
+        head = record.head
+        if head.fare_minor == 0:
+            return []
+        loss = self._chart.get(Kind.RISK_LOSS, head.tariff_slot)
+        operator = self._chart.get(Kind.OPERATOR, head.tariff_slot)
+        debit, credit = (loss, operator) if head.fare_minor > 0 else (operator, loss)
+        return [_row(record, row, 0, (0, debit, credit, abs(head.fare_minor)))]
+
+    def _sides(
+        self, purse: int, delta_minor: int, other: int, state: AccountState | None
+    ) -> list[tuple[int, int, int, int]]:
+        """(purse, debit, credit, amount) of what came into a purse (above 0) or left it."""
+        if purse != MAIN:
+            kind = Kind.SUBSIDY if purse == SUBSIDY else Kind.PURSE
+            parts = [(self._chart.get(kind), delta_minor)]
+        else:
+            after_minor = state.main_minor if state is not None else 0
+            parts = self._split_main(after_minor - delta_minor, after_minor)
+        return [
+            (purse, other, control, part) if part > 0 else (purse, control, other, -part)
+            for control, part in parts
+            if part
+        ]
+
+    def _split_main(self, before_minor: int, after_minor: int) -> list[tuple[int, int]]:
+        """Stored value above 0, a receivable below; the side that is left comes first."""
+        stored = max(0, after_minor) - max(0, before_minor)
+        owed = min(0, after_minor) - min(0, before_minor)
+        parts = []
+        if stored:
+            parts.append((self._chart.get(Kind.STORED), stored))
+        if owed:
+            parts.append((self._chart.get(Kind.RECEIVABLE), owed))
+        return parts
+
+
+def _move(record: Record, state: AccountState) -> dict[int, int]:
+    """Take over the after-images; what each purse gained."""
+    moved: dict[int, int] = {}
+    line = record.line_0
+    if line is not None:
+        moved[SUBSIDY] = line.subsidy_minor - state.subsidy_minor
+        moved[MAIN] = line.main_minor - state.main_minor
+        state.take(line, record.head.seq)
+    for image in record.cells:
+        found = read_purse(image)
+        if found is not None:
+            purse, balance_minor = found
+            moved[purse] = balance_minor - state.purses.get(purse, 0)
+            state.purses[purse] = balance_minor
+    return moved
+
+
+def _row(record: Record, row: Row, line: int, sides: tuple[int, int, int, int]) -> Posting:
+    head = record.head
+    purse, debit, credit, amount_minor = sides
+    return (
+        head.seq * LINES_PER_RECORD + line,
+        head.seq,
+        0 if head.is_risk else head.account_id,
+        purse,
+        debit,
+        credit,
+        amount_minor,
+        row.currency,
+        row.purpose,
+        record.facts.merchant,
+        row.service_day,
+    )
+
+
+def _unbalanced(record: Record, moved: dict[int, int], wanted_minor: int) -> str:
+    head = record.head
+    said = f"record {head.seq} at {record.position}: the account {head.account_id} changed by"
+    return f"{said} {sum(moved.values())}, its amount less fare is {wanted_minor}"
+
+
+# --- who stands on the other side -----------------------------------------------------------------
+
+Side = tuple[Kind, int]
+
+
+def _counterpart(record: Record, purse: int) -> Side:
+    head = record.head
+    if not head.is_command:
+        return Kind.OPERATOR, head.tariff_slot
+    find = _COUNTERPARTS.get(head.op)
+    if find is None:
+        said = f"record {head.seq}: value moved by operation {head.op}"
+        raise LedgerError("LEDGER_UNKNOWN_RECORD", said)
+    return find(record, purse)
+
+
+def _source(record: Record, purse: int) -> Side:
+    return (Kind.FUNDING, 0) if purse == MAIN else (Kind.SPONSOR, purse)
+
+
+def _merchant(record: Record, purse: int) -> Side:
+    return Kind.MERCHANT, record.facts.merchant
+
+
+def _pass(record: Record, purse: int) -> Side:
+    return Kind.PASSES, record.head.other_stop
+
+
+def _fixed(kind: Kind) -> Callable[[Record, int], Side]:
+    return lambda record, purse: (kind, 0)
+
+
+HOLD_CAPTURE, PURSE_SWEEP, REFUND, PLAN_OPEN, PLAN_REPAY, WRITE_OFF = 35, 33, 39, 42, 43, 44
+
+_COUNTERPARTS: dict[int, Callable[[Record, int], Side]] = {
+    Op.CREDIT: _source,
+    Op.DEBIT: _merchant,
+    Op.ADJUST: _fixed(Kind.ADJUSTMENTS),
+    Op.PASS_ADD: _pass,
+    Op.PASS_REMOVE: _pass,
+    Op.RERATE: _fixed(Kind.RERATED),
+    PURSE_SWEEP: _source,
+    HOLD_CAPTURE: _merchant,
+    REFUND: _merchant,
+    PLAN_OPEN: _fixed(Kind.PLANS),
+    PLAN_REPAY: _fixed(Kind.PLANS),
+    WRITE_OFF: _fixed(Kind.WRITE_OFFS),
+}
