@@ -167,7 +167,8 @@ async def test_a_histogram_counts_each_observation_once(client: Client, plane: P
 
 async def test_the_catalogue_is_what_is_served(client: Client, plane: Page) -> None:
     await asyncio.to_thread(write_page, plane.path.with_name("worker.json"), {"jobs": {}}, 0)
-    Page.create(plane.path.with_name("ledger-page")).close()
+    ledger_page = plane.path.with_name("ledger-page")
+    (await asyncio.to_thread(Page.create, ledger_page)).close()
     served = set(await _scrape(client))
     assert served == {family.name.removesuffix("_total") for family in metrics.CATALOGUE}
     assert all(name.startswith("fare_") for name in served)
