@@ -20,8 +20,11 @@ from gateway.cli import build_cli
 from gateway.config import Config, flatten, setting_schema
 from gateway.config_file import render_schema, render_toml, toml_value
 from gateway.errors import CODES
+from gateway.http.catalogue import all_endpoints
+from gateway.http.openapi import build_document, render_document
 from gateway.link.codes import WIRE_RULES
 from gateway.observability import metrics
+from gateway.shapes import Shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -230,11 +233,17 @@ def _kind_text(kind: Any) -> str:
     return {int: "N", float: "N", Path: "PATH"}.get(kind, "TEXT")
 
 
+def openapi() -> str:
+    """docs/openapi.json."""
+    return render_document(build_document(all_endpoints(), Shapes()))
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration,
     "docs/errors.md": errors,
     "docs/metrics.md": metric_families,
     "docs/cli.md": commands,
+    "docs/openapi.json": openapi,
     "config/gateway.toml": render_toml,
     "config/schema/gateway.schema.json": render_schema,
 }

@@ -1007,8 +1007,8 @@ cdef class Engine:
             raise BufferError("the open group is full")
         if token is not None and len(token) != TOKEN_BYTES:
             raise ValueError("a token is 16 bytes")
-        if len(notes) > 3 or not 16 <= op <= 63:
-            raise ValueError("an operation is 16 to 63 and has at most three notes")
+        if len(notes) > 4 or not 16 <= op <= 63:
+            raise ValueError("an operation is 16 to 63 and has at most four notes")
         memset(&command, 0, sizeof(Command))
         command.client = client
         command.id_high = id_high

@@ -135,10 +135,11 @@ def keep_limits(config: Config, name: str) -> LimitBook:
 
 
 def run_http(config: Config, ready_fd: int) -> int:
-    """The control plane's HTTP face, until SIGTERM."""
+    """The control plane's HTTP process with the API, until SIGTERM. Raises: ConfigError."""
+    from gateway.apiplane import build_api
     from gateway.http.app import main
 
-    return main(config, ready_fd)
+    return main(config, ready_fd, build_api(config, build_access(config)))
 
 
 def run_snapshotter(config: Config, ready_fd: int) -> int:
@@ -191,7 +192,6 @@ def build_access(config: Config) -> Access:
     """Tenants, keys, persons and who may. Raises: ConfigError: a secret is missing or bad."""
     from gateway.keys import load_control_secrets
     from gateway.registry.access import Access
-    from gateway.registry.approvals import Approvals
     from gateway.registry.authenticator import Authenticator
     from gateway.registry.consents import Consents
     from gateway.registry.credentials import Credentials
@@ -214,11 +214,6 @@ def build_access(config: Config) -> Access:
         persons=Persons(database, ring, index),
         links=Links(database, ring, index),
         consents=Consents(database, ring),
-        approvals=Approvals(
-            database,
-            {str(name): amount for name, amount in config.approvals.above_minor.items()},
-            valid_us=int(config.approvals.valid_s * 1_000_000),
-        ),
     )
 
 

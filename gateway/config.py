@@ -39,7 +39,6 @@ Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400 * 366)]
 SlotNumber = Annotated[str, Field(pattern="^([0-9]|1[0-5])$")]
 AdapterName = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,31}$")]
 OptionalPath = Path | None
-ApprovedAction = Literal["adjustment", "unfreeze", "write_off", "credit_limit", "credit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,17 +104,42 @@ class ControlConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
-    """/metrics, /livez and /readyz."""
+    """Where the API, /docs, /metrics, /livez and /readyz are."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _RULES
     host: Text = "127.0.0.1"
-    """Address to listen on. There is no login here yet: keep it inside."""
+    """Address to listen on. TLS ends in a proxy before it; /metrics has no login."""
     port: Port = 7480
     """0 takes a free port."""
     heartbeat_max_age_s: Seconds = 5
     """/readyz fails when the data plane's loop has not turned for so long."""
     commit_max_s: Seconds = 2
     """/readyz fails when one commit takes so long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """The API under /v1 (docs/api.md), on the port of [http]."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    body_max_bytes: Annotated[int, Strict(), Field(ge=1024, le=16 << 20)] = 65_536
+    """Longer request bodies are refused."""
+    timeout_s: Seconds = 10
+    """A request that takes longer is answered with API_TIMEOUT; its outcome can be asked for."""
+    rate_per_s: Count = 200
+    """Requests a second of one caller, in the long run."""
+    rate_burst: Count = 400
+    """Requests of one caller at once."""
+    rate_anonymous_per_s: Count = 20
+    """Requests a second of one address that is not logged in."""
+    wait_max_s: Seconds = 5
+    """Longest wait of a read for a journal position (`wait_for`)."""
+    webhook_private: bool = False
+    """Deliver webhooks to private and loopback addresses too, and over plain http: for tests."""
+    webhook_timeout_s: Seconds = 10
+    """How long a receiver may take to answer."""
+    webhook_give_up_days: Annotated[int, Strict(), Field(ge=1, le=30)] = 5
+    """A webhook that failed for so long is switched off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,41 +294,6 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalsConfig:
-    """Four eyes: what one person alone may not do (docs/security.md)."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _RULES
-    above_minor: dict[ApprovedAction, Minor] = field(
-        default_factory=lambda: {
-            "adjustment": 0,
-            "unfreeze": 0,
-            "write_off": 0,
-            "credit_limit": 500_000,
-        }
-    )
-    """Amount from which on an action needs a second person, 0 = always. One named replaces all."""
-    valid_s: Seconds = 86_400
-    """How long a proposal, and then its approval, is good."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RidersConfig:
-    """Riders' sessions."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _RULES
-    idle_s: Seconds = 900
-    """A session nobody used for so long is over."""
-    life_s: Seconds = 43_200
-    """A session is over after this time, however it is used."""
-    step_up_s: Seconds = 300
-    """How long a second factor, once shown, is good for linking media and raising limits."""
-    webauthn_id: Text = "localhost"
-    """Domain that WebAuthn credentials are bound to. Changing it makes all of them useless."""
-    webauthn_origins: tuple[Text, ...] = ("https://localhost",)
-    """Origins of the pages that may use them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityConfig:
     """Files with secrets; each readable by its owner alone. `faregate init` makes them."""
 
@@ -360,6 +349,7 @@ class Config:
     link: LinkConfig = field(default_factory=LinkConfig)
     control: ControlConfig = field(default_factory=ControlConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    api: ApiConfig = field(default_factory=ApiConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     valkey: ValkeyConfig = field(default_factory=ValkeyConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
@@ -369,8 +359,6 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     credit: CreditConfig = field(default_factory=CreditConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
-    approvals: ApprovalsConfig = field(default_factory=ApprovalsConfig)
-    riders: RidersConfig = field(default_factory=RidersConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)

@@ -5,8 +5,6 @@
     ├── TariffError                 TARIFF_…    a tariff that cannot be used; all findings at once
     ├── WireError                   WIRE_…      a frame that cannot be read
     ├── AuthError                   AUTH_…      a peer or a file that is not who it says
-    │   └── ApprovalNeeded          APPROVAL_…  a second pair of eyes has to see it first
-    ├── RateLimited                 RATE_…      too many tries
     ├── JournalError                JOURNAL_…
     │   ├── JournalFull             no room; memory was put back, nothing was written
     │   │   └── JournalUnavailable  its server cannot be reached; nothing was written either
@@ -21,6 +19,7 @@
     ├── CreditError                 CREDIT_…    a credit line, its statements and plans
     ├── MovingError                 MOVING_…    another system's cards; all findings at once
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
+    ├── ApiError                    API_…       a request over HTTP; all its faults at once
     ├── Uncertain                   UNCERTAIN_… sent, answer not known; carries the operation id
     ├── EnvironmentFault            ENV_…       the machine: a port in use, a missing folder
     ├── InternalError               INTERNAL_…
@@ -118,49 +117,6 @@ class AuthError(FareGatewayError):
     """A device, a peer or a signed file is not who it says."""
 
     default_code = "AUTH_FAILED"
-
-
-class ApprovalNeeded(AuthError):
-    """A second pair of eyes has to see it first; `approval_id` names what waits for them."""
-
-    default_code = "APPROVAL_NEEDED"
-
-    def __init__(
-        self,
-        code: str = "",
-        detail: str = "",
-        hint: str = "",
-        retry: Retry | None = None,
-        *,
-        approval_id: str = "",
-    ) -> None:
-        self.approval_id = approval_id
-        super().__init__(code, detail, hint, retry)
-
-    def as_dict(self) -> dict[str, object]:
-        return super().as_dict() | {"approval_id": self.approval_id}
-
-
-class RateLimited(FareGatewayError):
-    """Too many tries; `retry_after_s` says in how many seconds the next one may come."""
-
-    default_code = "RATE_LIMITED"
-    default_retry = Retry.SAFE
-
-    def __init__(
-        self,
-        code: str = "",
-        detail: str = "",
-        hint: str = "",
-        retry: Retry | None = None,
-        *,
-        retry_after_s: int = 1,
-    ) -> None:
-        self.retry_after_s = retry_after_s
-        super().__init__(code, detail or f"again in {retry_after_s} s", hint, retry)
-
-    def as_dict(self) -> dict[str, object]:
-        return super().as_dict() | {"retry_after_s": self.retry_after_s}
 
 
 class JournalError(FareGatewayError):
@@ -267,6 +223,29 @@ class CommandError(FareGatewayError):
     default_code = "COMMAND_REFUSED"
 
 
+class ApiError(FareGatewayError):
+    """A request over HTTP cannot be answered as asked; `faults` name each wrong part of it."""
+
+    default_code = "API_INVALID"
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        faults: Iterable[dict[str, str]] = (),
+        retry_after_s: int = 0,
+    ) -> None:
+        self.faults = tuple(faults)
+        self.retry_after_s = retry_after_s
+        super().__init__(code, detail, hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | ({"faults": list(self.faults)} if self.faults else {})
+
+
 class Uncertain(FareGatewayError):
     """A command was sent and its answer is not known. Never repeat it under another id."""
 
@@ -335,12 +314,6 @@ CODES: dict[str, str] = {
     "AUTH_SCOPE": "`faregate key list` shows a key's scopes, docs/security.md what each allows",
     "AUTH_FORBIDDEN": "ask whoever it belongs to",
     "AUTH_STEP_UP": "show a second factor (TOTP, WebAuthn or a recovery code), then repeat it",
-    "AUTH_SAME_EYES": "somebody else has to approve it, not another key of the proposer",
-    "AUTH_WEAK_PASSWORD": "choose one of at least 10 characters that does not hold the login",
-    "AUTH_NO_FACTOR": "set up a second factor first: TOTP or WebAuthn",
-    "APPROVAL_NEEDED": "`faregate approval approve ID` by somebody else, then the same again",
-    "APPROVAL_CLOSED": "it was decided, used or is over: propose it anew",
-    "RATE_LIMITED": "wait as long as retry_after_s says",
     "AUTH_FAILED": "check the device's key and that it is not revoked: `faregate device list`",
     "JOURNAL_ERROR": "`faregate journal verify` tells what is wrong with it",
     "JOURNAL_FULL": "make room on the journal's disk; taps go on as soon as there is some",
@@ -389,6 +362,21 @@ CODES: dict[str, str] = {
     "MOVING_INVALID": "nothing was sent: correct every line named; docs/moving-in.md",
     "MOVING_UNREADABLE": "the file has to be CSV in UTF-8, or in what --encoding names",
     "MOVING_CUTOVER": "name the instant the other system stopped, in the past, with its offset",
+    "API_INVALID": "each fault names the place (JSON pointer) and what would be right",
+    "API_MALFORMED": "the body must be one JSON object in UTF-8, no member twice",
+    "API_NOT_FOUND": "there is no such thing, or it is not yours: /docs lists the paths",
+    "API_METHOD": "the header Allow lists what this path takes",
+    "API_MEDIA_TYPE": "send application/json, uncompressed",
+    "API_TOO_LARGE": "keep bodies under api.body_max_bytes",
+    "API_KEY_MISSING": "send Idempotency-Key: a new random text for each new request",
+    "API_KEY_REUSED": "a key names one request for ever: use a new one for another body",
+    "API_KEY_IN_FLIGHT": "the first request with this key is still at work: ask again in a moment",
+    "API_RATE_LIMITED": "wait for Retry-After seconds",
+    "API_PRECONDITION": "it was changed meanwhile: read it again and send its new ETag",
+    "API_PRECONDITION_MISSING": "send If-Match with the ETag you read",
+    "API_TIMEOUT": "the outcome is not known: ask GET /v1/requests/{key}, or repeat the same key",
+    "API_CONFLICT": "the detail says what stands against it",
+    "API_OFF": "this gateway was started without the part that answers this",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",

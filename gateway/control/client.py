@@ -46,9 +46,9 @@ class ControlClient:
                 connection.sendall(frame)
                 reply = frames.decode_reply(_read_frame(connection))
             except (OSError, WireError) as error:
-                raise _uncertain(request, error) from error
+                raise uncertain(request, error) from error
         if reply.id != request.id:
-            raise _uncertain(request, WireError(detail="the reply is for another operation"))
+            raise uncertain(request, WireError(detail="the reply is for another operation"))
         return reply
 
     def _connect(self) -> socket.socket:
@@ -79,7 +79,8 @@ def _retry(text: str) -> Retry:
     return Retry(text) if text in set(Retry) else Retry.UNKNOWN
 
 
-def _uncertain(request: frames.Request, error: Exception) -> Uncertain:
+def uncertain(request: frames.Request, error: Exception) -> Uncertain:
+    """What is known of a command that was sent and not answered: its operation id."""
     shown = format_operation_id(request.id)
     hint = f"ask `faregate operation show {shown}`, or repeat it with --operation-id {shown}"
     detail = f"{request.op} was sent, then: {error or type(error).__name__}"

@@ -355,7 +355,9 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
     operation = OPERATIONS[name]
     args = Arguments(values)
     arguments = operation.read(args)
-    notes = (principal, args.text("reference"), args.text("note"))
+    actor = args.text("actor")
+    who = f"{principal}:{actor}" if actor else principal
+    notes = (who, args.text("reference"), args.text("note"), args.text("idempotency_key"))
     args.end()
     if operation.amount_ceiling:
         ceiling = getattr(ceilings, operation.amount_ceiling)

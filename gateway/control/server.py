@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 Handler = Callable[[frames.Request, str], Awaitable[frames.Reply]]
 """(request, principal) -> reply. Raises FareGatewayError for what was refused."""
 
+IN_FLIGHT_MAX = 256
+"""Requests of one connection that may wait for their commit; more are not read yet."""
+
 UCRED = struct.Struct("iII")
 
 
@@ -34,6 +37,7 @@ class ControlServer:
         self._handler = handler
         self._server: asyncio.AbstractServer | None = None
         self._allowed = {0, os.geteuid()}
+        self._work: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Listen. A socket left by a dead process is replaced."""
@@ -54,15 +58,41 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Requests of one connection are begun in their order; each is answered once it is durable,
+        so that many of them share a commit.
+        """
+        room = asyncio.Semaphore(IN_FLIGHT_MAX)
         try:
             principal = self._principal(writer)
             while principal and (body := await _read_frame(reader)) is not None:
-                writer.write(frames.encode(await self._answer(body, principal)))
-                await writer.drain()
+                await room.acquire()
+                work = asyncio.create_task(self._reply(body, principal, writer, room))
+                self._work.add(work)
+                work.add_done_callback(self._work.discard)
+            for _ in range(IN_FLIGHT_MAX):  # what was asked is answered before the end
+                await room.acquire()
         except (ConnectionError, WireError) as error:
             log.info("control_connection_ended", extra={"detail": str(error)})
         finally:
             writer.close()
+
+    async def _reply(
+        self,
+        body: bytes,
+        principal: str,
+        writer: asyncio.StreamWriter,
+        room: asyncio.Semaphore,
+    ) -> None:
+        """Carry out one request, to its end also when nobody waits for the answer any more."""
+        try:
+            reply = frames.encode(await self._answer(body, principal))
+            if not writer.is_closing():
+                writer.write(reply)
+                await writer.drain()
+        except ConnectionError as error:
+            log.info("control_reply_lost", extra={"detail": str(error)})
+        finally:
+            room.release()
 
     def _principal(self, writer: asyncio.StreamWriter) -> str:
         """Who is on the other end, as "uid:N"; empty = not allowed."""

@@ -1,4 +1,5 @@
-"""The control plane's HTTP face: /metrics, /livez, /readyz. Reads the shared page, asks nobody.
+"""The control plane's HTTP process: the API under /v1 with its page at /docs, and /metrics, /livez,
+/readyz, which read the shared page and ask nobody.
 
 Must not import the engine or the journal.
 """
@@ -9,6 +10,7 @@ import asyncio
 import logging
 import signal
 
+import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -16,6 +18,8 @@ from prometheus_client.exposition import choose_encoder
 from gateway.clock import now_us
 from gateway.config import Config
 from gateway.errors import EnvironmentFault
+from gateway.http.api import Api, add_api
+from gateway.http.middleware import add_headers, problems
 from gateway.observability.health import check_readiness
 from gateway.observability.ledger_metrics import LedgerCollector
 from gateway.observability.metrics import PageCollector
@@ -29,10 +33,13 @@ PAGE = web.AppKey("page", PageReader)
 METRICS = web.AppKey("metrics", CollectorRegistry)
 
 
-def build_app(config: Config, reader: PageReader) -> web.Application:
-    """The application with its three routes."""
+def build_app(config: Config, reader: PageReader, api: Api | None = None) -> web.Application:
+    """The application; without `api` only what monitoring asks."""
     registry = CollectorRegistry()
-    app = web.Application()
+    app = web.Application(
+        middlewares=[problems], client_max_size=config.api.body_max_bytes, logger=log
+    )
+    app.on_response_prepare.append(add_headers)
     app[CONFIG] = config
     app[PAGE] = reader
     app[METRICS] = registry
@@ -42,6 +49,8 @@ def build_app(config: Config, reader: PageReader) -> web.Application:
     app.router.add_get("/livez", _live)
     app.router.add_get("/readyz", _ready)
     app.router.add_get("/metrics", _metrics)
+    if api is not None:
+        add_api(app, config.api, api)
     return app
 
 
@@ -68,17 +77,18 @@ async def _metrics(request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": content_type})
 
 
-def main(config: Config, ready_fd: int) -> int:
+def main(config: Config, ready_fd: int, api: Api | None = None) -> int:
     """Serve until SIGTERM; the exit status."""
-    return asyncio.run(_serve(config, ready_fd))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_serve(config, ready_fd, api))
 
 
-async def _serve(config: Config, ready_fd: int) -> int:
+async def _serve(config: Config, ready_fd: int, api: Api | None) -> int:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    runner = web.AppRunner(build_app(config, PageReader(config.page_path)), access_log=None)
+    runner = web.AppRunner(build_app(config, PageReader(config.page_path), api), access_log=None)
     await runner.setup()
     try:
         host, port = await _listen(runner, config.http.host, config.http.port)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.db import Database
-from gateway.registry.approvals import Approvals
 from gateway.registry.authenticator import Authenticator
 from gateway.registry.consents import Consents
 from gateway.registry.credentials import Credentials
@@ -25,4 +24,3 @@ class Access:
     persons: Persons
     links: Links
     consents: Consents
-    approvals: Approvals

@@ -29,6 +29,7 @@ NAMES = (
     "docs/errors.md",
     "docs/metrics.md",
     "docs/cli.md",
+    "docs/openapi.json",
     "config/gateway.toml",
     "config/schema/gateway.schema.json",
 )

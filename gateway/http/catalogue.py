@@ -1,0 +1,14 @@
+"""Every endpoint of /v1."""
+
+from __future__ import annotations
+
+from gateway.http.endpoint import Endpoint
+from gateway.http.routes import accounts, meta, money
+
+MODULES = (meta, accounts, money)
+"""In the order of the document."""
+
+
+def all_endpoints() -> list[Endpoint]:
+    """Every endpoint, in the order of the document."""
+    return [endpoint for module in MODULES for endpoint in module.ENDPOINTS]

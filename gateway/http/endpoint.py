@@ -1,0 +1,181 @@
+"""What an endpoint of /v1 is: declared once, it becomes a route and a part of the OpenAPI document.
+
+A handler takes a Call and returns a shape (gateway/shapes.py), or an Answer when there is more to
+say. It knows neither aiohttp nor SQL: services do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+from gateway.errors import ApiError
+from gateway.shapes import InstantUs, says
+
+if TYPE_CHECKING:
+    from gateway.registry.actors import Actor
+
+T = TypeVar("T")
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+IfMatch = Literal["none", "optional", "required"]
+
+
+class Services:
+    """The services a process has, found by their class."""
+
+    def __init__(self, services: Iterable[object] = ()) -> None:
+        self._by_kind = {type(service): service for service in services}
+
+    def having(self, *more: object) -> Services:
+        """These and more."""
+        return Services([*self._by_kind.values(), *more])
+
+    def get(self, kind: type[T]) -> T:
+        """The service of this class. Raises: ApiError API_OFF: not started here."""
+        found = self._by_kind.get(kind)
+        if not isinstance(found, kind):
+            raise ApiError("API_OFF", f"{kind.__name__} is not there")
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request, checked: what a handler gets."""
+
+    services: Services
+    actor: Actor
+    path: Mapping[str, Any] = field(default_factory=dict)
+    query: Any = None
+    body: Any = None
+    operation_id: bytes = b""
+    """With idempotency: whatever has this request as its cause is made under this id, so that the
+    same request sent again has its effect once."""
+    key: str = ""
+    """The Idempotency-Key."""
+    digest: bytes = b""
+    """SHA-256 of method, path and body."""
+    if_match: int = 0
+    """The version the caller read; 0 = any."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote: str = ""
+
+    def service(self, kind: type[T]) -> T:
+        """A service by its class."""
+        return self.services.get(kind)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer with headers of its own."""
+
+    value: Any
+    status: int = 0
+    """0 = the endpoint's."""
+    version: int = 0
+    """Sent as ETag."""
+    replayed: bool = False
+    """This is the first answer of an earlier request with the same key."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One method of one path.
+
+    Args: scopes: all of them are needed. public: without login. body, query, answer: shapes.
+        idempotent: None = every POST. errors: codes this one may answer with, besides those that
+        follow from its other settings. if_match: whether If-Match is read.
+    """
+
+    method: Method
+    path: str
+    handler: Handler
+    summary: str
+    tag: str
+    answer: Any = None
+    status: int = 200
+    body: Any = None
+    query: Any = None
+    scopes: tuple[str, ...] = ()
+    public: bool = False
+    idempotent: bool | None = None
+    errors: tuple[str, ...] = ()
+    if_match: IfMatch = "none"
+    has_version: bool = False
+    """The answer carries an ETag."""
+    more_statuses: tuple[int, ...] = ()
+    """Other statuses of success, with the same answer."""
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether Idempotency-Key is required."""
+        return self.method == "POST" if self.idempotent is None else self.idempotent
+
+    @property
+    def name(self) -> str:
+        """Of the operation in the document: `post_accounts_account_id_credits`."""
+        words = [word.strip("{}").replace("-", "_") for word in self.path.split("/")[2:]]
+        return "_".join([self.method.lower(), *words])
+
+
+PATH_TYPES: dict[str, Any] = {
+    "account_id": Annotated[int, says("account number", minimum=1, maximum=1 << 53)],
+    "purse_id": Annotated[int, says("purse of the account", minimum=1, maximum=1 << 53)],
+    "merchant_id": Annotated[int, says("merchant number", minimum=1, maximum=1 << 53)],
+    "operation_id": Annotated[
+        str, says("operation id", pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+    ],
+    "key": Annotated[str, says("an Idempotency-Key", pattern="^[!-~]{1,255}$")],
+    "date": Annotated[str, says("a local date", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")],
+}
+"""Types of path parameters by name; any other one is an id."""
+
+PATH_ID = Annotated[str, says("id", pattern="^[A-Za-z0-9_-]{1,64}$")]
+
+
+def path_type(name: str) -> Any:
+    """The type of a path parameter."""
+    return PATH_TYPES.get(name, PATH_ID)
+
+
+def path_names(path: str) -> list[str]:
+    """Names of a path's parameters, in their order."""
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list."""
+
+    limit: Annotated[int, says("how many", minimum=1, maximum=100)] = 50
+    starting_after: Annotated[
+        str | None, says("cursor: what comes after it", maxLength=128, pattern="^[A-Za-z0-9_=-]+$")
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A span of time."""
+
+    from_us: InstantUs = 0
+    until_us: InstantUs = 1 << 53
+
+
+__all__ = [
+    "PATH_ID",
+    "PATH_TYPES",
+    "Answer",
+    "Call",
+    "Endpoint",
+    "Handler",
+    "Page",
+    "Services",
+    "Span",
+    "path_names",
+    "path_type",
+]

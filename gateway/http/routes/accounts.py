@@ -1,0 +1,206 @@
+"""/v1/accounts: opened, shown, listed, closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.endpoint import Answer, Call, Endpoint, Page
+from gateway.shapes import Note, Reference, says
+from gateway.wallet.accounts import Account, AccountRef, Accounts
+from gateway.wallet.commands import Cause, Movement
+
+Category = Annotated[int, says("rider category of the tariffs", minimum=0, maximum=255)]
+TenantId = Annotated[
+    str, says("tenant it belongs to; empty = the caller's", pattern="^[a-z0-9-]{0,40}$")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenAccount:
+    """A new account."""
+
+    currency: Annotated[int, says("ISO 4217 number", minimum=1, maximum=999)] = 156
+    rider_category: Category = 0
+    tenant_id: TenantId = ""
+    reference: Reference | None = None
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseAccount:
+    """Why it is closed."""
+
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCategory:
+    """Who the rider is to tariffs."""
+
+    rider_category: Category
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantAccess:
+    """A tenant that may see and charge the account."""
+
+    tenant_id: Annotated[str, says("a tenant", pattern="^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """Who may see and charge the account besides its owner."""
+
+    account_id: int
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountList:
+    """Accounts by number."""
+
+    data: tuple[AccountRef, ...]
+    has_more: bool
+    next_cursor: Annotated[str | None, says("send it as starting_after")]
+
+
+async def _open(call: Call) -> Answer:
+    body: OpenAccount = call.body
+    made = await call.service(Accounts).open(
+        call.actor,
+        cause_of(call, body.note, body.reference or ""),
+        currency=body.currency,
+        rider_category=body.rider_category,
+        tenant_id=body.tenant_id or call.actor.tenant_id,
+    )
+    return moved(made)
+
+
+async def _list(call: Call) -> AccountList:
+    page: Page = call.query
+    after = read_cursor("acc", page.starting_after)
+    found = await call.service(Accounts).list(call.actor, after=after, limit=page.limit)
+    data, cursor = cut_page("acc", found, page.limit, lambda one: one.account_id)
+    return AccountList(data=data, has_more=cursor is not None, next_cursor=cursor)
+
+
+async def _get(call: Call) -> Answer:
+    account = await call.service(Accounts).get(call.actor, call.path["account_id"])
+    return Answer(value=account, version=account.version)
+
+
+async def _close(call: Call) -> Answer:
+    made = await call.service(Accounts).close(
+        call.actor,
+        cause_of(call, call.body.note),
+        call.path["account_id"],
+        expected_version=call.if_match,
+    )
+    return moved(made)
+
+
+async def _set_category(call: Call) -> Answer:
+    made = await call.service(Accounts).set_category(
+        call.actor,
+        cause_of(call, call.body.note),
+        call.path["account_id"],
+        call.body.rider_category,
+        expected_version=call.if_match,
+    )
+    return moved(made)
+
+
+async def _grant(call: Call) -> Granted:
+    account_id, tenant_id = call.path["account_id"], call.body.tenant_id
+    await call.service(Accounts).grant(call.actor, account_id, tenant_id)
+    return Granted(account_id=account_id, tenant_id=tenant_id)
+
+
+def cause_of(call: Call, note: str = "", reference: str = "") -> Cause:
+    """What the commands of this request follow from."""
+    return Cause(call.operation_id, call.key, reference, note)
+
+
+def moved(made: Movement) -> Answer:
+    """An operation as an answer: the first one again when it was carried out before."""
+    return Answer(value=made, replayed=made.replayed)
+
+
+COMMANDS = ("COMMAND_BUSY", "COMMAND_DISK", "COMMAND_NOT_SENT", "UNCERTAIN_OUTCOME")
+"""What every command may be answered with."""
+ACCOUNT = ("unknown_account", "account_closed", "op_too_old", *COMMANDS)
+VERSION = ("version_conflict",)
+
+ENDPOINTS = [
+    Endpoint(
+        method="POST",
+        path="/v1/accounts",
+        handler=_open,
+        summary="Open an account",
+        tag="accounts",
+        body=OpenAccount,
+        answer=Movement,
+        status=201,
+        scopes=("accounts:write",),
+        errors=("too_many_accounts", "AUTH_FORBIDDEN", "op_too_old", *COMMANDS),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts",
+        handler=_list,
+        summary="List accounts",
+        tag="accounts",
+        query=Page,
+        answer=AccountList,
+        scopes=("accounts:read",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account_id}",
+        handler=_get,
+        summary="Show an account with its balances as they are now",
+        tag="accounts",
+        answer=Account,
+        has_version=True,
+        scopes=("accounts:read",),
+        errors=("unknown_account", *COMMANDS),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/accounts/{account_id}/close",
+        handler=_close,
+        summary="Close an account; refused while it has money, holds, passes or plans",
+        tag="accounts",
+        body=CloseAccount,
+        answer=Movement,
+        if_match="optional",
+        scopes=("accounts:write",),
+        errors=("balance_not_zero", "hold_open", *ACCOUNT, *VERSION),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/accounts/{account_id}/category",
+        handler=_set_category,
+        summary="Set the rider category",
+        tag="accounts",
+        body=SetCategory,
+        answer=Movement,
+        if_match="optional",
+        scopes=("accounts:write",),
+        errors=(*ACCOUNT, *VERSION),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/accounts/{account_id}/grants",
+        handler=_grant,
+        summary="Let another tenant see and charge an account",
+        tag="accounts",
+        body=GrantAccess,
+        answer=Granted,
+        scopes=("accounts:write",),
+        errors=ACCOUNT,
+    ),
+]

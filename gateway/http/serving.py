@@ -1,0 +1,114 @@
+"""From aiohttp's requests to handlers and back: one function for every endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from gateway.errors import ApiError, FareGatewayError, Retry
+from gateway.http.endpoint import Answer, Call, Endpoint, Services
+from gateway.http.guard import Guard, caller_of
+from gateway.http.idempotency import Keys
+from gateway.http.problems import status_of
+from gateway.http.reading import Reader, digest_of
+from gateway.shapes import Shapes, to_json
+
+if TYPE_CHECKING:
+    from gateway.registry.actors import Actor
+
+AioHandler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What all endpoints share."""
+
+    guard: Guard
+    keys: Keys
+    services: Services
+    timeout_s: float
+
+
+def make_handler(endpoint: Endpoint, shapes: Shapes, server: Server) -> AioHandler:
+    """The aiohttp handler of an endpoint. It raises FareGatewayError; a middleware answers."""
+    reader = Reader(endpoint, shapes)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(server.timeout_s):
+                return await _serve(reader, server, request)
+        except TimeoutError as error:
+            raise ApiError("API_TIMEOUT", "it took too long", retry=Retry.UNKNOWN) from error
+
+    return handle
+
+
+async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Response:
+    endpoint = reader.endpoint
+    actor = await server.guard.admit(endpoint, request.headers, request.remote or "")
+    call, data = await _read(reader, server, request, actor)
+    if not endpoint.needs_key:
+        return render(endpoint, await endpoint.handler(call))
+    key = reader.key(request)
+    return await _serve_once(endpoint, server, call, key, digest_of(request, data))
+
+
+async def _read(
+    reader: Reader, server: Server, request: web.Request, actor: Actor
+) -> tuple[Call, bytes]:
+    """Everything the request says, checked. Raises: ApiError with all faults."""
+    path = reader.path(request)
+    data = await request.read()
+    query, faults = reader.query(request)
+    body, more = reader.body(request, data)
+    if faults or more:
+        raise ApiError("API_INVALID", "the request does not fit its schema", faults=faults + more)
+    call = Call(
+        services=server.services,
+        actor=actor,
+        path=path,
+        query=query,
+        body=body,
+        if_match=reader.if_match(request),
+        headers=request.headers,
+        remote=request.remote or "",
+    )
+    return call, data
+
+
+async def _serve_once(
+    endpoint: Endpoint, server: Server, call: Call, key: str, digest: bytes
+) -> web.Response:
+    caller = caller_of(call.actor)
+    async with server.keys.hold(caller, key, endpoint.name, digest) as entry:
+        keyed = replace(call, operation_id=entry.operation_id, key=key, digest=digest)
+        account_id = int(call.path.get("account_id", 0))
+        try:
+            response = render(endpoint, await endpoint.handler(keyed))
+        except FareGatewayError as error:
+            server.keys.book.settle(caller, key, status_of(error.code), account_id=account_id)
+            raise
+        server.keys.book.settle(caller, key, response.status, account_id=account_id)
+        return response
+
+
+def render(endpoint: Endpoint, value: Any) -> web.Response:
+    """What a handler returned, as JSON."""
+    answer = value if isinstance(value, Answer) else Answer(value=value)
+    headers = dict(answer.headers)
+    if answer.version:
+        headers["ETag"] = f'"{answer.version}"'
+    if answer.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    status = answer.status or endpoint.status
+    if status == 204:
+        return web.Response(status=204, headers=headers)
+    body = json.dumps(to_json(answer.value), ensure_ascii=False, separators=(",", ":"))
+    return web.Response(
+        body=body.encode(), status=status, headers=headers, content_type="application/json"
+    )

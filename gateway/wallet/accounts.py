@@ -1,0 +1,238 @@
+"""Accounts: opened, shown, listed, closed; identity tier, rider category, credit limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from gateway.clock import format_operation_id, now_us
+from gateway.errors import CommandError
+from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.scopes import Scope
+from gateway.shapes import AccountId, InstantUs, SignedMinor, says
+from gateway.wallet.access import AccountAccess
+from gateway.wallet.commands import Cause, Commands, Movement, movement_of
+from gateway.wallet.stores.accounts import AccountStore, Ownership
+
+StatusName = Literal["frozen_debit", "frozen_credit", "closed", "credit_late"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """One balance inside an account. purse_id 0 is the main purse, 1 the transit subsidy."""
+
+    purse_id: int
+    balance_minor: SignedMinor
+    purposes: Annotated[tuple[int, ...], says("0 transit, 1 meal, 2 medical, 3 library ...")] = ()
+    priority: int = 0
+    expires_us: InstantUs = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One account, as the data plane has it now."""
+
+    account_id: AccountId
+    version: Annotated[int, says("rises with every change; the ETag")]
+    position: Annotated[int, says("journal position of the last change")]
+    currency: Annotated[int, says("ISO 4217 number")]
+    status: Annotated[tuple[StatusName, ...], says("none = active")]
+    balance_minor: SignedMinor
+    held_minor: SignedMinor
+    spendable_minor: Annotated[int, says("all purses less holds, without credit; minor units")]
+    credit_limit_minor: SignedMinor
+    rider_category: int
+    tier: Annotated[int, says("identity tier")]
+    purses: tuple[Purse, ...]
+    reference: str = ""
+    tenant_id: str = ""
+    opened_us: InstantUs = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRef:
+    """An account in a list: whose it is, without its balance."""
+
+    account_id: AccountId
+    tenant_id: str
+    reference: str
+    opened_us: InstantUs
+
+
+class Accounts:
+    """The services on accounts."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        access: AccountAccess,
+        store: AccountStore,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        self._commands = commands
+        self._access = access
+        self._store = store
+        self._clock = clock
+
+    async def open(
+        self, actor: Actor, cause: Cause, *, currency: int, rider_category: int, tenant_id: str
+    ) -> Movement:
+        """A new account for a tenant ("" = the house). Raises: AuthError, CommandError."""
+        actor.require(Scope.ACCOUNTS_WRITE)
+        actor.require_tenant(tenant_id)
+        result = await self._commands.do(
+            actor, cause, "account_open", currency=currency, rider_category=rider_category
+        )
+        owned = Ownership(
+            account_id=result["account_id"],
+            tenant_id=tenant_id,
+            reference=cause.reference,
+            operation_id=format_operation_id(cause.operation_id),
+            opened_us=result["ts_us"],
+        )
+        await asyncio.to_thread(self._store.add, owned)
+        self._access.forget(owned.account_id)
+        return movement_of(result)
+
+    async def get(self, actor: Actor, account_id: int) -> Account:
+        """An account with its balances, from the data plane. Raises: AuthError, CommandError."""
+        actor.require(Scope.ACCOUNTS_READ)
+        await self._access.require(actor, account_id)
+        shown = await self._commands.read("account_show", account_id=account_id)
+        owned = await asyncio.to_thread(self._store.find, account_id)
+        return account_of(shown, owned or Ownership(account_id))
+
+    async def list(self, actor: Actor, *, after: int, limit: int) -> list[AccountRef]:
+        """Accounts the actor may see, by number, one more than asked for when there are more."""
+        actor.require(Scope.ACCOUNTS_READ)
+        rider = actor.kind is ActorKind.RIDER
+        found = await asyncio.to_thread(
+            lambda: self._store.list(
+                tenant_id=None if actor.is_house or rider else actor.tenant_id,
+                person_id=actor.person_id if rider else None,
+                after=after,
+                limit=limit + 1,
+            )
+        )
+        return [
+            AccountRef(
+                account_id=one.account_id,
+                tenant_id=one.tenant_id,
+                reference=one.reference,
+                opened_us=one.opened_us,
+            )
+            for one in found
+        ]
+
+    async def close(
+        self, actor: Actor, cause: Cause, account_id: int, *, expected_version: int = 0
+    ) -> Movement:
+        """No more money in or out. Raises: CommandRefused: balance, hold, pass or plan left."""
+        return await self._change(actor, cause, "close", account_id, expected_version)
+
+    async def set_category(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        rider_category: int,
+        *,
+        expected_version: int = 0,
+    ) -> Movement:
+        """Who the rider is to tariffs."""
+        return await self._change(
+            actor,
+            cause,
+            "set_category",
+            account_id,
+            expected_version,
+            rider_category=rider_category,
+        )
+
+    async def set_credit_limit(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        amount_minor: int,
+        *,
+        expected_version: int = 0,
+    ) -> Movement:
+        """How far the main purse may go below 0; may be below what is used."""
+        actor.require(Scope.LENDING_WRITE)
+        return await self._change(
+            actor,
+            cause,
+            "set_credit_limit",
+            account_id,
+            expected_version,
+            amount_minor=amount_minor,
+        )
+
+    async def grant(self, actor: Actor, account_id: int, tenant_id: str) -> None:
+        """Let another tenant see and charge an account. Raises: AuthError, CommandError."""
+        actor.require(Scope.ACCOUNTS_WRITE)
+        await self._access.require(actor, account_id)
+        await self._commands.read("account_show", account_id=account_id)
+        await asyncio.to_thread(self._store.grant, account_id, tenant_id, self._clock())
+        self._access.forget(account_id)
+
+    async def _change(
+        self,
+        actor: Actor,
+        cause: Cause,
+        op: str,
+        account_id: int,
+        expected_version: int,
+        **args: Any,
+    ) -> Movement:
+        actor.require(Scope.ACCOUNTS_WRITE)
+        await self._access.require(actor, account_id)
+        await check_version(self._commands, cause, account_id, expected_version)
+        return await self._commands.move(actor, cause, op, account_id=account_id, **args)
+
+
+async def check_version(
+    commands: Commands, cause: Cause, account_id: int, expected_version: int
+) -> None:
+    """Compare the caller's version with the account's. 0 = any.
+
+    Raises: CommandError version_conflict.
+    """
+    if not expected_version or await commands.find_operation(cause.operation_id):
+        return
+    shown = await commands.read("account_show", account_id=account_id)
+    if shown["version"] != expected_version:
+        raise CommandError(
+            "version_conflict", f"version is {shown['version']}, not {expected_version}"
+        )
+
+
+def account_of(shown: dict[str, Any], owned: Ownership) -> Account:
+    """An account_show reply with its owner."""
+    return Account(
+        account_id=shown["account_id"],
+        version=shown["version"],
+        position=shown["position"],
+        currency=shown["currency"],
+        status=tuple(shown["status_names"]),
+        balance_minor=shown["balance_minor"],
+        held_minor=shown["held_minor"],
+        spendable_minor=shown["spendable_minor"],
+        credit_limit_minor=shown["credit_limit_minor"],
+        rider_category=shown["rider_category"],
+        tier=shown["tier"],
+        purses=tuple(_purses(shown)),
+        reference=owned.reference,
+        tenant_id=owned.tenant_id,
+        opened_us=owned.opened_us,
+    )
+
+
+def _purses(shown: dict[str, Any]) -> list[Purse]:
+    return [
+        Purse(purse_id=0, balance_minor=shown["balance_minor"]),
+        Purse(purse_id=1, balance_minor=shown["subsidy_minor"], purposes=(0,), priority=10),
+    ]

@@ -1,0 +1,140 @@
+"""Commands of services to the data plane: who gave them, under which operation id, for which key.
+
+Must not import what stands behind the control socket.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gateway.clock import format_operation_id
+from gateway.control.frames import Reply
+from gateway.errors import CommandError, FareGatewayError
+from gateway.registry.actors import Actor
+from gateway.shapes import HIDDEN, AccountId, InstantUs, OperationId, SignedMinor
+
+KEY_BYTES = 64
+"""A note of the journal holds so much; longer keys are there as their digest."""
+
+
+class Pipe(Protocol):
+    """The way to the data plane (gateway/control/pipe.py)."""
+
+    async def call(
+        self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
+    ) -> dict[str, Any]:
+        """One command's result. Raises: CommandError, Uncertain."""
+
+    async def exchange(
+        self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
+    ) -> Reply:
+        """As `call`, but a refusal is a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What a command follows from. The same operation id has its effect once."""
+
+    operation_id: bytes
+    key: str = ""
+    """The Idempotency-Key."""
+    reference: str = ""
+    note: str = ""
+
+    def part(self, *names: str) -> bytes:
+        """The id of one of several commands that follow from this: the same names, the same id.
+
+        It keeps the instant of the whole, so that both age alike.
+        """
+        text = "\0".join(names).encode()
+        bits = int.from_bytes(hashlib.sha256(self.operation_id + text).digest()[:10])
+        head = int.from_bytes(self.operation_id[:6])
+        high = head << 16 | 0x7000 | bits >> 64 & 0xFFF
+        low = 0x8000_0000_0000_0000 | bits & (1 << 62) - 1
+        return (high << 64 | low).to_bytes(16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """One operation that took effect, as its journal record has it."""
+
+    operation_id: OperationId
+    op: str
+    account_id: AccountId
+    amount_minor: SignedMinor
+    balance_minor: SignedMinor
+    position: int
+    seq: int
+    ts_us: InstantUs
+    replayed: bool = field(default=False, metadata=HIDDEN)
+    """Carried out before, under the same operation id."""
+
+
+class Commands:
+    """Sends commands on behalf of actors."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    async def do(self, actor: Actor, cause: Cause, op: str, **args: Any) -> dict[str, Any]:
+        """Carry out one operation; its result with `operation_id` in it.
+
+        Raises: CommandRefused: the engine's refusal. CommandError: not sent. Uncertain.
+        """
+        sent = dict(args) | {"actor": actor.subject}
+        if cause.key:
+            sent["idempotency_key"] = note_of(cause.key)
+        if cause.reference:
+            sent["reference"] = cause.reference
+        if cause.note:
+            sent["note"] = cause.note
+        result = await self._pipe.call(op, sent, operation_id=cause.operation_id)
+        return result | {"operation_id": format_operation_id(cause.operation_id)}
+
+    async def move(self, actor: Actor, cause: Cause, op: str, **args: Any) -> Movement:
+        """As `do`, as a Movement."""
+        return movement_of(await self.do(actor, cause, op, **args))
+
+    async def read(self, op: str, **args: Any) -> dict[str, Any]:
+        """A read. Raises: CommandError, Uncertain."""
+        return await self._pipe.call(op, args)
+
+    async def find_operation(self, operation_id: bytes) -> dict[str, Any] | None:
+        """What became of an operation; None = it never had an effect, or is past the horizon."""
+        shown = format_operation_id(operation_id)
+        try:
+            result = await self._pipe.call("operation_show", {"id": shown})
+        except CommandError as error:
+            if error.code == "unknown_operation":
+                return None
+            raise
+        return result | {"operation_id": shown}
+
+
+def note_of(key: str) -> str:
+    """A key as it fits into a note of the journal."""
+    if len(key) <= KEY_BYTES:
+        return key
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def movement_of(result: dict[str, Any]) -> Movement:
+    """A command's result as a Movement."""
+    return Movement(
+        operation_id=result["operation_id"],
+        op=result["op"],
+        account_id=result["account_id"],
+        amount_minor=result["amount_minor"],
+        balance_minor=result["balance_minor"],
+        position=result["position"],
+        seq=result["seq"],
+        ts_us=result["ts_us"],
+        replayed=result["repeated"],
+    )
+
+
+def unknown_account(account_id: int) -> FareGatewayError:
+    """The same answer for what is not there and what is somebody else's."""
+    return CommandError("unknown_account", f"there is no account {account_id}")

@@ -1,0 +1,89 @@
+"""Money in and out: credits, payments, adjustments."""
+
+from __future__ import annotations
+
+from gateway.errors import CommandError
+from gateway.registry.actors import Actor
+from gateway.registry.scopes import Scope
+from gateway.wallet.access import AccountAccess
+from gateway.wallet.commands import Cause, Commands, Movement
+
+INLINE_PURSES = {0: "stored", 1: "subsidy"}
+
+
+class Money:
+    """The services that move value. Amounts are int minor units of the account's currency."""
+
+    def __init__(self, commands: Commands, access: AccountAccess) -> None:
+        self._commands = commands
+        self._access = access
+
+    async def credit(
+        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, *, purse_id: int = 0
+    ) -> Movement:
+        """Value that came from outside, under the reference of the cause."""
+        actor.require(Scope.CREDITS_WRITE)
+        await self._access.require(actor, account_id)
+        return await self._commands.move(
+            actor,
+            cause,
+            "credit",
+            account_id=account_id,
+            amount_minor=amount_minor,
+            purse=purse_name(purse_id),
+        )
+
+    async def pay(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        amount_minor: int,
+        *,
+        purpose: int,
+        merchant_id: int = 0,
+        purse_id: int = 0,
+    ) -> Movement:
+        """A payment to a merchant. purpose: 0-31. purse_id 0 draws by the funding order."""
+        actor.require(Scope.PAYMENTS_WRITE)
+        await self._access.require(actor, account_id)
+        await self._access.require_merchant(actor, merchant_id)
+        return await self._commands.move(
+            actor,
+            cause,
+            "debit",
+            account_id=account_id,
+            amount_minor=amount_minor,
+            purse=purse_name(purse_id),
+        )
+
+    async def adjust(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        amount_minor: int,
+        *,
+        expected_version: int,
+        purse_id: int = 0,
+    ) -> Movement:
+        """An operator's correction. Raises: CommandRefused version_conflict."""
+        actor.require(Scope.ADJUSTMENTS_WRITE)
+        await self._access.require(actor, account_id)
+        return await self._commands.move(
+            actor,
+            cause,
+            "adjust",
+            account_id=account_id,
+            amount_minor=amount_minor,
+            expected_version=expected_version,
+            purse=purse_name(purse_id),
+        )
+
+
+def purse_name(purse_id: int) -> str:
+    """What the control socket calls a purse. Raises: CommandError unknown_purse."""
+    name = INLINE_PURSES.get(purse_id)
+    if name is None:
+        raise CommandError("unknown_purse", f"there is no purse {purse_id}")
+    return name

@@ -1,0 +1,1 @@
+"""What the wallet keeps in the registry's database: no balances, only what is around them."""

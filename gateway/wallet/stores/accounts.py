@@ -1,0 +1,93 @@
+"""Whose an account is, and which tenants may see it besides. Each method is one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.db import Database
+from gateway.wallet.stores.tables import ACCOUNTS, GRANTS
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """The registry's side of an account. tenant_id "" = the house's."""
+
+    account_id: int
+    tenant_id: str = ""
+    person_id: str = ""
+    reference: str = ""
+    operation_id: str = ""
+    opened_us: int = 0
+    granted: frozenset[str] = frozenset()
+    """Other tenants that may see and charge it."""
+
+
+class AccountStore:
+    """Owners of accounts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, owned: Ownership) -> None:
+        """Enter an account; again is nothing. Raises: DatabaseError."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        row = {
+            "account_id": owned.account_id,
+            "tenant_id": owned.tenant_id,
+            "person_id": owned.person_id,
+            "reference": owned.reference,
+            "operation_id": owned.operation_id,
+            "opened_us": owned.opened_us,
+        }
+        with self._database.transaction() as connection:
+            connection.execute(insert(ACCOUNTS).on_conflict_do_nothing(), row)
+
+    def find(self, account_id: int) -> Ownership | None:
+        """Whose it is; None = nobody entered it."""
+        query = select(ACCOUNTS).where(ACCOUNTS.c.account_id == account_id)
+        grants = select(GRANTS.c.tenant_id).where(GRANTS.c.account_id == account_id)
+        with self._database.transaction() as connection:
+            row = connection.execute(query).one_or_none()
+            granted = frozenset(connection.scalars(grants))
+        if row is None:
+            return Ownership(account_id, granted=granted) if granted else None
+        return _ownership(row, granted)
+
+    def grant(self, account_id: int, tenant_id: str, now_us: int) -> None:
+        """Let another tenant see and charge an account; again is nothing."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        row = {"account_id": account_id, "tenant_id": tenant_id, "granted_us": now_us}
+        with self._database.transaction() as connection:
+            connection.execute(insert(GRANTS).on_conflict_do_nothing(), row)
+
+    def list(
+        self, *, tenant_id: str | None, person_id: str | None, after: int, limit: int
+    ) -> list[Ownership]:
+        """Accounts by number. tenant_id, person_id: None = any."""
+        query = select(ACCOUNTS).where(ACCOUNTS.c.account_id > after)
+        if tenant_id is not None:
+            granted = select(GRANTS.c.account_id).where(GRANTS.c.tenant_id == tenant_id)
+            query = query.where(
+                or_(ACCOUNTS.c.tenant_id == tenant_id, ACCOUNTS.c.account_id.in_(granted))
+            )
+        if person_id is not None:
+            query = query.where(ACCOUNTS.c.person_id == person_id)
+        query = query.order_by(ACCOUNTS.c.account_id).limit(limit)
+        with self._database.transaction() as connection:
+            return [_ownership(row, frozenset()) for row in connection.execute(query)]
+
+
+def _ownership(row: Row[Any], granted: frozenset[str]) -> Ownership:
+    return Ownership(
+        account_id=row.account_id,
+        tenant_id=row.tenant_id,
+        person_id=row.person_id,
+        reference=row.reference,
+        operation_id=row.operation_id,
+        opened_us=row.opened_us,
+        granted=granted,
+    )

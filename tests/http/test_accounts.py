@@ -1,0 +1,124 @@
+"""Accounts and money over HTTP: what is done, what is refused, and who may."""
+
+from __future__ import annotations
+
+from tests.http.town import Town
+
+
+async def test_an_account_is_opened_filled_and_charged(town: Town) -> None:
+    account = await town.city.account(1000, reference="rider-1")
+    paid = await town.city.ok(
+        "POST", f"/v1/accounts/{account}/payments", {"amount_minor": 300, "purpose": 1}
+    )
+    assert (paid["op"], paid["amount_minor"], paid["balance_minor"]) == ("debit", -300, 700)
+    shown = await town.city("GET", f"/v1/accounts/{account}")
+    assert shown.body["balance_minor"] == 700
+    assert shown.body["reference"] == "rider-1"
+    assert shown.headers["ETag"] == f'"{shown.body["version"]}"'
+
+
+async def test_a_refusal_is_a_problem_with_the_reason(town: Town) -> None:
+    account = await town.city.account(100)
+    said = await town.city(
+        "POST", f"/v1/accounts/{account}/payments", {"amount_minor": 101, "purpose": 0}
+    )
+    assert (said.status, said.code) == (402, "insufficient_balance")
+    assert said.headers["Content-Type"].startswith("application/problem+json")
+    assert said.body["operation"]["balance_minor"] == 100
+    assert said.body["retryable"] is False
+    assert said.headers["X-Request-Id"] == said.body["request_id"]
+
+
+async def test_what_is_not_there_looks_like_what_is_somebody_elses(town: Town) -> None:
+    account = await town.city.account(100)
+    theirs = await town.hospital("GET", f"/v1/accounts/{account}")
+    nowhere = await town.hospital("GET", "/v1/accounts/999999")
+    assert theirs.status == nowhere.status == 404
+    assert theirs.code == nowhere.code == "unknown_account"
+    assert theirs.body["detail"].replace(str(account), "999999") == nowhere.body["detail"]
+    paid = await town.hospital(
+        "POST",
+        f"/v1/accounts/{account}/payments",
+        {"amount_minor": 1, "purpose": 2, "merchant_id": town.merchant.merchant_id},
+    )
+    assert (paid.status, paid.code) == (404, "unknown_account")
+    assert await town.city.balance(account) == 100
+
+
+async def test_a_granted_tenant_sees_and_charges_for_its_own_merchant_only(town: Town) -> None:
+    account = await town.city.account(100)
+    grant = {"tenant_id": "school"}
+    await town.city.ok("POST", f"/v1/accounts/{account}/grants", grant)
+    path = f"/v1/accounts/{account}/payments"
+    mine = {"amount_minor": 1, "purpose": 1, "merchant_id": town.merchant.merchant_id}
+    assert (await town.school("POST", path, mine)).status == 201
+    for merchant in (0, 77):
+        said = await town.school("POST", path, mine | {"merchant_id": merchant})
+        assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    await town.city.ok("POST", f"/v1/accounts/{account}/grants", {"tenant_id": "hospital"})
+    said = await town.hospital("POST", path, mine)
+    assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    assert await town.city.balance(account) == 99
+
+
+async def test_a_tenant_lists_what_it_may_see(town: Town) -> None:
+    mine = [await town.city.account(tenant_id="school") for _ in range(3)]
+    await town.city.account()
+    granted = await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{granted}/grants", {"tenant_id": "school"})
+    first = await town.school.ok("GET", "/v1/accounts?limit=2")
+    assert first["has_more"] is True
+    rest = await town.school.ok(
+        "GET", f"/v1/accounts?limit=2&starting_after={first['next_cursor']}"
+    )
+    assert (rest["has_more"], rest["next_cursor"]) == (False, None)
+    seen = [one["account_id"] for one in first["data"] + rest["data"]]
+    assert seen == [*mine, granted]
+    assert len((await town.city.ok("GET", "/v1/accounts"))["data"]) == 5
+
+
+async def test_an_adjustment_needs_the_version_it_corrects(town: Town) -> None:
+    account = await town.city.account(100)
+    path, order = f"/v1/accounts/{account}/adjustments", {"amount_minor": -7, "note": "till"}
+    said = await town.city("POST", path, order)
+    assert (said.status, said.code) == (428, "API_PRECONDITION_MISSING")
+    etag = (await town.city("GET", f"/v1/accounts/{account}")).headers["ETag"]
+    for wrong, status in (('"1"', 412), ("x", 412), ('W/"2"', 412)):
+        said = await town.city("POST", path, order, headers={"If-Match": wrong})
+        assert said.status == status
+    said = await town.city("POST", path, order, headers={"If-Match": etag})
+    assert (said.status, said.body["balance_minor"]) == (201, 93)
+    said = await town.city("POST", path, order, headers={"If-Match": etag})
+    assert (said.status, said.code) == (412, "version_conflict")
+
+
+async def test_closing_needs_an_empty_account_and_the_right_version(town: Town) -> None:
+    account = await town.city.account(5)
+    path = f"/v1/accounts/{account}/close"
+    assert (await town.city("POST", path, {})).code == "balance_not_zero"
+    await town.city.ok(
+        "POST", f"/v1/accounts/{account}/payments", {"amount_minor": 5, "purpose": 0}
+    )
+    said = await town.city("POST", path, {}, headers={"If-Match": '"1"'})
+    assert (said.status, said.code) == (412, "version_conflict")
+    etag = (await town.city("GET", f"/v1/accounts/{account}")).headers["ETag"]
+    await town.city.ok("POST", path, {}, headers={"If-Match": etag})
+    shown = await town.city.ok("GET", f"/v1/accounts/{account}")
+    assert shown["status"] == ["closed"]
+
+
+async def test_scopes_are_needed(town: Town) -> None:
+    from gateway.registry.scopes import Scope, TenantKind
+
+    reader = town.caller(TenantKind.CITY, frozenset({Scope.ACCOUNTS_READ}))
+    account = await town.city.account()
+    assert (await reader("GET", f"/v1/accounts/{account}")).status == 200
+    said = await reader("POST", "/v1/accounts", {})
+    assert (said.status, said.code) == (403, "AUTH_SCOPE")
+    assert "accounts:write" in said.body["detail"]
+    for token in ("", "fgk_0011223344556677_nonsense", "nonsense"):
+        from tests.http.town import Caller
+
+        said = await Caller(town, token)("GET", f"/v1/accounts/{account}")
+        assert said.status == 401
+        assert said.headers["WWW-Authenticate"] == "Bearer"

@@ -1,0 +1,117 @@
+"""Whose keys call the API in tests, and hands to call it with."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientSession
+from multidict import CIMultiDictProxy
+
+from gateway.apiplane import build_api
+from gateway.bootstrap import build_access
+from gateway.config import Config
+from gateway.http.app import build_app
+from gateway.observability.page import PageReader
+from gateway.registry.actors import Actor
+from gateway.registry.credentials import NewCredential
+from gateway.registry.scopes import CEILINGS, Scope, TenantKind
+from gateway.registry.tenants import Merchant, Tenant
+
+SYSTEM = Actor.system("test")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One answer."""
+
+    status: int
+    body: Any
+    headers: CIMultiDictProxy[str]
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+class Caller:
+    """One key that calls the API."""
+
+    def __init__(self, town: Town, token: str) -> None:
+        self.town = town
+        self.token = token
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = "",
+        headers: dict[str, str] | None = None,
+        data: bytes | None = None,
+    ) -> Said:
+        """One request. key: "" = a fresh one for POST, None = none."""
+        sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if method == "POST" and key is not None:
+            sent["Idempotency-Key"] = key or self.town.fresh_key()
+        sent |= headers or {}
+        more: dict[str, Any] = {"json": body} if body is not None else {}
+        if data is not None:
+            more = {"data": data}
+        async with self.town.session.request(
+            method, self.town.url + path, headers=sent, **more
+        ) as answer:
+            json = "json" in answer.content_type
+            said = await answer.json() if json else await answer.text()
+            return Said(answer.status, said, answer.headers)
+
+    async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """A request that has to succeed; its body."""
+        said = await self(method, path, body, **more)
+        assert 200 <= said.status < 300, said
+        return said.body
+
+    async def account(self, amount_minor: int = 0, **body: Any) -> int:
+        """A new account with money in it; its number."""
+        made = await self.ok("POST", "/v1/accounts", body)
+        account_id: int = made["account_id"]
+        if amount_minor:
+            order = {"amount_minor": amount_minor, "reference": "test"}
+            await self.ok("POST", f"/v1/accounts/{account_id}/credits", order)
+        return account_id
+
+    async def balance(self, account_id: int) -> int:
+        shown = await self.ok("GET", f"/v1/accounts/{account_id}")
+        balance: int = shown["balance_minor"]
+        return balance
+
+
+class Town:
+    """A city, a school and a hospital with their keys; the application they call."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.access = build_access(config)
+        self._keys = itertools.count(1)
+        for kind in (TenantKind.CITY, TenantKind.SCHOOL, TenantKind.HOSPITAL):
+            self.access.tenants.add(SYSTEM, Tenant(str(kind), kind, f"a {kind}"))
+        self.merchant = self.access.tenants.add_merchant(SYSTEM, Merchant(0, "school", "canteen"))
+        self.app = build_app(config, PageReader(config.page_path), build_api(config, self.access))
+        self.city = self.caller(TenantKind.CITY)
+        self.school = self.caller(TenantKind.SCHOOL)
+        self.hospital = self.caller(TenantKind.HOSPITAL)
+        self.anybody = Caller(self, "")
+
+    def caller(self, kind: TenantKind, scopes: frozenset[Scope] | None = None) -> Caller:
+        """A fresh key of a tenant, with all scopes it may have."""
+        wanted = NewCredential(str(kind), scopes or CEILINGS[kind], "somebody")
+        return Caller(self, self.access.credentials.create(SYSTEM, wanted).token)
+
+    def begin(self, session: ClientSession, url: str) -> None:
+        self.session = session
+        self.url = url
+
+    def fresh_key(self) -> str:
+        return f"key-{next(self._keys)}"
