@@ -359,6 +359,8 @@ CODES: dict[str, str] = {
     "CREDIT_POLICY_INVALID": "each finding names line and key of the file; docs/credit.md",
     "CREDIT_POLICY_NOT_FOUND": "policies are files of config/credit, or a path",
     "CREDIT_STATEMENT": "`faregate credit-line show ACCOUNT` lists the statements",
+    "RISK_RULES_INVALID": "each finding names line and key of the file; docs/risk.md",
+    "RISK_RULES_NOT_FOUND": "rules are files of config/risk, or a path",
     "MOVING_INVALID": "nothing was sent: correct every line named; docs/moving-in.md",
     "MOVING_UNREADABLE": "the file has to be CSV in UTF-8, or in what --encoding names",
     "MOVING_CUTOVER": "name the instant the other system stopped, in the past, with its offset",
