@@ -58,6 +58,9 @@ cdef uint32_t new_account(Store* store, uint64_t account_id) noexcept nogil
 # NULL = unknown or no room; new_medium also for a token that exists and for 16 zero bytes.
 # find_medium also fetches the account's lines into the cache.
 cdef Medium* find_medium(const Store* store, const uint8_t* token) noexcept nogil
+# Where find_medium will look soon. One after the other for many media, then find_medium for each:
+# their lines, and those of their accounts, come from memory at the same time.
+cdef void fetch_medium(const Store* store, const uint8_t* token) noexcept nogil
 cdef Medium* new_medium(Store* store, const uint8_t* token) noexcept nogil
 
 cdef Cell* cell_at(const Store* store, uint32_t index) noexcept nogil

@@ -14,7 +14,7 @@ from fastpath._accounts_memory cimport (
     KEY_WORDS_MAX, UNDO_BLOCK_BYTES, Slab, Table, UndoBlock, UndoEntry, UndoLog, faregate_prefetch,
     key_is_zero, log_clear, log_free, log_pop, log_push, log_room, shard_entry, slab_at,
     slab_extend, slab_free, slab_init, table_find, table_free, table_init, table_insert,
-    table_remove, undo_block_new,
+    table_prefetch, table_remove, undo_block_new,
 )
 from fastpath._accounts_windows cimport (
     RESIDUE_BITS, RESIDUE_MASK, Window, advance_acked, answers_are_tight, bit_is_set, grow_answers,
@@ -261,6 +261,12 @@ cdef Medium* find_medium(const Store* store, const uint8_t* token) noexcept nogi
             for line in range(ACCOUNT_LINES):
                 faregate_prefetch(account + line * LINE_BYTES)
     return medium
+
+
+cdef void fetch_medium(const Store* store, const uint8_t* token) noexcept nogil:
+    cdef uint64_t key[KEY_WORDS_MAX]
+    set_token_key(key, token)
+    table_prefetch(&store.impl.media, key)
 
 
 cdef Medium* new_medium(Store* store, const uint8_t* token) noexcept nogil:

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._accounts cimport (
-    SEQ_SEEN, SEQ_TOO_OLD, SeqState, Store, StoreHandle, account_at, cell_at, find_account, find_medium, find_operation,
+    SEQ_SEEN, SEQ_TOO_OLD, SeqState, Store, StoreHandle, account_at, cell_at, fetch_medium, find_account, find_medium, find_operation,
     find_window, new_account, new_cell, new_medium, new_operation, new_window, operations_expire, undo_forget, undo_last_account,
     undo_restore, undo_save_account, undo_save_cell, undo_save_medium, undo_use, window_answer, window_check,
     window_is_resolved, window_mark, window_resolve,
@@ -526,6 +526,7 @@ cdef class Engine:
         self.turn_taps += count
         if self.turn_began_us == 0:
             self.turn_began_us = self.mono_us
+        self.fetch_ahead(count)
         first = self.open_group().answer_count
         for i in range(count):
             if group_answer(self.open_group()) == NULL:
@@ -536,6 +537,16 @@ cdef class Engine:
         pending.first_answer = first
         pending.answer_count = count
         return DONE
+
+    cdef void fetch_ahead(self, uint32_t count) noexcept:
+        """Have the media and accounts of a frame's taps come from memory together: of ten million accounts each is cold
+        when its turn comes, and a decision takes less time than the way from there."""
+        cdef uint32_t i
+        for i in range(count):
+            fetch_medium(self.store, batch_taps[i].token)
+        if count > 1:
+            for i in range(count):
+                find_medium(self.store, batch_taps[i].token)
 
     cdef Pending* wait(self, Session session, uint64_t counter, uint32_t reply_type) except NULL:
         cdef Pending* pending = group_pending(self.open_group())

@@ -62,4 +62,5 @@ def bench(
     journeys: int,
     currency: int,
     pass_id: int = 0,
+    ahead: int = 0,
 ) -> tuple[int, int, int, int]: ...
