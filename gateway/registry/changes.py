@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from gateway.registry.actors import Actor
+from gateway.registry.audit import AuditEvent, append
 
 
 def note_change(
@@ -14,3 +15,7 @@ def note_change(
 
     Args: subject: the thing, as `tenant:metro`. facts: no personal data, no secrets.
     """
+    event = AuditEvent(
+        actor.subject, action, subject, now_us, tenant_id=actor.tenant_id, facts=facts
+    )
+    append(connection, event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +30,12 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
     database = open_ledger(url, create=True)
     yield database
     database.close()
+
+
+@pytest.fixture
+def empty_postgres() -> Callable[[str], None]:
+    """Drops everything in a database."""
+    return _empty
 
 
 def _empty(url: str) -> None:
