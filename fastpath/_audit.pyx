@@ -120,6 +120,11 @@ cdef void command_of(const RecordHead* head, Command* command):
 cdef list differing(const RecordHead* head, const Decision* decision, bint is_tap):
     """Names of the fields that come out otherwise."""
     cdef list names = []
+    cdef uint32_t rules = head.rules
+    cdef int64_t nominal_minor = head.nominal_minor
+    if head.reason >= REFUSALS and is_tap:   # what the device asked for, which a refusal does not tell
+        rules &= ~<uint32_t> RULE_DEVICE_AMOUNT
+        nominal_minor = 0
     pairs = [
         ("reason", head.reason, decision.reason),
         ("verdict", head.verdict, decision.verdict),
@@ -129,8 +134,8 @@ cdef list differing(const RecordHead* head, const Decision* decision, bint is_ta
     ]
     if is_tap:
         pairs += [
-            ("rules", head.rules, decision.rules),
-            ("nominal_minor", head.nominal_minor, decision.nominal_minor),
+            ("rules", rules, decision.rules),
+            ("nominal_minor", nominal_minor, decision.nominal_minor),
             ("tariff_key", head.tariff_key, decision.tariff_key),
             ("other_stop", head.other_stop, decision.other_stop),
             ("distance_m", head.distance_m, decision.distance_m if decision.reason < REFUSALS else head.distance_m),
@@ -321,7 +326,8 @@ cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, 
     period = find_period(memory, book, &tap, bench)
     if bench.has_account and wants_undo_extras(&book.c, &tap, &charged, &owner):
         extras = find_cells(memory, owner, bench)
-    decide_reversal(&book.c, &bench.account if bench.has_account else NULL, period, extras, &tap, &charged, decision)
+    decide_reversal(&book.c, &bench.account if bench.has_account else NULL, period, extras, &tap, &charged,
+                    undone.ts_us, decision)
 
 
 # What a re-rating brought: lines it did not change are those of now.

@@ -11,13 +11,13 @@ from fastpath._accounts cimport Store, cell_at, new_cell, undo_save_cell
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._group cimport Group, record_item
 from fastpath._layout cimport (
-    CELL_CHAIN, CELL_CHAIN_BEFORE, CELL_CONCESSION, CELL_COUNTERS, CELL_PASS, ITEM_CELL, Account,
-    Cell, RecordHead,
+    CELL_CHAIN, CELL_CHAIN_BEFORE, CELL_CONCESSION, CELL_COUNTERS, CELL_LIMITS, CELL_PASS,
+    ITEM_CELL, Account, Cell, RecordHead,
 )
 
 
 cdef bint is_wanted(const Cell* cell, uint64_t owner) noexcept nogil:
-    if cell.type == CELL_PASS or cell.type == CELL_CONCESSION:
+    if cell.type == CELL_PASS or cell.type == CELL_CONCESSION or cell.type == CELL_LIMITS:
         return True
     return cell.key == owner and (cell.type == CELL_COUNTERS or cell.type == CELL_CHAIN
                                   or cell.type == CELL_CHAIN_BEFORE)

@@ -16,9 +16,10 @@ from fastpath._case cimport (
 )
 from fastpath._extras cimport Extras
 from fastpath._factors cimport Factors, apply_factors, find_factors
-from fastpath._journey cimport find_join_rule, keep_entry, keep_riders, lacks_room, takes_rider
+from fastpath._journey cimport count_needed, find_join_rule, keep_entry, keep_riders, takes_rider
 from fastpath._layout cimport *
 from fastpath._legs cimport network_of
+from fastpath._limits cimport check_spend, count_spend, find_limits, lacks_limits_cell
 from fastpath._pricing cimport begin_layers, keep_layers, price_layered_flat, price_layered_ride
 from fastpath._tariff cimport (
     FACTOR_ONE, NO_STOP, Interchange, OdFare, TariffBook, TariffC, book_at, book_by_key, day_index,
@@ -27,6 +28,9 @@ from fastpath._tariff cimport (
 from fastpath._totals cimport (
     FARE_MAX, add_money, add_to_period, month_total, month_trips, scale_half_up, spendable,
 )
+
+cdef enum:
+    ANYTHING_MINOR = 1     # what a check-in asks the limits for: may anything be spent at all
 
 cdef extern from * nogil:
     """
@@ -243,6 +247,9 @@ cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
         case.out.rules |= RULE_SUBSIDY
     if case.out.reason == REASON_OK and fare_minor > subsidy_minor and account.balance_minor < 0:
         case.out.rules |= RULE_CREDIT_LINE
+    if case.book.limits != NULL and count_spend(case.book.limits, account, case.extras, fare_minor,
+                                                case.tap.now_us):
+        case.out.rules |= RULE_COUNTED
 
 
 # --- monthly totals -------------------------------------------------------------------------------
@@ -508,11 +515,33 @@ cdef bint repeats_last(const Case* case) noexcept nogil:
             and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us)
 
 
-# What the tariff may keep needs room before a ride begins; one that was made is not asked.
-cdef int find_room(const Case* case, const Lay* lay) noexcept nogil:
-    if case.tariff.layers != NULL and not case.is_opened and lacks_room(case, lay):
-        return REASON_TOO_MANY_CELLS
-    return REASON_OK
+# What tariff and limits may keep needs room before a ride begins; one that was made is not asked.
+cdef int find_room(const Case* case, const Lay* lay, int64_t amount_minor) noexcept nogil:
+    cdef uint32_t needed = 0
+    if case.extras == NULL or case.is_opened:
+        return REASON_OK
+    if case.tariff.layers != NULL:
+        needed = count_needed(case, lay)
+    if amount_minor > 0 and lacks_limits_cell(case.book.limits, case.account, case.extras,
+                                              case.tap.now_us):
+        needed += 1
+    return REASON_TOO_MANY_CELLS if needed > case.extras.room else REASON_OK
+
+
+# Whether the limits of the account's tier let it spend so much at the server's instant.
+cdef int find_limit(const Case* case, int64_t amount_minor) noexcept nogil:
+    if case.book.limits == NULL or case.extras == NULL:
+        return REASON_OK
+    return check_spend(case.book.limits, case.account, case.extras, amount_minor, case.tap.now_us)
+
+
+# What stands against beginning a ride beside journey and standing.
+cdef int find_means(Case* case, const Lay* lay, int64_t fare_minor, int64_t least_minor,
+                    int64_t limited_minor) noexcept nogil:
+    cdef int fault = find_funds(case, fare_minor, least_minor)
+    if fault == REASON_OK:
+        fault = find_limit(case, limited_minor)
+    return find_room(case, lay, limited_minor) if fault == REASON_OK else fault
 
 
 # --- check-in -------------------------------------------------------------------------------------
@@ -617,9 +646,8 @@ cdef void check_in(Case* case, int standing) noexcept nogil:
     if is_closing:
         fare_minor = price_missing_check_out(case)
     if refusal == REASON_OK and not case.is_late:
-        refusal = find_funds(case, fare_minor, case.tariff.rules.entry_minimum_minor)
-        if refusal == REASON_OK:
-            refusal = find_room(case, &lay)
+        refusal = find_means(case, &lay, fare_minor, case.tariff.rules.entry_minimum_minor,
+                             ANYTHING_MINOR)
     if not admit(case, refusal, False, fare_minor) or case.is_late:
         return
     if is_closing:
@@ -725,9 +753,7 @@ cdef void flat(Case* case, int standing) noexcept nogil:
         refuse(case, refusal if refusal != REASON_OK and not case.is_opened else fault)
         return
     if refusal == REASON_OK:
-        refusal = find_funds(case, charge.ride_minor, 0)
-        if refusal == REASON_OK:
-            refusal = find_room(case, &lay)
+        refusal = find_means(case, &lay, charge.ride_minor, 0, charge.ride_minor)
     if not admit(case, refusal, False, charge.ride_minor):
         return
     case.out.nominal_minor = charge.nominal_minor
@@ -867,8 +893,10 @@ cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap
     if account == NULL:
         return False
     find_tariff(&case, book, account, tap)
-    if case.tariff == NULL or case.tariff.layers == NULL:
+    if case.tariff == NULL:
         return False
+    if case.tariff.layers == NULL:
+        return book.limits != NULL and find_limits(book.limits, account, tap.now_us) != NULL
     if case.tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
         memcpy(owner, tap.token, sizeof(uint64_t))
     return True

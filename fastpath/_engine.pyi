@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import final
 
 from fastpath._accounts import StoreHandle
+from fastpath._limit_book import LimitBook
 from fastpath._session import Session
 from fastpath._tariff import Book
 from fastpath.types import EngineLimits
@@ -37,6 +38,7 @@ class Engine:
     @property
     def is_writing(self) -> bool: ...
     def begin(self, position: int, seq: int, *, denylist_version: int = 0) -> None: ...
+    def set_limits(self, limits: LimitBook | None) -> None: ...
     def feed(self, session: Session, data: bytes, now_us: int, mono_us: int) -> int: ...
     def tell(
         self, *, news: bytes | None = None, busy: tuple[bytes, bytes] | None = None

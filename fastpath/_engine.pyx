@@ -35,9 +35,10 @@ from fastpath._group cimport (
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
     FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, LINE_BYTES, OP_CONCESSION, OP_PASS_ADD, OP_PASS_REMOVE, OP_RERATE,
-    REASON_OK_RISK, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium, Period, RecordHead,
+    REASON_OK_RISK, RULE_DEVICE_AMOUNT, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium, Period, RecordHead,
     RecordItem, Tap,
 )
+from fastpath._limit_book cimport LimitBook
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
 from fastpath._tariff cimport Book, CompiledTariff, TariffBook
 from fastpath._wire cimport (
@@ -181,6 +182,9 @@ cdef inline void fill_leg(RecordHead* head, const TariffBook* book, const Accoun
     if decision.reason >= REFUSALS:
         network = find_network(book, account, tap)
         head.distance_m = tap.distance_m
+        if tap.kind == KIND_FLAT and tap.amount_minor != -1:
+            head.nominal_minor = tap.amount_minor
+            head.rules |= RULE_DEVICE_AMOUNT
     head.flags |= <uint32_t> network << NETWORK_SHIFT
 
 
@@ -331,6 +335,8 @@ cdef class Engine:
     cdef bint refused                         # something, in this feed
     cdef int64_t spent_us                     # what earlier turns took for taps that wait for the same commit
     cdef uint32_t turn_taps                   # taken since spent_us was 0
+    cdef LimitBook next_limits                # taken over when the open group is sealed
+    cdef bint has_next_limits
     cdef bytes news                           # the last fields of a heartbeat's answer, encoded
     cdef bytes busy_before                    # what stands before the request counter of an error `busy`
     cdef bytes busy_behind                    # and what behind it
@@ -382,6 +388,23 @@ cdef class Engine:
         group_reset(self.open_group(), position, seq)
         self.denylist_version = denylist_version
         self.durable_denylist_version = denylist_version
+
+    def set_limits(self, LimitBook limits) -> None:
+        """Use other limits of identity tiers (None = none) from the next group on.
+
+        Every group names the limits of all its decisions; an open one that is empty begins with the new ones.
+        """
+        self.next_limits = limits
+        self.has_next_limits = True
+        if self.open_group().record_count == 0:
+            self.take_limits()
+
+    cdef int take_limits(self) except -1:
+        if self.has_next_limits:
+            self.book.set_limits(self.next_limits)
+            self.next_limits = None
+            self.has_next_limits = False
+        return 0
 
     @property
     def waiting(self) -> bool:
@@ -881,7 +904,8 @@ cdef class Engine:
                 raise MemoryError
             self.find_period(account, &undone, &places)
             self.find_undo_cells(account, &undone, &charged, &places)
-        decide_reversal(&self.book.c, account, places.period, places.extras, &undone, &charged, &decision)
+        decide_reversal(&self.book.c, account, places.period, places.extras, &undone, &charged, original.ts_us,
+                        &decision)
         if named != NULL:
             memcpy(tap.token, original.token, TOKEN_BYTES)
             tap.stop = original.stop
@@ -1219,8 +1243,10 @@ cdef class Engine:
         """
         cdef Group* group = self.open_group()
         cdef GroupHead* head = <GroupHead*> group.bytes
+        cdef uint64_t limits_key = self.book.c.limits.key if self.book.c.limits != NULL else 0
         if self.writing:
             raise ValueError("a group is being written already")
+        self.take_limits()
         self.writing = True
         self.open_log = 1 - self.open_log
         undo_use(self.store, self.open_log)
@@ -1242,6 +1268,7 @@ cdef class Engine:
         head.engine_version = ENGINE_VERSION
         head.struct_version = FAREGATE_STRUCT_VERSION
         head.denylist_version = self.denylist_version
+        head.limits_key = limits_key
         memcpy(head.previous_hash, PyBytes_AS_STRING(previous_hash), 32)
         head.crc32c = crc32c_update(0, group.bytes, group.used)
         return PyMemoryView_FromMemory(<char*> group.bytes, group.used, 0x100)

@@ -62,6 +62,7 @@ class GroupView(NamedTuple):
     engine_version: int
     struct_version: int
     previous_hash: bytes
+    limits_key: int
 
 class _RecordFields(TypedDict, total=False):
     op: int

@@ -40,7 +40,7 @@ _FIELDS = [name for name in RecordView._fields if name not in ("items", "positio
 GroupView = namedtuple(
     "GroupView",
     "position length_bytes record_count first_seq ts_us fare_total_minor amount_total_minor engine_version "
-    "struct_version previous_hash",
+    "struct_version previous_hash limits_key",
 )
 
 
@@ -238,6 +238,7 @@ def view_group(const uint8_t[::1] group):
         head.engine_version,
         head.struct_version,
         (<const uint8_t*> head.previous_hash)[:32],
+        head.limits_key,
     )
 
 

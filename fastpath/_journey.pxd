@@ -22,5 +22,5 @@ cdef bint takes_rider(const Lay* lay) noexcept nogil
 cdef void keep_riders(Case* case, Lay* lay) noexcept nogil
 # What the tariff keeps for this owner among the account's cells.
 cdef void find_cells(Case* case, Lay* lay) noexcept nogil
-# Whether there is no room for all that the tariff may keep for the owner.
-cdef bint lacks_room(const Case* case, const Lay* lay) noexcept nogil
+# How many more cells all that the tariff may keep for the owner would take.
+cdef uint32_t count_needed(const Case* case, const Lay* lay) noexcept nogil

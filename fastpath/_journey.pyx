@@ -62,15 +62,13 @@ cdef void find_cells(Case* case, Lay* lay) noexcept nogil:
         lay.keeps_chain = lay.pass_count > 0 or lay.chain != NULL
 
 
-cdef bint lacks_room(const Case* case, const Lay* lay) noexcept nogil:
+cdef uint32_t count_needed(const Case* case, const Lay* lay) noexcept nogil:
     cdef uint32_t cells = 0
-    if case.extras == NULL:
-        return False
     if lay.new_counters > lay.free_places:
         cells = (lay.new_counters - lay.free_places + 1) // 2
     if lay.keeps_chain:
         cells += (1 if lay.chain == NULL else 0) + (1 if lay.before == NULL else 0)
-    return cells > case.extras.room
+    return cells
 
 
 # See to it that both chain cells are there; False = no room.

@@ -303,7 +303,8 @@ cdef extern from "layout.h" nogil:
         uint32_t spare2
         uint32_t crc32c
         uint8_t previous_hash[32]
-        uint8_t spare3[16]
+        uint64_t limits_key
+        uint8_t spare3[8]
 
 # The numbers of types.py for C, prefixed by what they belong to
 # (tests/fastpath/test_core_constants.py compares them all).

@@ -30,6 +30,7 @@ def layered_reversal(
     owner: int,
     room: int,
     cells: list[bytes],
+    spent_us: int = 0,
 ) -> tuple[_Struct | None, _Struct | None, list[bytes], _Struct]: ...
 def extras_owner(book: Book, account: _Struct | None, event: _Struct) -> int | None: ...
 def command(

@@ -105,7 +105,8 @@ def layered_tap(Book book not None, dict medium, dict account, dict period, dict
 
 
 def layered_reversal(Book book not None, dict account, dict period, dict original not None,
-                     dict charged not None, uint64_t owner, uint32_t room, list cells not None):
+                     dict charged not None, uint64_t owner, uint32_t room, list cells not None,
+                     int64_t spent_us=0):
     """decide_reversal with cells: (account, medium period, cells, decision) after it."""
     cdef Account a
     cdef Period p
@@ -119,7 +120,7 @@ def layered_reversal(Book book not None, dict account, dict period, dict origina
     if period is not None:
         p = period
     decide_reversal(&book.c, &a if account is not None else NULL,
-                    &p if period is not None else NULL, &extras, &t, &before, &out)
+                    &p if period is not None else NULL, &extras, &t, &before, spent_us, &out)
     return (a if account is not None else None, p if period is not None else None,
             images_of(&extras), out)
 
@@ -149,7 +150,7 @@ def reversal(Book book not None, dict account, dict period, dict original not No
     if period is not None:
         p = period
     decide_reversal(&book.c, &a if account is not None else NULL,
-                    &p if period is not None else NULL, NULL, &t, &before, &out)
+                    &p if period is not None else NULL, NULL, &t, &before, 0, &out)
     return a if account is not None else None, p if period is not None else None, out
 
 

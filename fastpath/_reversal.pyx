@@ -8,6 +8,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath._extras cimport Extras
 from fastpath._layout cimport *
+from fastpath._limits cimport uncount_spend
 from fastpath._tariff cimport TariffBook, TariffC, book_by_key, day_index
 from fastpath._totals cimport add_money, add_to_period, month_total, spendable
 from fastpath._undo_cells cimport undo_cells, was_counted
@@ -151,7 +152,7 @@ cdef void reverse_risk(const Decision* charged, Decision* out) noexcept nogil:
 
 
 cdef int reverse(const TariffBook* book, Account* account, Period* medium_period,
-                 Extras* extras, const Tap* original, const Decision* charged,
+                 Extras* extras, const Tap* original, const Decision* charged, int64_t spent_us,
                  Decision* out) noexcept nogil:
     cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
     cdef bint is_whole = is_last(account, original)
@@ -159,8 +160,6 @@ cdef int reverse(const TariffBook* book, Account* account, Period* medium_period
     cdef Undo undo
     cdef int fault
     memset(&undo, 0, sizeof(Undo))
-    if tariff == NULL or tariff.layers == NULL:
-        extras = NULL
     if medium_period != NULL and (tariff == NULL or tariff.rules.cap_owner == CAP_OWNER_MEDIUM):
         period = medium_period
     if is_whole:
@@ -174,7 +173,9 @@ cdef int reverse(const TariffBook* book, Account* account, Period* medium_period
         return fault
     fill_reversal(charged, &undo, is_whole, out)
     undo_period(tariff, account, period, original, charged, is_whole, &undo)
-    if extras != NULL:
+    if charged.rules & RULE_COUNTED:
+        uncount_spend(book.limits, extras, undo.fare_minor, spent_us)
+    if extras != NULL and tariff != NULL and tariff.layers != NULL:
         undo_cells(book, tariff, account, extras, original, charged, is_whole)
     if is_whole:
         undo_journey(account)
@@ -187,7 +188,7 @@ cdef bint wants_undo_extras(const TariffBook* book, const Tap* original, const D
     cdef const TariffC* tariff = book_by_key(book, charged.tariff_key)
     owner[0] = 0
     if tariff == NULL or tariff.layers == NULL:
-        return False
+        return charged.rules & RULE_COUNTED != 0
     if tariff.rules.cap_owner == CAP_OWNER_MEDIUM:
         memcpy(owner, original.token, sizeof(uint64_t))
     return True
@@ -195,7 +196,7 @@ cdef bint wants_undo_extras(const TariffBook* book, const Tap* original, const D
 
 cdef void decide_reversal(const TariffBook* book, Account* account, Period* medium_period,
                           Extras* extras, const Tap* original, const Decision* charged,
-                          Decision* out) noexcept nogil:
+                          int64_t spent_us, Decision* out) noexcept nogil:
     memset(out, 0, sizeof(Decision))
     out.ts_us = charged.ts_us
     out.tariff_key = charged.tariff_key
@@ -207,6 +208,6 @@ cdef void decide_reversal(const TariffBook* book, Account* account, Period* medi
         out.reason = REASON_UNKNOWN_ACCOUNT
     else:
         out.reason = <uint8_t> reverse(book, account, medium_period, extras, original,
-                                        charged, out)
+                                        charged, spent_us, out)
     if account != NULL:
         out.balance_minor = spendable(account)

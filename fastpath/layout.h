@@ -374,7 +374,8 @@ typedef struct {
     uint32_t spare2;
     uint32_t crc32c;             /* of the head with this field 0 and previous_hash in place, then the body */
     uint8_t  previous_hash[32];  /* SHA-256 of the group before: its head and body */
-    uint8_t  spare3[16];
+    uint64_t limits_key;         /* limits of identity tiers that its decisions used (fastpath/_limits.pxd), 0 = none */
+    uint8_t  spare3[8];
 } GroupHead;
 
 #define GROUP_MAGIC 0x31474746u /* "FGG1" */

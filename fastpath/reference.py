@@ -6,7 +6,7 @@ objections that hold; the one declared first in `Reason` is told. Accounts are c
 in C. Must import only the standard library and fastpath. Beside this file: reference_model (state
 and tariffs), reference_cells, reference_case (a tap on its way), reference_legs, _factors, _journey
 and _period (the layers of docs/fares.md), reference_pricing, reference_reversal and _uncount,
-reference_commands and _commands_cells.
+reference_limits (docs/wallet.md), reference_commands and _commands_cells.
 
 How a tap is decided
 1. Fare time is the device's clock; a device that doubts its clock gets the server's. Clocks too far
@@ -25,6 +25,9 @@ How a tap is decided
    - A tap that an offline device refused has no effect (OFFLINE_REFUSED, after every other reason).
 5. Money is drawn from the subsidy first, then from the stored value, the credit line and, for a
    check-out, one overdraft.
+6. Limits of the account's tier (docs/wallet.md): a check-in is refused when nothing more may be
+   spent, a flat tap when its fare is too much. A check-out is never asked. Every fare that an
+   account bears is counted, at the server's instant.
 
 Prices
 - A journey costs the fare from its origin to its exit: the time discount (fixed at the first
@@ -71,6 +74,7 @@ from fastpath.reference_journey import (
     keep_riders,
     takes_rider,
 )
+from fastpath.reference_limits import check_spend, count_spend, find_limits, lacks_limits_cell
 from fastpath.reference_model import (
     DISCOUNT_MASK,
     LAST_LEGS_SHIFT,
@@ -80,6 +84,7 @@ from fastpath.reference_model import (
     Account,
     Command,
     Decision,
+    LimitVersion,
     Medium,
     Pair,
     Period,
@@ -122,6 +127,7 @@ __all__ = [
     "Counter",
     "Decision",
     "Extras",
+    "LimitVersion",
     "Medium",
     "Pair",
     "Pass",
@@ -137,6 +143,9 @@ __all__ = [
     "wants_extras",
     "wants_medium_period",
 ]
+
+ANYTHING_MINOR = 1
+"""What a check-in asks the limits for: whether anything may be spent at all."""
 
 
 def _refuse(case: Case, reason: Reason) -> Decision:
@@ -217,14 +226,15 @@ def wants_medium_period(book: SpecBook, tap: Tap) -> bool:
 def wants_extras(book: SpecBook, account: Account | None, tap: Tap) -> int | None:
     """Key of the owner of chain and counters, when the tariff that will price this tap has layers.
 
-    None: it has none, or nobody pays.
+    0 when only limits of the account's tier need its cells; None: nothing does, or nobody pays.
     """
     case = Case(book, None, account, tap, Decision(), ts_us=fare_time(tap))
     if account is None:
         return None
     version = _pricing_version(case)
     if version is None or version.layers is None:
-        return None
+        is_limited = version is not None and find_limits(book.limits, account, tap.now_us)
+        return 0 if is_limited else None
     of_medium = version.rules.cap_owner == CapOwner.MEDIUM
     return int.from_bytes(tap.token[:8], "little") if of_medium else 0
 
@@ -289,13 +299,25 @@ def _standing_objections(case: Case) -> set[Reason]:
     return {reason for reason, holds in found.items() if holds}
 
 
-def _room_objections(case: Case) -> set[Reason]:
-    """Whether what the tariff may keep has no room; a ride that was made is not asked."""
-    if not case.asks_room or case.is_opened or case.tariff.layers is None:
+def _room_objections(case: Case, amount_minor: int) -> set[Reason]:
+    """Whether what tariff and limits may keep has no room; a ride that was made is not asked."""
+    if not case.asks_room or case.is_opened:
         return set()
-    ids = [one.counter_id for one in case.layers.counters]
-    lacks = case.extras.lacks_room(has_chain=case.keeps_chain, counter_ids=ids)
-    return {Reason.TOO_MANY_CELLS} if lacks else set()
+    needed = 0
+    if case.tariff.layers is not None:
+        ids = [one.counter_id for one in case.layers.counters]
+        needed += case.extras.count_needed(has_chain=case.keeps_chain, counter_ids=ids)
+    if amount_minor > 0:
+        limits, now_us = case.book.limits, case.tap.now_us
+        needed += lacks_limits_cell(limits, case.owner, case.extras, now_us)
+    return {Reason.TOO_MANY_CELLS} if needed > case.extras.room else set()
+
+
+def _limit_objections(case: Case, amount_minor: int) -> set[Reason]:
+    """Whether the limits of the account's tier let it spend so much at the server's instant."""
+    if not case.asks_room:
+        return set()
+    return check_spend(case.book.limits, case.owner, case.extras, amount_minor, case.tap.now_us)
 
 
 # --- money ----------------------------------------------------------------------------------------
@@ -353,7 +375,15 @@ def _draw(case: Case, charge: Charge, *, is_debt: bool) -> None:
         out.rules |= Rule.CREDIT_LINE
     if out.subsidy_minor:
         out.rules |= Rule.SUBSIDY
+    _count(case, fare_minor)
     out.verdict = Verdict.OPEN_WITH_DEBT if is_debt else Verdict.OPEN
+
+
+def _count(case: Case, fare_minor: int) -> None:
+    """Count a fare in the windows of the account's limits, also one that was not asked for."""
+    limits, now_us = case.book.limits, case.tap.now_us
+    if case.asks_room and count_spend(limits, case.owner, case.extras, fare_minor, now_us):
+        case.out.rules |= Rule.COUNTED
 
 
 # --- the four kinds of tap ------------------------------------------------------------------------
@@ -410,7 +440,8 @@ def _check_in(case: Case) -> Decision:
     objections |= _entry_objections(case)
     least_minor = case.tariff.rules.entry_minimum_minor
     objections |= _money_objections(case, charge.fare_minor, least_minor=least_minor)
-    objections |= _room_objections(case)
+    objections |= _limit_objections(case, ANYTHING_MINOR)
+    objections |= _room_objections(case, ANYTHING_MINOR)
     if not _admit(case, objections, charge):
         return case.out
     if is_closing:
@@ -517,7 +548,9 @@ def _flat(case: Case) -> Decision:
     if fault is not None:
         told = fault if case.is_opened else first_told(objections | {fault})
         return _refuse(case, told or fault)
-    objections |= _money_objections(case, charge.fare_minor) | _room_objections(case)
+    objections |= _money_objections(case, charge.fare_minor)
+    objections |= _limit_objections(case, charge.fare_minor)
+    objections |= _room_objections(case, charge.fare_minor)
     is_late = case.is_late
     if not _admit(case, objections, charge):
         return case.out

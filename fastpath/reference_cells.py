@@ -279,9 +279,9 @@ class Extras:
         found.id = counter_id
         return found
 
-    def lacks_room(self, *, has_chain: bool, counter_ids: list[int]) -> bool:
-        """Whether there is no room for all that a tariff may keep for the owner."""
+    def count_needed(self, *, has_chain: bool, counter_ids: list[int]) -> int:
+        """How many more cells all that a tariff may keep for the owner would take."""
         new = [one for one in counter_ids if self.find_counter(one) is None]
         free = sum(place.id == 0 for place in self._counter_places())
         cells = (max(0, len(new) - free) + 1) // 2
-        return cells + (len(self._missing_chains()) if has_chain else 0) > self.room
+        return cells + (len(self._missing_chains()) if has_chain else 0)

@@ -6,22 +6,25 @@ standard library and fastpath.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from fastpath.limits import NO_LIMIT, LimitProfile, LimitSpec
+from fastpath.limits import NO_LIMIT, LimitProfile
 from fastpath.reference_cells import Cell, CellType, Extras, Purse, Spent
-from fastpath.reference_model import MONEY_MAX, Account
+from fastpath.reference_model import MONEY_MAX, Account, LimitVersion
 from fastpath.types import Reason
 
+__all__ = [
+    "WINDOWS",
+    "LimitVersion",
+    "check_balance_limit",
+    "check_spend",
+    "count_spend",
+    "find_limits",
+    "find_used",
+    "lacks_limits_cell",
+    "uncount_spend",
+    "used_in_windows",
+]
+
 WINDOWS = ("day", "month", "year")
-
-
-@dataclass(frozen=True, slots=True)
-class LimitVersion:
-    """Limits and the key that group heads name them by."""
-
-    key: int
-    spec: LimitSpec
 
 
 def find_limits(version: LimitVersion | None, account: Account, now_us: int) -> LimitProfile | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from fastpath.layers import Layers, Legs
+from fastpath.limits import LimitSpec
 from fastpath.types import FarePart, JourneyState, Reason, Rule, TariffRules, TariffSpec
 
 MONEY_MAX = 1 << 60
@@ -367,11 +368,20 @@ class Version:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LimitVersion:
+    """Limits of identity tiers and the key that group heads name them by."""
+
+    key: int
+    spec: LimitSpec
+
+
 class SpecBook:
-    """The loaded versions by slot."""
+    """The loaded versions by slot, and the limits of identity tiers (None = nobody has any)."""
 
     def __init__(self) -> None:
         self.slots: dict[int, list[Version]] = {}
+        self.limits: LimitVersion | None = None
 
     def put(self, slot: int, key: int, spec: TariffSpec) -> None:
         """Load a version; one with the same valid_from_us gives way."""

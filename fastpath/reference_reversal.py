@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastpath.reference_cells import Extras
+from fastpath.reference_limits import uncount_spend
 from fastpath.reference_model import (
     LAST_LEGS_SHIFT,
     LAST_NO_JOURNEY,
@@ -53,6 +54,7 @@ class _Case:
     charged: Decision
     out: Decision
     extras: Extras
+    spent_us: int
 
 
 def decide_reversal(
@@ -63,11 +65,12 @@ def decide_reversal(
     charged: Decision,
     *,
     extras: Extras | None = None,
+    spent_us: int = 0,
 ) -> Decision:
     """Undo an accepted tap: as a whole while it is the account's last one, else its money only.
 
     The caller sees to it that a tap is undone once. extras: the account's cells, when
-    reversal_owner names an owner.
+    reversal_owner names an owner. spent_us: the server's instant when the tap was decided.
     """
     out = Decision(ts_us=charged.ts_us, tariff_key=charged.tariff_key)
     if not Reason(charged.reason).accepted or original.kind == TapKind.INSPECT:
@@ -78,7 +81,10 @@ def decide_reversal(
         out.reason = Reason.UNKNOWN_ACCOUNT
     else:
         out.reason = _reverse(
-            _Case(book, account, medium_period, original, charged, out, extras or Extras())
+            _Case(
+                *(book, account, medium_period, original, charged),
+                *(out, extras or Extras(), spent_us),
+            )
         )
     if account is not None:
         out.balance_minor = account.spendable_minor
@@ -88,11 +94,11 @@ def decide_reversal(
 def reversal_owner(book: SpecBook, original: Tap, charged: Decision) -> int | None:
     """Key of the owner of chain and counters, when the tariff that priced the tap has layers.
 
-    None: it has none, or is no longer loaded.
+    0 when only the limits counted it. None: it has none, or is no longer loaded.
     """
     version = book.find_by_key(charged.tariff_key)
     if version is None or version.layers is None:
-        return None
+        return 0 if charged.rules & Rule.COUNTED else None
     of_medium = version.rules.cap_owner == CapOwner.MEDIUM
     return int.from_bytes(original.token[:8], "little") if of_medium else 0
 
@@ -120,6 +126,8 @@ def _reverse(case: _Case) -> Reason:
     of_medium = version is None or version.rules.cap_owner == CapOwner.MEDIUM
     period = case.medium_period if case.medium_period and of_medium else account.period
     _uncount(case, version, period, undo, is_whole=is_whole)
+    if charged.rules & Rule.COUNTED:
+        uncount_spend(case.book.limits, case.extras, undo.fare_minor, case.spent_us)
     if version is not None and version.layers is not None:
         _undo_layers(case, version, is_whole=is_whole)
     _fill_reversal(out, charged, undo, is_whole=is_whole)

@@ -103,6 +103,7 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
     else:
         head = _copy_journal(config.journal.dir, target / "journal")
     _copy_plain(config.gateway.data_dir / "tariffs", target / "tariffs")
+    _copy_plain(config.limits_dir, target / "limits")
     if config.registry.url is None and config.registry_path.is_file():
         copy_file(config.registry_path, target / REGISTRY)
     text = render_toml(kept)

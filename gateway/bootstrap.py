@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastpath.api import CompiledTariff, LimitBook
     from gateway.control.client import ControlClient
     from gateway.credit.desk import CreditDesk
+    from gateway.dataplane import Loads
     from gateway.db import Database
     from gateway.engine.audit import AuditReport
     from gateway.journal.valkey_verify import VerifiedStream
@@ -30,8 +31,8 @@ def run_data(config: Config, ready_fd: int) -> int:
     from gateway.observability.page import Page
 
     page = Page.create(config.page_path)
-    tariffs = compile_tariffs(config)
-    return serve(config, page, ready_fd, tariffs=tariffs, list_devices=lambda: list_devices(config))
+    loads = compile_loads(config)
+    return serve(config, page, ready_fd, loads=loads, list_devices=lambda: list_devices(config))
 
 
 def run_standby(config: Config, ready_fd: int) -> int:
@@ -44,13 +45,13 @@ def run_standby(config: Config, ready_fd: int) -> int:
     if config.journal.kind != "valkey":
         raise ConfigError(detail='journal.kind: a standby needs a journal in "valkey"')
     page = Page.create(config.page_path)
-    tariffs = compile_tariffs(config)  # beforehand: at the takeover every moment counts
+    loads = compile_loads(config)  # beforehand: at the takeover every moment counts
     standby = Standby(valkey_options(config), config.snapshots.dir, config.engine_limits())
     return serve(
         config,
         page,
         ready_fd,
-        tariffs=tariffs,
+        loads=loads,
         list_devices=lambda: list_devices(config),
         follow=standby.follow,
     )
@@ -70,6 +71,13 @@ def list_devices(config: Config) -> list[DeviceEntry]:
         )
         for device in build_devices(config).list_all()
     ]
+
+
+def compile_loads(config: Config) -> Loads:
+    """What a data plane decides with, as the settings name it."""
+    from gateway.dataplane import Loads
+
+    return Loads(compile_tariffs(config), compile_limits(config))
 
 
 def compile_tariffs(config: Config) -> list[tuple[int, CompiledTariff]]:
@@ -306,7 +314,8 @@ def verify_configured(config: Config) -> Verified | VerifiedStream:
 
 
 def audit_journal(config: Config) -> AuditReport:
-    """Decide the journal of these settings again, with every tariff that is kept in the folder.
+    """Decide the journal of these settings again, with every tariff and all limits that
+    are kept in the folder.
 
     From its beginning, or from the oldest snapshot when that part is past retention.
     """
@@ -314,19 +323,21 @@ def audit_journal(config: Config) -> AuditReport:
     from gateway.engine.audit import audit, audit_from
     from gateway.errors import JournalError
     from gateway.journals import open_reader
+    from gateway.limits.store import LimitStore
     from gateway.tariffs.store import TariffStore
 
     book = Book()
     for slot, tariff in TariffStore(config.gateway.data_dir / "tariffs").list():
         book.put(slot, tariff)
+    kept = {one.key: one for one in LimitStore(config.limits_dir).list()}
     limits = config.engine_limits()
     memory = StoreHandle(boots_max=limits.boots_per_device_max, op_horizon_us=limits.op_horizon_us)
     journal = open_reader(config)
     try:
-        return audit(journal, book, memory)
+        return audit(journal, book, memory, limits=kept)
     except JournalError as error:
         if error.code != "JOURNAL_PAST_RETENTION":
             raise
-        return audit_from(config.snapshots.dir, journal, book, memory)
+        return audit_from(config.snapshots.dir, journal, book, memory, limits=kept)
     finally:
         journal.close()

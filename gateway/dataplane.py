@@ -18,17 +18,18 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fastpath._accounts_bulk import denied_tokens
-from fastpath.api import Book, CompiledTariff, Engine
+from fastpath.api import Book, CompiledTariff, Engine, LimitBook
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway import clock
 from gateway.config import Config
-from gateway.control.desk import Desk
+from gateway.control.desk import Desk, limits_as_dict
 from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
 from gateway.engine.commit import CommitPace, GroupCommit
@@ -40,6 +41,7 @@ from gateway.journal.segments import SegmentJournal
 from gateway.journals import open_valkey
 from gateway.keys import Secrets, load_secrets
 from gateway.ledger.mark import find_mark
+from gateway.limits.store import LimitStore
 from gateway.link.codes import Algorithm
 from gateway.link.denylist import Denylist
 from gateway.link.devices import DeviceBook, DeviceEntry
@@ -98,6 +100,7 @@ class DataPlane:
         self.memory = followed.memory if followed is not None else build_memory(limits)
         self.devices = DeviceBook(secrets.master_key)
         self.store = TariffStore(config.gateway.data_dir / "tariffs")
+        self.limits = LimitStore(config.limits_dir)
         self.recovery: Recovery = (
             followed.recovery
             if followed is not None
@@ -219,6 +222,19 @@ class DataPlane:
             self.page[slots.TARIFF_KEYS + slot] = key - (1 << 64) if key >> 63 else key
             self.page[slots.TARIFF_VERSIONS + slot] = len(self.book.list_versions(slot))
 
+    def use_limits(self, limits: LimitBook | None) -> None:
+        """Use limits of identity tiers from the next group on; they are kept before."""
+        if limits is not None:
+            self.limits.put(limits)
+        self.engine.set_limits(limits)
+
+    def load_limits(self, digest: str) -> dict[str, Any]:
+        """Take limits from the store into use, "" = none (control command)."""
+        limits = self.limits.get(digest) if digest else None
+        self.use_limits(limits)
+        log.info("limits_loaded", extra={"digest": digest or "none"})
+        return {"limits": limits_as_dict(limits)}
+
     def load_devices(self, entries: list[DeviceEntry]) -> None:
         """Fill the device book."""
         for entry in entries:
@@ -249,6 +265,7 @@ class DataPlane:
             self.devices,
             Ceilings(self.config.control.credit_max_minor, self.config.control.adjust_max_minor),
             load_tariff=self.load_tariff,
+            load_limits=self.load_limits,
             drain=self.stopping.set,
         )
 
@@ -399,12 +416,20 @@ Follow = Callable[[threading.Event], "Followed | None"]
 """Keeps memory up to date until it is time to lead; None = told to stop."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """What is compiled before a data plane begins: tariffs with their slots, limits or None."""
+
+    tariffs: list[tuple[int, CompiledTariff]]
+    limits: LimitBook | None = None
+
+
 def serve(
     config: Config,
     page: Page,
     ready_fd: int,
     *,
-    tariffs: list[tuple[int, CompiledTariff]],
+    loads: Loads,
     list_devices: Callable[[], list[DeviceEntry]],
     follow: Follow | None = None,
 ) -> int:
@@ -419,7 +444,8 @@ def serve(
             if followed is None:
                 return 0
         plane = DataPlane(config, secrets, page, followed=followed)
-        plane.load_tariffs(tariffs)
+        plane.load_tariffs(loads.tariffs)
+        plane.use_limits(loads.limits)
         plane.load_devices(list_devices())
         freeze()
         return await plane.run(ready_fd)

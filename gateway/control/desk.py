@@ -25,7 +25,7 @@ from gateway.link.devices import DeviceBook, DeviceEntry
 from gateway.observability import page as slots
 
 if TYPE_CHECKING:
-    from fastpath.api import Engine
+    from fastpath.api import Engine, LimitBook
     from gateway.engine.commit import GroupCommit
     from gateway.link.server import LinkServer
     from gateway.link.service import LinkState
@@ -42,6 +42,14 @@ def client_number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
+def limits_as_dict(limits: LimitBook | None) -> dict[str, Any] | None:
+    """Which limits of identity tiers are in force, None = nobody has any."""
+    if limits is None:
+        return None
+    key = f"{limits.key:016x}"
+    return {"id": limits.limits_id, "version": limits.version, "key": key}
+
+
 class Desk:
     """Carries out control requests. Thread: the loop's."""
 
@@ -54,6 +62,7 @@ class Desk:
         ceilings: Ceilings,
         *,
         load_tariff: Callable[[int, str], dict[str, Any]],
+        load_limits: Callable[[str], dict[str, Any]],
         drain: Callable[[], None],
     ) -> None:
         self._engine = engine
@@ -63,6 +72,7 @@ class Desk:
         self._devices = devices
         self._ceilings = ceilings
         self._load_tariff = load_tariff
+        self._load_limits = load_limits
         self._drain = drain
         self._reads: dict[str, Read] = {
             "account_show": self._account_show,
@@ -72,6 +82,7 @@ class Desk:
             "device_put": self._device_put,
             "tariff_load": self._tariff_load,
             "tariff_list": self._tariff_list,
+            "limits_load": self._limits_load,
             "status": self._status,
             "mode_set": self._mode_set,
             "drain": self._drain_now,
@@ -228,6 +239,12 @@ class Desk:
         ]
         return {"tariffs": rows}
 
+    async def _limits_load(self, args: Arguments) -> dict[str, Any]:
+        """Other limits of identity tiers: what is decided after the answer is decided with them."""
+        loaded = self._load_limits(args.text("digest"))
+        await self._commit.committed()
+        return loaded
+
     async def _status(self, _: Arguments) -> dict[str, Any]:
         memory = self._engine.memory
         return {
@@ -240,6 +257,7 @@ class Desk:
             "position": self._link.page[slots.JOURNAL_POSITION],
             "durable_seq": self._link.page[slots.DURABLE_SEQ],
             "draining": self._link.draining,
+            "limits": limits_as_dict(self._engine.book.limits),
         }
 
     async def _mode_set(self, args: Arguments) -> dict[str, Any]:

@@ -8,14 +8,14 @@ the next.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastpath import _journal as codec
 from fastpath._audit import redecide
-from fastpath.api import Book, StoreHandle
+from fastpath.api import Book, LimitBook, StoreHandle
 from fastpath.types import ENGINE_VERSION, Item, Op, TapFlag
 from gateway.engine.snapshot import list_snapshots, load_snapshot
 from gateway.errors import Corrupt, JournalError, SnapshotError
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 FINDINGS_MAX = 1000
 PAST_RETENTION = "JOURNAL_PAST_RETENTION"
+
+LIMITS_NOT_KEPT = "limits_not_kept"
+
+KeptLimits = Mapping[int, LimitBook]
+"""Limits of identity tiers by key."""
+NO_LIMITS: KeptLimits = {}
 
 Differences = list[tuple[str, int | str, int | str]]
 """(field, recorded, found) each."""
@@ -65,19 +71,31 @@ def audit(
     book: Book,
     memory: StoreHandle,
     progress: Callable[[int], None] = lambda _: None,
+    *,
+    limits: KeptLimits = NO_LIMITS,
 ) -> AuditReport:
-    """Walk a journal from its beginning. Raises: Corrupt."""
-    return _walk(_Auditor(journal, book, memory), journal.read(0), progress)
+    """Walk a journal from its beginning. Raises: Corrupt.
+
+    Args: limits: of identity tiers that are kept, by key.
+    """
+    return _walk(_Auditor(journal, book, memory, limits), journal.read(0), progress)
 
 
-def audit_from(snapshots: Path, journal: Journal, book: Book, memory: StoreHandle) -> AuditReport:
+def audit_from(
+    snapshots: Path,
+    journal: Journal,
+    book: Book,
+    memory: StoreHandle,
+    *,
+    limits: KeptLimits = NO_LIMITS,
+) -> AuditReport:
     """Walk a journal from the oldest snapshot on. Raises: Corrupt, SnapshotError."""
     paths = list_snapshots(snapshots)
     if not paths:
         said = f"the journal's beginning is past retention, and {snapshots} holds no snapshot"
         raise SnapshotError(detail=said, hint="the snapshotter of `faregate serve` writes one")
     begin = load_snapshot(paths[-1], memory)
-    auditor = _Auditor(journal, book, memory)
+    auditor = _Auditor(journal, book, memory, limits)
     auditor.report.from_position = begin.position
     groups = journal.read(begin.position, previous_hash=begin.chain_hash)
     return _walk(auditor, groups, lambda _: None)
@@ -89,6 +107,7 @@ def _walk(
     for group in groups:
         head = codec.view_group(group)
         auditor.report.engine_versions[head.engine_version] += head.record_count
+        auditor.use_limits(head.limits_key)
         for position, record in _records(group, head):
             auditor.check(codec.view_record(record, position), record)
             _apply(auditor.memory, position, record)
@@ -99,15 +118,29 @@ def _walk(
 class _Auditor:
     """Decides records again, one after the other."""
 
-    def __init__(self, journal: Journal, book: Book, memory: StoreHandle) -> None:
+    def __init__(
+        self, journal: Journal, book: Book, memory: StoreHandle, limits: KeptLimits
+    ) -> None:
         self._journal = journal
         self._book = book
+        self._limits = limits
+        self._has_limits = True
         self.memory = memory
         self.report = AuditReport()
+
+    def use_limits(self, key: int) -> None:
+        """Decide with the limits that a group's head names; 0 = none."""
+        found = self._limits.get(key)
+        self._has_limits = key == 0 or found is not None
+        if found is not self._book.limits:
+            self._book.set_limits(found)
 
     def check(self, view: codec.RecordView, record: bytes) -> None:
         """Compare one record; memory stands just before it."""
         self.report.records += 1
+        if not self._has_limits:
+            self.report.skipped[LIMITS_NOT_KEPT] += 1
+            return
         try:
             original = self._original(view)
         except JournalError as error:

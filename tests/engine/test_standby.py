@@ -44,7 +44,7 @@ BALANCE = 1_000_00
 GATEWAY = """
 import sys
 from pathlib import Path
-from gateway.dataplane import serve
+from gateway.dataplane import Loads, serve
 from gateway.engine.standby import Standby
 from gateway.journals import valkey_options
 from gateway.observability.page import Page
@@ -57,7 +57,7 @@ if sys.argv[3] == "standby":
     follow = Standby(valkey_options(config), config.snapshots.dir, config.engine_limits()).follow
 page = Page.create(config.page_path)
 tariffs = [(1, small_tariff())]
-sys.exit(serve(config, page, int(sys.argv[2]), tariffs=tariffs, list_devices=lambda: DEVICES,
+sys.exit(serve(config, page, int(sys.argv[2]), loads=Loads(tariffs), list_devices=lambda: DEVICES,
                follow=follow))
 """
 

@@ -134,7 +134,7 @@ class Traveller:
         """Undo the n-th tap from the end."""
         tap, charged = self.history[-1 - back]
         return reference.decide_reversal(
-            self.book, self.account, None, tap, charged, extras=self.extras
+            self.book, self.account, None, tap, charged, extras=self.extras, spent_us=tap.now_us
         )
 
     def play(self, script: str) -> Traveller:

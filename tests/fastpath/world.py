@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fastpath import _probe, reference
+from fastpath._limit_book import LimitBook
 from fastpath._tariff import Book, CompiledTariff
+from fastpath.limits import LimitSpec
 from fastpath.reference_commands_cells import CELL_OPS
 from fastpath.types import (
     JourneyState,
@@ -97,6 +99,14 @@ class World:
         self.book.drop(slot, key)
         self.spec_book.drop(slot, key)
 
+    def limit(self, spec: LimitSpec | None) -> None:
+        """Put limits of identity tiers into both books."""
+        compiled = LimitBook.build(spec) if spec is not None else None
+        self.book.set_limits(compiled)
+        self.spec_book.limits = None
+        if compiled is not None and spec is not None:
+            self.spec_book.limits = reference.LimitVersion(compiled.key, spec)
+
     def money(self) -> int:
         return self.account.balance_minor + self.account.subsidy_minor if self.account else 0
 
@@ -179,7 +189,11 @@ class World:
 
     def gather(self, owner: int) -> reference.Extras:
         """Copies of the cells that a decision is handed."""
-        kinds = (reference.CellType.PASS, reference.CellType.CONCESSION)
+        kinds = (
+            reference.CellType.PASS,
+            reference.CellType.CONCESSION,
+            reference.CellType.LIMITS,
+        )
         of_owner = (
             reference.CellType.COUNTERS,
             reference.CellType.CHAIN,
@@ -235,7 +249,9 @@ class World:
         extras = None if owner is None else self.gather(owner)
         account, period, *cells, compiled = self.compiled_reversal(structs, tap, charged, extras)
         decision = reference.decide_reversal(
-            self.spec_book, self.account, self.medium_period, tap, charged, extras=extras
+            *(self.spec_book, self.account, self.medium_period, tap, charged),
+            extras=extras,
+            spent_us=tap.now_us,
         )
         if extras is not None:
             self.keep(extras, cells[0], is_accepted=Reason(decision.reason).accepted)
@@ -262,7 +278,7 @@ class World:
             return _probe.reversal(self.book, *structs, *told)
         images = [one.pack() for one in extras.cells]
         return _probe.layered_reversal(
-            self.book, *structs, *told, extras.owner, extras.room, images
+            self.book, *structs, *told, extras.owner, extras.room, images, tap.now_us
         )
 
     def undo(self) -> reference.Decision:
