@@ -239,7 +239,7 @@ class LimitsConfig:
     dirs: tuple[Path, ...] = ()
     """Folders searched before the limits that come with faregate."""
     profile: str = ""
-    """Name of a file of limits, as in `faregate limits list`; empty = nobody has limits."""
+    """Name of limits, as in `faregate limits list`; empty = nobody has any (docs/limits.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

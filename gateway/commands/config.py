@@ -32,7 +32,7 @@ def check(
     """
     from gateway.errors import ConfigError
     from gateway.keys import check_secrets
-    from gateway.resources import list_tariffs
+    from gateway.resources import list_limits, list_tariffs
 
     loaded = load_settings(config, replaced)
     findings: list[str] = []
@@ -44,6 +44,9 @@ def check(
     for slot, name in loaded.config.tariffs.by_slot().items():
         if name not in known:
             findings.append(f"tariffs.slots.{slot}: there is no tariff {name}")
+    limits = loaded.config.limits
+    if limits.profile and limits.profile not in list_limits(limits):
+        findings.append(f"limits.profile: there are no limits {limits.profile}")
     if findings:
         raise ConfigError(findings=findings)
     if as_json:
