@@ -40,7 +40,14 @@ def settings_of_backup(config: Config) -> Config:
         control=replace(config.control, socket=fresh.control.socket),
         journal=replace(config.journal, dir=fresh.journal.dir),
         snapshots=replace(config.snapshots, dir=fresh.snapshots.dir),
-        registry=fresh.registry,  # a restored gateway must not work in the living one's database
+        # A restored gateway must not work in the living one's databases.
+        registry=fresh.registry,
+        ledger=replace(
+            config.ledger,
+            file=fresh.ledger.file,
+            url=None,
+            password_file=fresh.ledger.password_file,
+        ),
         security=fresh.security,
     )
 

@@ -1,4 +1,4 @@
-"""`faregate backup` and `faregate restore`."""
+"""`faregate backup`, `faregate restore` and the drill of both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.common import (
+    EXIT_FINDINGS,
     ConfigOption,
     JsonOption,
     SetOption,
@@ -20,6 +21,7 @@ from gateway.commands.common import (
 def register(app: typer.Typer) -> None:
     app.command("backup", rich_help_panel="Look after")(backup)
     app.command("restore", rich_help_panel="Look after")(restore)
+    app.command("drill", rich_help_panel="Look after")(drill)
 
 
 def backup(
@@ -68,6 +70,37 @@ def restore(
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
     if secrets is None:
         say(f"put the secrets (*.key) into {folder / 'secrets'} (mode 0600) before serving")
+
+
+def drill(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="NEW", help="Keep everything here; else a temporary folder."),
+    ] = None,
+    until: Annotated[
+        str, typer.Option(metavar="INSTANT", help="Also take it back to then, as with restore.")
+    ] = "",
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Back up the running gateway, restore it elsewhere, and compare journal, registry and ledger.
+
+    Example: `faregate drill --until 2026-11-23T08:00+08:00`
+    """
+    import tempfile
+
+    from gateway.drill import Drill
+
+    loaded = load_settings(config, replaced)
+    until_us = _instant(until) if until else None
+    with tempfile.TemporaryDirectory(prefix="faregate-drill-") as temporary:
+        place = folder or Path(temporary)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        report = Drill(loaded, place, lambda step: say(f"{step} ...")).run(until_us)
+    print_result(report.as_dict(), as_json=as_json)
+    if report.breaks:
+        raise typer.Exit(EXIT_FINDINGS)
 
 
 def _instant(text: str) -> int:
