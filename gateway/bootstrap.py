@@ -200,6 +200,7 @@ def build_access(config: Config) -> Access:
     """Tenants, keys, persons and who may. Raises: ConfigError: a secret is missing or bad."""
     from gateway.keys import load_control_secrets
     from gateway.registry.access import Access
+    from gateway.registry.approvals import Approvals
     from gateway.registry.authenticator import Authenticator
     from gateway.registry.consents import Consents
     from gateway.registry.credentials import Credentials
@@ -222,6 +223,11 @@ def build_access(config: Config) -> Access:
         persons=Persons(database, ring, index),
         links=Links(database, ring, index),
         consents=Consents(database, ring),
+        approvals=Approvals(
+            database,
+            {str(name): amount for name, amount in config.approvals.above_minor.items()},
+            valid_us=int(config.approvals.valid_s * 1_000_000),
+        ),
     )
 
 

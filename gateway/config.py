@@ -39,6 +39,7 @@ Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400 * 366)]
 SlotNumber = Annotated[str, Field(pattern="^([0-9]|1[0-5])$")]
 AdapterName = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,31}$")]
 OptionalPath = Path | None
+ApprovedAction = Literal["adjustment", "unfreeze", "write_off", "credit_limit", "credit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +295,41 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalsConfig:
+    """Four eyes: what one person alone may not do (docs/security.md)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    above_minor: dict[ApprovedAction, Minor] = field(
+        default_factory=lambda: {
+            "adjustment": 0,
+            "unfreeze": 0,
+            "write_off": 0,
+            "credit_limit": 500_000,
+        }
+    )
+    """Amount from which on an action needs a second person, 0 = always. One named replaces all."""
+    valid_s: Seconds = 86_400
+    """How long a proposal, and then its approval, is good."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RidersConfig:
+    """Riders' sessions."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    idle_s: Seconds = 900
+    """A session nobody used for so long is over."""
+    life_s: Seconds = 43_200
+    """A session is over after this time, however it is used."""
+    step_up_s: Seconds = 300
+    """How long a second factor, once shown, is good for linking media and raising limits."""
+    webauthn_id: Text = "localhost"
+    """Domain that WebAuthn credentials are bound to. Changing it makes all of them useless."""
+    webauthn_origins: tuple[Text, ...] = ("https://localhost",)
+    """Origins of the pages that may use them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecurityConfig:
     """Files with secrets; each readable by its owner alone. `faregate init` makes them."""
 
@@ -359,6 +395,8 @@ class Config:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     credit: CreditConfig = field(default_factory=CreditConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    approvals: ApprovalsConfig = field(default_factory=ApprovalsConfig)
+    riders: RidersConfig = field(default_factory=RidersConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)

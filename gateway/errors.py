@@ -5,6 +5,8 @@
     ├── TariffError                 TARIFF_…    a tariff that cannot be used; all findings at once
     ├── WireError                   WIRE_…      a frame that cannot be read
     ├── AuthError                   AUTH_…      a peer or a file that is not who it says
+    │   └── ApprovalNeeded          APPROVAL_…  a second pair of eyes has to see it first
+    ├── RateLimited                 RATE_…      too many tries
     ├── JournalError                JOURNAL_…
     │   ├── JournalFull             no room; memory was put back, nothing was written
     │   │   └── JournalUnavailable  its server cannot be reached; nothing was written either
@@ -117,6 +119,49 @@ class AuthError(FareGatewayError):
     """A device, a peer or a signed file is not who it says."""
 
     default_code = "AUTH_FAILED"
+
+
+class ApprovalNeeded(AuthError):
+    """A second pair of eyes has to see it first; `approval_id` names what waits for them."""
+
+    default_code = "APPROVAL_NEEDED"
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        approval_id: str = "",
+    ) -> None:
+        self.approval_id = approval_id
+        super().__init__(code, detail, hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | {"approval_id": self.approval_id}
+
+
+class RateLimited(FareGatewayError):
+    """Too many tries; `retry_after_s` says in how many seconds the next one may come."""
+
+    default_code = "RATE_LIMITED"
+    default_retry = Retry.SAFE
+
+    def __init__(
+        self,
+        code: str = "",
+        detail: str = "",
+        hint: str = "",
+        retry: Retry | None = None,
+        *,
+        retry_after_s: int = 1,
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(code, detail or f"again in {retry_after_s} s", hint, retry)
+
+    def as_dict(self) -> dict[str, object]:
+        return super().as_dict() | {"retry_after_s": self.retry_after_s}
 
 
 class JournalError(FareGatewayError):
@@ -314,6 +359,12 @@ CODES: dict[str, str] = {
     "AUTH_SCOPE": "`faregate key list` shows a key's scopes, docs/security.md what each allows",
     "AUTH_FORBIDDEN": "ask whoever it belongs to",
     "AUTH_STEP_UP": "show a second factor (TOTP, WebAuthn or a recovery code), then repeat it",
+    "AUTH_SAME_EYES": "somebody else has to approve it, not another key of the proposer",
+    "AUTH_WEAK_PASSWORD": "choose one of at least 10 characters that does not hold the login",
+    "AUTH_NO_FACTOR": "set up a second factor first: TOTP or WebAuthn",
+    "APPROVAL_NEEDED": "`faregate approval approve ID` by somebody else, then the same again",
+    "APPROVAL_CLOSED": "it was decided, used or is over: propose it anew",
+    "RATE_LIMITED": "wait as long as retry_after_s says",
     "AUTH_FAILED": "check the device's key and that it is not revoked: `faregate device list`",
     "JOURNAL_ERROR": "`faregate journal verify` tells what is wrong with it",
     "JOURNAL_FULL": "make room on the journal's disk; taps go on as soon as there is some",

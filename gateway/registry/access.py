@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.db import Database
+from gateway.registry.approvals import Approvals
 from gateway.registry.authenticator import Authenticator
 from gateway.registry.consents import Consents
 from gateway.registry.credentials import Credentials
@@ -24,3 +25,4 @@ class Access:
     persons: Persons
     links: Links
     consents: Consents
+    approvals: Approvals
