@@ -22,6 +22,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from fastpath import _probe, reference
+from fastpath._limit_book import LimitBook
 from fastpath._tariff import Book, CompiledTariff
 from fastpath.layers import (
     Counter,
@@ -41,6 +42,7 @@ from fastpath.layers import (
     TransferEffect,
     Window,
 )
+from fastpath.limits import AMOUNTS, LimitProfile, LimitSpec
 from fastpath.types import (
     DayTable,
     FarePart,
@@ -56,6 +58,7 @@ from fastpath.types import (
 GOAL_NS = 500
 GOAL_RATIO = 20
 GOAL_LAYERS_RATIO = 3
+GOAL_LIMITS_RATIO = 2
 PASS_ID = 99
 LARGE, SMALL = 1_000_000, 2_000
 STOPS = 416
@@ -204,13 +207,14 @@ def build_course(accounts: int, spec: TariffSpec | None = None) -> Course:
     return Course(spec, book, array("I", order), array("I", spec.stop_ids))
 
 
-def travel_compiled(course: Course, journeys: int) -> float:
-    """Nanoseconds a decision."""
-    took_ns, accepted, fares, _ = _probe.bench(
+def travel_compiled(course: Course, journeys: int, acting: Rule = Rule.DISTANCE_BAND) -> float:
+    """Nanoseconds a decision. acting: a rule that must have come to act."""
+    took_ns, accepted, fares, rules = _probe.bench(
         course.book, course.order, course.stops, BASE_US, journeys, 156
     )
     assert accepted == 2 * journeys
     assert 300 * journeys <= fares <= 700 * journeys
+    assert Rule(rules) & acting
     return took_ns / (2 * journeys)
 
 
@@ -242,6 +246,41 @@ def test_layers_cost(benchmark: BenchmarkFixture) -> None:
     benchmark.extra_info.update(plain_ns=plain_ns, layered_ns=layered_ns, ratio=ratio)
     if is_large:
         assert ratio <= GOAL_LAYERS_RATIO, f"{layered_ns:.0f} ns, {plain_ns:.0f} ns without layers"
+
+
+def limited(spec: TariffSpec) -> LimitSpec:
+    """Limits of every kind for all accounts, high enough never to refuse."""
+    first_day = spec.days.first_day
+    return LimitSpec(
+        limits_id="bench",
+        version="1",
+        currency=156,
+        first_day=first_day,
+        start_us=spec.days.start_us,
+        month=spec.days.month,
+        profiles=(LimitProfile(0, 0, *[1 << 50] * len(AMOUNTS)),),
+    )
+
+
+def test_limits_cost(benchmark: BenchmarkFixture) -> None:
+    """Limits asked at every check-in and counted at every check-out, beside the same without."""
+    is_large = not benchmark.disabled
+    accounts = LARGE if is_large else SMALL
+    plain, asked = build_course(accounts), build_course(accounts)
+    asked.book.set_limits(LimitBook.build(limited(asked.spec)))
+    found: list[tuple[float, float]] = []
+
+    def both() -> None:
+        """In turns, so that what else the machine does falls on both."""
+        took = travel_compiled(plain, accounts), travel_compiled(asked, accounts, Rule.COUNTED)
+        found.append(took)
+
+    benchmark.pedantic(both, rounds=5 if is_large else 1)  # type: ignore[no-untyped-call]
+    plain_ns, limited_ns = (min(one) for one in zip(*found, strict=True))
+    ratio = median(limited / plain for plain, limited in found)
+    benchmark.extra_info.update(plain_ns=plain_ns, limited_ns=limited_ns, ratio=ratio)
+    if is_large:
+        assert ratio <= GOAL_LIMITS_RATIO, f"{limited_ns:.0f} ns, {plain_ns:.0f} ns without limits"
 
 
 def travel_reference(course: Course, journeys: int) -> float:

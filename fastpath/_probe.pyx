@@ -394,14 +394,15 @@ cdef int open_accounts(Course* course, uint16_t currency, uint32_t pass_id) exce
         course.accounts[i].currency = currency
         course.accounts[i].balance_minor = 1000000
         course.accounts[i].rider_category = i % 3
-    if pass_id == 0:
+    if pass_id == 0 and course.book.limits == NULL:
         return 0
-    course.room = 6 * course.account_count + 1
+    course.room = (6 if pass_id else 1) * course.account_count + 1
     course.cells = <Cell*> allocate(course.room * sizeof(Cell))
     if course.cells == NULL:
         free(course.accounts)
         raise MemoryError
-    sell_passes(course, pass_id)
+    if pass_id != 0:
+        sell_passes(course, pass_id)
     return 0
 
 
@@ -411,7 +412,7 @@ def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops 
     """Let accounts travel in the given (random) order; every account is cold when its turn comes.
 
     Everyone rides once before the clock runs. Args: order: a permutation of range(accounts).
-    pass_id: 0 = accounts have no cells; else every fourth holds a ride of that pass, and cells are
+    pass_id: 0 = accounts have no cells but those of limits; else every fourth holds a ride of that pass, and cells are
     copied in and out as the engine does. ahead: so many steps of two taps have their accounts fetched
     before the first of them is decided, as in a frame of that many taps; 0 = each when it is its turn. Returns: ns of processor time taken by 2 * journeys
     decisions, how many were accepted, the fares charged, all rules that acted. Cost: 256 bytes of
