@@ -141,12 +141,18 @@ async def close_with_a_call_under_way(bench: Bench) -> None:
 @check
 async def nothing_is_left_behind(bench: Bench) -> None:
     """No task, no socket, after success and trouble."""
-    tasks, sockets = asyncio.all_tasks(), _sockets()
+    tasks, sockets, kept = asyncio.all_tasks(), _sockets(), []
     for trouble in (Trouble.NONE, Trouble.NEVER, Trouble.DROP_AFTER, Trouble.GARBAGE):
         bench.remote.on_write.append(trouble)
         async with bench.opened() as adapter:
             await told(adapter.execute(bench.command(f"k-{trouble}")))
             await adapter.check()
+            kept.append(adapter)  # or the collector would tidy up for it
+    for _ in range(100):
+        if not bench.remote.connections:
+            break
+        await asyncio.sleep(0.01)
+    expect(not bench.remote.connections, f"{bench.remote.connections} connections at the peer")
     await bench.remote.stop()
     await asyncio.sleep(0.05)
     left = asyncio.all_tasks() - tasks

@@ -53,6 +53,7 @@ class Trouble(StrEnum):
 
 _TROUBLE: ContextVar[Trouble] = ContextVar("trouble", default=Trouble.NONE)
 RETRY_AFTER_S = 7
+WAIT_SLICE_S = 0.01
 GARBAGE = b"\xff\xfe<html>502 Bad Gateway\x00"
 
 
@@ -135,7 +136,7 @@ class ScriptedRemote(abc.ABC):
         if (refusal := _refusal(trouble)) is not None:
             return refusal
         if trouble is Trouble.NEVER:
-            await self._wait(3600.0)
+            await self._wait(request, 3600.0)
         if trouble in (Trouble.NEVER, Trouble.DROP_BEFORE):
             return _cut(request)
         response: web.Response = await handler(request)  # type: ignore[operator]
@@ -146,9 +147,9 @@ class ScriptedRemote(abc.ABC):
     ) -> web.StreamResponse:
         """What happens to an answer after the work was done."""
         if trouble is Trouble.SLOW:
-            await self._wait(self.slow_s)
+            await self._wait(request, self.slow_s)
         elif trouble is Trouble.LATE:
-            await self._wait(self.late_s)
+            await self._wait(request, self.late_s)
         elif trouble is Trouble.DROP_AFTER:
             return _cut(request)
         elif trouble is Trouble.HALF:
@@ -161,10 +162,14 @@ class ScriptedRemote(abc.ABC):
             return self.wrong(response)
         return response
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._over.wait(), seconds)
-        except TimeoutError:
+    async def _wait(self, request: web.Request, seconds: float) -> None:
+        """So long, or until this remote stops or the other side has gone."""
+        end = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end and request.transport is not None:
+            try:
+                await asyncio.wait_for(self._over.wait(), WAIT_SLICE_S)
+            except TimeoutError:
+                continue
             return
 
 
