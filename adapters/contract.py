@@ -12,12 +12,13 @@ Source of the shape: docs/adapters.md.
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, Generic, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adapters.errors import Refusal, Rejected
 
@@ -80,6 +81,14 @@ class AdapterInfo:
     charset: str = "utf-8"
 
 
+class BadSettings(ValueError):
+    """Settings that a model refuses; `findings` has a line for each fault, without the value."""
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        super().__init__("; ".join(findings))
+        self.findings = tuple(findings)
+
+
 class AdapterConfig(BaseModel):
     """Base of an adapter's settings: unknown keys are refused, the object is frozen.
 
@@ -88,9 +97,30 @@ class AdapterConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any], folder: Path) -> Self:
+        """Settings as they stand in a file; relative paths count from `folder`.
+
+        Raises: BadSettings, with every fault.
+        """
+        try:
+            read = cls.model_validate(dict(values))
+        except ValidationError as error:
+            raise BadSettings([_fault(dict(one)) for one in error.errors()]) from error
+        paths = {name: value for name, value in read if isinstance(value, Path)}
+        return read.model_copy(update={name: folder / value for name, value in paths.items()})
+
     def unique_key(self) -> str:
         """Two configured adapters with the same key would speak to one peer twice: refused."""
         raise NotImplementedError
+
+
+def _fault(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: no such setting"
+    message = str(error["msg"])
+    return f"{where}: {message[0].lower()}{message[1:]}"
 
 
 @dataclass(frozen=True, slots=True)
