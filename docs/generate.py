@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -19,6 +20,8 @@ from typer.models import ArgumentInfo
 from gateway.cli import build_cli
 from gateway.config import Config, flatten, setting_schema
 from gateway.config_file import render_schema, render_toml, toml_value
+from gateway.delivery.kinds import BUILT_IN
+from gateway.delivery.kinds import render_schema as render_adapter
 from gateway.errors import CODES
 from gateway.http.catalogue import all_endpoints
 from gateway.http.openapi import build_document, render_document
@@ -246,6 +249,10 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/openapi.json": openapi,
     "config/gateway.toml": render_toml,
     "config/schema/gateway.schema.json": render_schema,
+    **{
+        f"config/schema/adapters/{kind}.schema.json": partial(render_adapter, kind)
+        for kind in BUILT_IN
+    },
 }
 """Every file that is made, and what makes it."""
 

@@ -53,6 +53,7 @@ COMMANDS = (
     "credit_line",
     "mode",
     "operation",
+    "adapter",
     "journal",
     "backup",
     "moving",

@@ -363,6 +363,12 @@ class WorkerConfig:
     """How often the jobs' numbers are written for /metrics."""
     poll_s: Seconds = 0.5
     """How often an adapter's relay looks for commands that are due."""
+    inbound_host: Text = "127.0.0.1"
+    """Address to listen on for messages of peers; put TLS in front of it."""
+    inbound_port: Port | None = None
+    """Its port; without one nobody listens. 0 takes a free one."""
+    inbound_max_bytes: Count = 16 << 20
+    """Longer messages are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -334,6 +334,10 @@ class InvariantError(FareGatewayError):
 
 
 CODES: dict[str, str] = {
+    "ADAPTER_BROKEN": "the package that brings this adapter is installed wrongly, or not at all",
+    "ADAPTER_NO_BENCH": "an adapter names its bench in `bench`; docs/adapters.md",
+    "ADAPTER_TOO_NEW": "install a faregate that is as new as the adapter",
+    "ADAPTER_UNKNOWN": "`faregate adapter list --kinds` shows the kinds there are",
     "CITY_INVALID": "each finding names the line and the key of the city file; docs/cities.md",
     "CITY_NOT_FOUND": "`faregate city list` shows the cities there are",
     "CONFIG_INVALID": "`faregate config check` lists every wrong setting with its path",

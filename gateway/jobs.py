@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.control.client import ControlClient
+    from gateway.db import Database
 
 
 class Job(abc.ABC):
@@ -39,6 +40,7 @@ class Tools:
     """What the worker hands to those who make jobs."""
 
     config: Config
+    registry: Database
     commands: ControlClient
     """The way to the data plane; blocking, so call it in a thread (`asyncio.to_thread`)."""
     now_us: Callable[[], int]

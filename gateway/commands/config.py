@@ -30,6 +30,7 @@ def check(
 
     Example: `faregate config check --config metro/gateway.toml`
     """
+    from gateway.delivery.kinds import load_adapters
     from gateway.errors import ConfigError
     from gateway.keys import check_secrets
     from gateway.resources import list_limits, list_tariffs
@@ -47,6 +48,10 @@ def check(
     limits = loaded.config.limits
     if limits.profile and limits.profile not in list_limits(limits):
         findings.append(f"limits.profile: there are no limits {limits.profile}")
+    try:
+        load_adapters(loaded.config)
+    except ConfigError as error:
+        findings += error.findings
     if findings:
         raise ConfigError(findings=findings)
     if as_json:

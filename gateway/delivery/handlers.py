@@ -12,5 +12,5 @@ from gateway.jobs import Tools
 def build_handler(configured: Configured, tools: Tools) -> Any:
     """The handler of an adapter's kind; None = its events are only stored, for others to read."""
     if configured.kind == "bank":
-        return BankEvents(configured.name, tools.commands)
+        return BankEvents(configured.name, tools.commands, tools.registry)
     return None

@@ -34,6 +34,10 @@ ID_LENGTH = 180
 """Longer message ids are known by their digest."""
 
 
+_DECIDED_BY = ("amount_minor", "currency", "booked", "reference", "reverses")
+"""What of an event's payload an operator sees."""
+
+
 class Stored(StrEnum):
     """Where an event stands."""
 
@@ -77,22 +81,8 @@ class Inbox:
 
     def take(self, source: str, event: Event, now_us: int) -> AckResult:
         """Store an event; only then may the peer be told that we have it."""
-        body = encode_event(event)
-        digest = hashlib.sha256(body.encode()).digest()
-        message_id = _short(event.message_id)
         with self._database.transaction() as connection:
-            if _store(connection, (source, message_id, digest), event, Stored.STORED, now_us):
-                return AckResult.ACCEPTED
-            known = connection.scalar(
-                select(INBOX.c.body_hash).where(
-                    INBOX.c.source == source, INBOX.c.message_id == message_id
-                )
-            )
-            if known == digest:
-                return AckResult.ACCEPTED
-            other = f"{message_id}#{digest.hex()[:16]}"
-            _store(connection, (source, other, digest), event, Stored.CONFLICT, now_us)
-        return AckResult.REFUSED
+            return store(connection, source, event, now_us)
 
     def apply(self, source: str, handler: Handler, now_us: int) -> int:
         """Apply what is stored or parked, by aggregate and version; returns how many were."""
@@ -130,42 +120,47 @@ class Inbox:
     def decide(
         self, source: str, message_id: str, decision: Mapping[str, Any], now_us: int
     ) -> None:
-        """Give a held, expired or parked event back to its handler with an operator's decision.
+        """Give a held, expired or parked event back to its handler with an operator's decision,
+        on top of earlier ones; `tries` counts them.
 
         Raises: DeliveryError DELIVERY_NOT_HELD.
         """
         open_states = [str(one) for one in (Stored.HELD, Stored.EXPIRED, Stored.PARKED)]
+        mine = (INBOX.c.source == source, INBOX.c.message_id == _short(message_id))
         with self._database.transaction() as connection:
-            changed = connection.execute(
+            earlier = connection.scalar(
+                select(INBOX.c.decision).where(*mine, INBOX.c.state.in_(open_states))
+            )
+            if earlier is None:
+                raise DeliveryError("DELIVERY_NOT_HELD", f"{source} holds no event {message_id}")
+            before = json.loads(earlier or "{}")
+            decided = before | dict(decision) | {"tries": int(before.get("tries", 0)) + 1}
+            connection.execute(
                 update(INBOX)
-                .where(INBOX.c.source == source, INBOX.c.message_id == _short(message_id))
-                .where(INBOX.c.state.in_(open_states))
+                .where(*mine)
                 .values(
                     state=str(Stored.STORED),
-                    decision=json.dumps(decision, sort_keys=True),
+                    decision=json.dumps(decided, sort_keys=True),
                     park_until_us=now_us + PARK_US,
                     changed_us=now_us,
                 )
-            ).rowcount
-        if not changed:
-            raise DeliveryError("DELIVERY_NOT_HELD", f"{source} holds no event {message_id}")
+            )
 
     def list_events(self, source: str, *states: Stored) -> list[dict[str, Any]]:
-        """Events of these states, the oldest first, without what they say."""
+        """Events of these states, the oldest first, with what an operator needs to decide."""
+        shown = ("message_id", "aggregate", "version", "state", "reason", "received_us")
         query = (
-            select(
-                INBOX.c.message_id,
-                INBOX.c.aggregate,
-                INBOX.c.version,
-                INBOX.c.state,
-                INBOX.c.reason,
-                INBOX.c.received_us,
-            )
+            select(*(INBOX.c[name] for name in shown), INBOX.c.event)
             .where(INBOX.c.source == source, INBOX.c.state.in_([str(one) for one in states]))
             .order_by(INBOX.c.id)
         )
         with self._database.transaction() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        for row in rows:
+            event = decode_event(row.pop("event"))
+            row["kind"] = event.kind
+            row |= {name: event.payload[name] for name in _DECIDED_BY if name in event.payload}
+        return rows
 
     def count(self, source: str) -> dict[str, int]:
         """Events by state."""
@@ -176,6 +171,24 @@ class Inbox:
         )
         with self._database.transaction() as connection:
             return {str(state): int(count) for state, count in connection.execute(query)}
+
+
+def store(connection: Connection, source: str, event: Event, now_us: int) -> AckResult:
+    """Store an event in the caller's transaction: accepted (perhaps known already), or refused as
+    another one under the same id, which is kept apart.
+    """
+    digest = hashlib.sha256(encode_event(event).encode()).digest()
+    message_id = _short(event.message_id)
+    if _insert(connection, (source, message_id, digest), event, Stored.STORED, now_us):
+        return AckResult.ACCEPTED
+    known = connection.scalar(
+        select(INBOX.c.body_hash).where(INBOX.c.source == source, INBOX.c.message_id == message_id)
+    )
+    if known == digest:
+        return AckResult.ACCEPTED
+    other = f"{message_id}#{digest.hex()[:16]}"
+    _insert(connection, (source, other, digest), event, Stored.CONFLICT, now_us)
+    return AckResult.REFUSED
 
 
 def _perform(handler: Handler, event: Event, decision: Mapping[str, Any]) -> Verdict:
@@ -191,7 +204,7 @@ def _short(message_id: str) -> str:
     return f"sha256:{hashlib.sha256(message_id.encode()).hexdigest()}"
 
 
-def _store(
+def _insert(
     connection: Connection,
     identity: tuple[str, str, bytes],
     event: Event,

@@ -121,5 +121,3 @@ def build_context(configured: Configured, tools: Tools) -> Context:
         log.info("adapter_said", extra={"adapter": configured.name, "said": event, "fields": kept})
 
     return Context(configured.name, tools.now_us, say)
-
-

@@ -70,7 +70,7 @@ def load_adapters(config: Config) -> dict[str, Configured]:
     """Every configured adapter. Raises: ConfigError with all findings."""
     found: dict[str, Configured] = {}
     findings: list[str] = []
-    for name, settings in sorted(config.adapters.items()):
+    for name in sorted(config.adapters):
         try:
             found[name] = load_adapter(config, name)
         except ConfigError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -19,11 +20,55 @@ JOB_RUNNING = Family("fare_job_running", "gauge", "1 while a job of the worker r
 JOB_RESTARTS = Family(
     "fare_job_restarts_total", "counter", "Times a job failed and was started again.", ("job",)
 )
+ADAPTER_UP = Family(
+    "fare_adapter_up", "gauge", "1 while an adapter is open and its breaker closed.", ("adapter",)
+)
+ADAPTER_COMMANDS = Family(
+    "fare_adapter_commands", "gauge", "Commands to a peer, by state.", ("adapter", "state")
+)
+ADAPTER_AGE = Family(
+    "fare_adapter_queue_age_seconds", "gauge", "Age of the oldest open command.", ("adapter",)
+)
+ADAPTER_IN_FLIGHT = Family(
+    "fare_adapter_in_flight", "gauge", "Calls to a peer under way.", ("adapter",)
+)
+ADAPTER_CALLS = Family(
+    "fare_adapter_calls_total",
+    "counter",
+    "What became of calls: sent, asked, done, rejected, uncertain, dead.",
+    ("adapter", "result"),
+)
+ADAPTER_ERRORS = Family(
+    "fare_adapter_errors_total", "counter", "Errors of calls, by class.", ("adapter", "error")
+)
+ADAPTER_EVENTS = Family(
+    "fare_adapter_events", "gauge", "What a peer told us, by state.", ("adapter", "state")
+)
+RECEIVED = Family(
+    "fare_inbound_messages_total", "counter", "Messages of peers, by answer.", ("result",)
+)
 
-WORKER_FAMILIES = (WORKER_UP, WORKER_WRITTEN, JOB_RUNNING, JOB_RESTARTS)
+WORKER_FAMILIES = (
+    WORKER_UP,
+    WORKER_WRITTEN,
+    JOB_RUNNING,
+    JOB_RESTARTS,
+    ADAPTER_UP,
+    ADAPTER_COMMANDS,
+    ADAPTER_AGE,
+    ADAPTER_IN_FLIGHT,
+    ADAPTER_CALLS,
+    ADAPTER_ERRORS,
+    ADAPTER_EVENTS,
+    RECEIVED,
+)
 """Every family of this collector."""
 
+Job = Mapping[str, Any]
+Sample = tuple[tuple[str, ...], float]
+
 US_PER_S = 1_000_000
+CALLS = ("sent", "asked", "done", "rejected", "uncertain", "dead")
 
 
 class WorkerCollector(Collector):
@@ -41,12 +86,36 @@ class WorkerCollector(Collector):
 
 
 def _families(view: WorkerView) -> Iterator[Metric]:
-    written = view.written_us / US_PER_S
-    yield GaugeMetricFamily(WORKER_WRITTEN.name, WORKER_WRITTEN.help, value=written)
-    running = GaugeMetricFamily(JOB_RUNNING.name, JOB_RUNNING.help, labels=JOB_RUNNING.labels)
-    restarts = CounterMetricFamily(JOB_RESTARTS.name, JOB_RESTARTS.help, labels=JOB_RESTARTS.labels)
-    for name, job in sorted(view.jobs.items()):
-        running.add_metric([name], int(job.get("state") == "running"))
-        restarts.add_metric([name], int(job.get("restarts", 0)))
-    yield running
-    yield restarts
+    yield _metric(WORKER_WRITTEN, [((), view.written_us / US_PER_S)])
+    jobs = sorted(view.jobs.items())
+    yield _metric(JOB_RUNNING, [((name,), job.get("state") == "running") for name, job in jobs])
+    yield _metric(JOB_RESTARTS, [((name,), job.get("restarts", 0)) for name, job in jobs])
+    yield from _adapters([job for _, job in jobs if "adapter" in job])
+    sources = [job for _, job in jobs if "events" in job]
+    yield _metric(ADAPTER_EVENTS, _by_name(sources, "source", "events"))
+    received = [job["received"] for _, job in jobs if "received" in job]
+    yield _metric(RECEIVED, [((key,), n) for one in received for key, n in one.items()])
+
+
+def _adapters(relays: Sequence[Job]) -> Iterator[Metric]:
+    names = [((str(job["adapter"]),), job) for job in relays]
+    up = [(name, bool(job["open"]) and job["breaker"] == "closed") for name, job in names]
+    yield _metric(ADAPTER_UP, up)
+    yield _metric(ADAPTER_COMMANDS, _by_name(relays, "adapter", "queue"))
+    yield _metric(ADAPTER_AGE, [(name, job["queue_age_us"] / US_PER_S) for name, job in names])
+    yield _metric(ADAPTER_IN_FLIGHT, [(name, job["in_flight"]) for name, job in names])
+    calls = [((*name, call), job[call]) for name, job in names for call in CALLS]
+    yield _metric(ADAPTER_CALLS, calls)
+    yield _metric(ADAPTER_ERRORS, _by_name(relays, "adapter", "errors"))
+
+
+def _by_name(jobs: Sequence[Job], name: str, counts: str) -> list[Sample]:
+    return [((str(job[name]), key), n) for job in jobs for key, n in job[counts].items()]
+
+
+def _metric(family: Family, samples: Iterable[Sample]) -> Metric:
+    make = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
+    metric = make(family.name, family.help, labels=family.labels)
+    for labels, value in samples:
+        metric.add_metric(list(labels), value)
+    return metric

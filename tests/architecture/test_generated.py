@@ -32,6 +32,7 @@ NAMES = (
     "docs/openapi.json",
     "config/gateway.toml",
     "config/schema/gateway.schema.json",
+    "config/schema/adapters/bank.schema.json",
 )
 
 

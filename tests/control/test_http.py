@@ -176,7 +176,18 @@ async def test_the_catalogue_is_what_is_served(client: Client, plane: Page) -> N
 
 async def test_no_label_names_a_person_or_a_device(client: Client, plane: Page) -> None:
     labels = {label for family in metrics.CATALOGUE for label in family.labels}
-    assert labels == {"kind", "reason", "error", "state", "slot", "tariff", "key", "job"}
+    assert labels == {
+        "kind",
+        "reason",
+        "error",
+        "state",
+        "slot",
+        "tariff",
+        "key",
+        "job",
+        "adapter",
+        "result",
+    }
 
 
 async def test_openmetrics_is_spoken_when_asked_for(client: Client, plane: Page) -> None:

@@ -30,8 +30,8 @@ from gateway.delivery.breaker import Breaker, BreakerSettings, BreakerState
 from gateway.delivery.outbox import Outbox, State
 from gateway.delivery.relay import Relay, RelaySettings
 from gateway.errors import DatabaseError
-from tests.delivery.conftest import Clock
 from tests.support.peer import Peer, PeerAdapter, credit, good, lost, pending, silent
+from tests.support.registry import Clock
 
 Act = Callable[..., object]
 SETTINGS = RelaySettings(deadline_s=0.05, poll_s=0.01, ask_again_s=5.0, drain_s=0.2)

@@ -25,6 +25,7 @@ FORMAT = "1"
 FIELDS = ("entry_ref", "booked", "amount_minor", "currency", "direction", "reverses", "reference")
 """Columns of an entry; a statement has them in this order, and further ones behind are ignored."""
 AMOUNT_MAX = 1 << 53
+REFERENCE_MAX = 140
 _REF = re.compile(r"[A-Za-z0-9._:/-]{1,100}")
 DAY_US = 86_400_000_000
 
@@ -47,13 +48,16 @@ class Entry:
         """`bank_credit`: money for an account. `bank_return`: one of those was taken back.
         `payout_return`: a refund of ours came back. `bank_debit`: anything else that left.
         """
+        account_id = None if self.reverses else find_account(self.reference)
         payload = {
             "entry_ref": self.entry_ref,
             "amount_minor": self.amount_minor,
             "currency": self.currency,
             "booked": self.booked.isoformat(),
             "reverses": self.reverses,
-            "account_id": None if self.reverses else find_account(self.reference),
+            "account_id": account_id,
+            # What an operator needs to find out whose it is; where it is known, nobody needs it.
+            "reference": "" if account_id else self.reference[:REFERENCE_MAX],
         }
         return Event(
             message_id=self.entry_ref,

@@ -1,0 +1,240 @@
+"""What a bank's entries do here, and refunds to a bank account.
+
+    bank_credit     money for an account: one credit per entry, whatever the number of deliveries
+    bank_return     the bank took such a credit back: an adjustment, into debt if need be
+    payout_return   a refund of ours came back: credited again
+    bank_debit      a refund of ours was booked; anything else is held for an operator
+    payout_refused  the bank refused a refund: credited again (written by the relay)
+
+Every operation's id is derived from the bank's name and its own reference and instant, so that it
+happens once even if this registry is restored from yesterday. What the engine refuses is held, with
+the reason; an operator decides, and the next try has an id of its own, since refusals are kept too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from adapters.contract import Capability, Command, Event, Money, Outcome, Status
+from gateway.clock import derived_operation_id, format_operation_id
+from gateway.control.frames import Reply
+from gateway.db import Database
+from gateway.delivery.codec import decode_command
+from gateway.delivery.inbox import Stored, Verdict, store
+from gateway.delivery.outbox import Letter, put
+from gateway.delivery.tables import INBOX, OUTBOX
+from gateway.errors import CommandError
+
+TRIES_MAX = 20
+_APPLIED = Verdict()
+
+
+class Commands(Protocol):
+    """The way to the data plane (gateway/control/client.py)."""
+
+    def exchange(
+        self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
+    ) -> Reply:
+        """One command and its reply; a refusal is a value. Raises: CommandError, Uncertain."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """One movement on an account, and what names it for ever."""
+
+    account_id: int
+    amount_minor: int
+    """Above 0: credited. Below: taken back, also into debt."""
+    currency: int
+    at_us: int
+    parts: tuple[str, ...]
+    reference: str
+
+
+class BankEvents:
+    """The handler of one bank's inbox."""
+
+    def __init__(self, bank: str, commands: Commands, database: Database) -> None:
+        self._bank = bank
+        self._commands = commands
+        self._database = database
+
+    def perform(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
+        """See the head of this file. decision: {account_id}, {tries} or {ignore: true}."""
+        if decision.get("ignore"):
+            return Verdict(Stored.APPLIED, "ignored by an operator")
+        if event.kind == "bank_credit":
+            account_id = decision.get("account_id") or event.payload["account_id"]
+            return self._give(event, account_id, decision)
+        if event.kind == "payout_refused":
+            return self._give(event, event.payload["account_id"], decision)
+        if event.kind == "payout_return":
+            payout = self._payout(event.subject)
+            account_id = payout.facts["account_id"] if payout is not None else None
+            return self._give(event, decision.get("account_id") or account_id, decision)
+        if event.kind == "bank_return":
+            return self._take_back(event, decision)
+        known = event.kind == "bank_debit" and self._payout(str(event.payload.get("reference")))
+        return _APPLIED if known else Verdict(Stored.HELD, "money left our account unasked")
+
+    def record(self, connection: Connection, event: Event, verdict: Verdict) -> None:
+        """The journal has it; nothing more here."""
+
+    def on_outcome(self, connection: Connection, letter: Letter, outcome: Outcome) -> None:
+        """A refund that the bank refused goes back to its account, through the inbox."""
+        command = letter.command
+        if outcome.status is not Status.REJECTED or command.money is None:
+            return
+        event = Event(
+            message_id=f"refused:{command.key}",
+            kind="payout_refused",
+            subject=command.key,
+            occurred_us=int(command.facts["at_us"]),
+            aggregate=command.key,
+            version=1,
+            payload={
+                "entry_ref": command.key,
+                "account_id": command.facts["account_id"],
+                "amount_minor": command.money.amount_minor,
+                "currency": command.money.currency,
+            },
+        )
+        store(connection, self._bank, event, command.facts["at_us"])
+
+    def _give(self, event: Event, account_id: Any, decision: Mapping[str, Any]) -> Verdict:
+        if not isinstance(account_id, int):
+            return Verdict(Stored.HELD, "no account of ours is named")
+        return self._move(self._movement(event, account_id, sign=1), decision)
+
+    def _take_back(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
+        with self._database.transaction() as connection:
+            original = connection.execute(
+                select(INBOX.c.state, INBOX.c.event, INBOX.c.decision).where(
+                    INBOX.c.source == self._bank, INBOX.c.message_id == event.subject
+                )
+            ).one_or_none()
+        if original is None or original.state in (Stored.STORED, Stored.PARKED):
+            return Verdict(Stored.PARKED, "the credit that it takes back has not come")
+        if original.state != Stored.APPLIED:
+            return Verdict(Stored.HELD, "the credit that it takes back was not given")
+        given = json.loads(original.event)["payload"]
+        decided = json.loads(original.decision or "{}")
+        if decided.get("ignore"):
+            return Verdict(Stored.HELD, "the credit that it takes back was ignored")
+        if event.payload["amount_minor"] > given["amount_minor"]:
+            return Verdict(Stored.HELD, "more than was given")
+        account_id = decided.get("account_id") or given["account_id"]
+        return self._move(self._movement(event, account_id, sign=-1), decision)
+
+    def _movement(self, event: Event, account_id: int, *, sign: int) -> _Move:
+        payload = event.payload
+        return _Move(
+            account_id,
+            sign * payload["amount_minor"],
+            payload["currency"],
+            event.occurred_us,
+            ("bank", self._bank, event.kind, event.message_id),
+            str(payload["entry_ref"]),
+        )
+
+    def _move(self, move: _Move, decision: Mapping[str, Any]) -> Verdict:
+        """One id after the other: those that were refused stay refused, one that was done, done."""
+        account = self._commands.exchange("account_show", {"account_id": move.account_id})
+        if not account.ok:
+            return Verdict(Stored.HELD, account.code)
+        if account.result["currency"] != move.currency:
+            return Verdict(Stored.HELD, "currency_mismatch")
+        refused = ""
+        for number in range(TRIES_MAX):
+            operation_id = derived_operation_id(move.at_us, *move.parts, str(number))
+            reply = self._send(move, operation_id, account.result["version"])
+            if reply.ok:
+                shown = format_operation_id(operation_id)
+                return Verdict(Stored.APPLIED, f"operation {shown}")
+            refused = reply.code
+            if refused == "version_conflict":
+                show = {"account_id": move.account_id}
+                account = self._commands.exchange("account_show", show)
+            elif number >= int(decision.get("tries", 0)):
+                break
+        return Verdict(Stored.HELD, refused)
+
+    def _send(self, move: _Move, operation_id: bytes, version: int) -> Reply:
+        args: dict[str, Any] = {
+            "account_id": move.account_id,
+            "amount_minor": move.amount_minor,
+            "reference": move.reference,
+            "note": f"bank {self._bank}",
+        }
+        if move.amount_minor > 0:
+            return self._commands.exchange("credit", args, operation_id=operation_id)
+        args["expected_version"] = version
+        return self._commands.exchange("adjust", args, operation_id=operation_id)
+
+    def _payout(self, key: str) -> Command | None:
+        with self._database.transaction() as connection:
+            body = connection.scalar(
+                select(OUTBOX.c.body).where(OUTBOX.c.key == key, OUTBOX.c.adapter == self._bank)
+            )
+        return decode_command(body, attempt=1) if body else None
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A refund to a bank account. operation_id: UUIDv7 of whoever asks; the same one, the same
+    refund. destination, name: personal, and told to the bank alone.
+    """
+
+    operation_id: bytes
+    account_id: int
+    money: Money
+    destination: str
+    name: str = ""
+
+    @property
+    def key(self) -> str:
+        """What it is called at the bank, and in `faregate adapter show`."""
+        return f"funding:refund:{self.operation_id.hex()}"
+
+    @property
+    def at_us(self) -> int:
+        """The instant in its id."""
+        return int.from_bytes(self.operation_id[:6]) * 1_000
+
+
+def place_payout(
+    bank: str, payout: Payout, commands: Commands, database: Database, now_us: int
+) -> Reply:
+    """Take a refund out of an account and give it to the bank's outbox; the debit's reply.
+
+    May be repeated after any failure: both steps are named by the payout. A refused debit is a
+    value, and nothing goes to the bank then. Raises: CommandError, Uncertain, DeliveryError.
+    """
+    account = commands.exchange("account_show", {"account_id": payout.account_id})
+    if account.ok and account.result["currency"] != payout.money.currency:
+        raise CommandError("currency_mismatch", "the account is in another currency")
+    operation_id = derived_operation_id(payout.at_us, "payout", bank, payout.key)
+    debit = {
+        "account_id": payout.account_id,
+        "amount_minor": payout.money.amount_minor,
+        "reference": payout.key,
+        "note": f"refund to bank {bank}",
+    }
+    reply = commands.exchange("debit", debit, operation_id=operation_id)
+    if not reply.ok:
+        return reply
+    command = Command(
+        payout.key,
+        Capability.REFUND,
+        payout.destination,
+        payout.money,
+        facts={"account_id": payout.account_id, "at_us": payout.at_us, "name": payout.name},
+    )
+    with database.transaction() as connection:
+        put(connection, bank, payout.key, command, now_us)
+    return reply

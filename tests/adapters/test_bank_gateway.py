@@ -1,0 +1,170 @@
+"""The bank on a whole gateway: webhooks over HTTP, the worker killed, every yuan once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from adapters.contract import Money
+from adapters.funding.bank.bench import BankBench
+from adapters.funding.bank.reference import build_reference
+from adapters.funding.bank.simulator import (
+    CLOSED_ACCOUNT,
+    BankRemote,
+    Movement,
+    signed,
+    webhook,
+)
+from adapters.testing.remote import Trouble
+from gateway.clock import new_operation_id, now_us
+from gateway.config import load_config
+from gateway.control.client import ControlClient
+from gateway.db import Database
+from gateway.delivery.funding import Payout, place_payout
+from gateway.delivery.inbox import Inbox, Stored
+from gateway.delivery.outbox import Outbox
+from gateway.observability.worker_page import read_page
+from gateway.registry.store import open_registry
+from tests.adapters.test_commands import bank_table
+from tests.control.commands import Gateway, make_folder
+
+PATIENCE_S = 60.0
+
+
+class Town:
+    """A gateway, its bank, and who asks both."""
+
+    def __init__(self, bench: BankBench, folder: Path) -> None:
+        self.bench = bench
+        self.remote = bench.remote
+        assert isinstance(self.remote, BankRemote)
+        self.config_path = make_folder(folder)
+        text = self.config_path.read_text()
+        text = text.replace('# inbound_port = "..."', "inbound_port = 0")
+        self.config_path.write_text(text + bank_table("city-bank", bench))
+        self.config = load_config(self.config_path, env={}).config
+        self.gateway: Gateway
+        self.registry: Database
+
+    def start(self) -> None:
+        self.gateway = Gateway(self.config_path)
+        self.registry = open_registry(self.config.registry_path)
+        self.client = ControlClient(self.config.control.socket)
+
+    def stop(self) -> None:
+        self.registry.close()
+        assert self.gateway.stop() == 0
+
+    def balance(self, account_id: int) -> int:
+        shown = self.client.call("account_show", {"account_id": account_id})
+        return int(shown["balance_minor"])
+
+    def open_account(self) -> int:
+        return int(self.client.call("account_open", {})["account_id"])
+
+    async def worker_port(self) -> int:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                view = await asyncio.to_thread(read_page, self.config.worker_page_path)
+                if view is not None and view.writer_lives() and view.jobs["receive"]["port"]:
+                    return int(view.jobs["receive"]["port"])
+                await asyncio.sleep(0.05)
+
+    async def deliver(self, movement: Movement) -> int:
+        """As a bank does: until somebody says that it has it."""
+        body = webhook(movement)
+        async with aiohttp.ClientSession() as session:
+            for _ in range(100):
+                url = f"http://127.0.0.1:{await self.worker_port()}/inbound/city-bank"
+                try:
+                    async with session.post(url, data=body, headers=signed(body, now_us())) as said:
+                        return said.status
+                except aiohttp.ClientError:
+                    await asyncio.sleep(0.1)
+        raise AssertionError("nobody took it")
+
+    async def until(self, holds: object) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while not await asyncio.to_thread(holds):  # type: ignore[arg-type]  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    bench = BankBench()
+    await bench.remote.start()
+    made = Town(bench, tmp_path / "city")
+    try:
+        await asyncio.to_thread(made.start)
+        try:
+            yield made
+        finally:
+            await asyncio.to_thread(made.stop)
+    finally:
+        await bench.remote.stop()
+        bench.dispose()
+
+
+async def test_every_yuan_once_though_the_worker_is_killed(town: Town) -> None:
+    account = await asyncio.to_thread(town.open_account)
+    reference = build_reference(account)
+    movements = [Movement(f"E-{number}", 100 + number, reference) for number in range(12)]
+    due = sum(one.amount_minor for one in movements)
+
+    async def deliver_all() -> list[int]:
+        return await asyncio.gather(*(town.deliver(one) for one in movements * 2))
+
+    delivering = asyncio.create_task(deliver_all())
+    await asyncio.sleep(0.2)
+    for _ in range(2):
+        os.kill(await worker_pid(town), signal.SIGKILL)
+        await asyncio.sleep(1.0)
+    assert set(await delivering) == {200}
+    await town.until(lambda: town.balance(account) >= due)
+    assert set(await deliver_all()) == {200}
+    await asyncio.sleep(1.5)
+    assert await asyncio.to_thread(town.balance, account) == due
+
+    inbox = Inbox(town.registry)
+    assert await town.deliver(Movement("E-99", 50, "for Li Lei")) == 200
+    await town.until(lambda: inbox.count("city-bank").get("held") == 1)
+    inbox.decide("city-bank", "E-99", {"account_id": account}, now_us())
+    await town.until(lambda: town.balance(account) == due + 50)
+
+    assert await town.deliver(Movement("E-100", 100, "", "debit", "E-0")) == 200
+    await town.until(lambda: town.balance(account) == due - 50)
+    assert inbox.list_events("city-bank", Stored.HELD, Stored.CONFLICT) == []
+
+    await refunds(town, account, due - 50)
+
+
+async def worker_pid(town: Town) -> int:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            view = await asyncio.to_thread(read_page, town.config.worker_page_path)
+            if view is not None and view.writer_lives():
+                return view.pid
+            await asyncio.sleep(0.05)
+
+
+async def refunds(town: Town, account: int, balance: int) -> None:
+    """One that gets lost on the way back, one that the bank refuses."""
+    outbox = Outbox(town.registry)
+    town.remote.on_write.append(Trouble.DROP_AFTER)
+    good = Payout(new_operation_id(), account, Money(300, 156), "DE-77")
+    bad = Payout(new_operation_id(), account, Money(40, 156), CLOSED_ACCOUNT)
+    for payout in (good, bad):
+        reply = await asyncio.to_thread(
+            place_payout, "city-bank", payout, town.client, town.registry, now_us()
+        )
+        assert reply.ok
+    await town.until(lambda: outbox.count("city-bank") == {"done": 1, "rejected": 1})
+    await town.until(lambda: town.balance(account) == balance - 300)
+    assert town.remote.effects == {good.key: 1}
+    assert town.bench.remote.paid_minor == 300

@@ -1,0 +1,348 @@
+"""Bank entries to accounts: once each, doubts held, returns taken back, refused refunds too."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sqlalchemy import delete
+
+from adapters.contract import Event, Money, Outcome, Status
+from adapters.errors import Refusal
+from adapters.funding.bank.bench import NOW_US, BankBench
+from adapters.funding.bank.reference import build_reference
+from adapters.funding.bank.simulator import CLOSED_ACCOUNT, Movement, signed, statement, webhook
+from adapters.testing.remote import Trouble
+from gateway.clock import OperationIds
+from gateway.db import Database
+from gateway.delivery.funding import BankEvents, Payout, place_payout
+from gateway.delivery.inbox import Inbox, Stored
+from gateway.delivery.kinds import Configured
+from gateway.delivery.outbox import Outbox, State
+from gateway.delivery.receive import Letterbox
+from gateway.delivery.relay import Relay, RelaySettings
+from gateway.delivery.tables import INBOX
+from gateway.errors import CommandError, Uncertain
+from tests.support.engine import Engine
+from tests.support.registry import Clock
+
+ONE = Movement("E-1", 5000, build_reference(1001))
+LOST = Movement("E-2", 300, "for Li Lei")
+BACK = Movement("E-3", 5000, "", "debit", "E-1")
+
+
+class Desk:
+    """A bank's inbox with its handler and an engine."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.bench = BankBench()
+        self.bank = Configured("city-bank", "bank", self.bench.make_adapter())
+        self.engine = Engine(1001, 2002)
+        self.inbox = Inbox(database)
+        self.events = BankEvents("city-bank", self.engine, database)
+        self.letterbox = Letterbox(database)
+
+    def file(self, *movements: Movement, name: str = "S1") -> str:
+        raw = statement(*movements, name=name)
+        return str(self.letterbox.hand_in(self.bank, raw, NOW_US).result)
+
+    def hook(self, movement: Movement) -> int:
+        raw = webhook(movement)
+        return self.letterbox.receive(self.bank, raw, signed(raw, NOW_US), NOW_US).status
+
+    def apply(self) -> int:
+        return self.inbox.apply("city-bank", self.events, NOW_US)
+
+    def held(self) -> dict[str, str]:
+        rows = self.inbox.list_events("city-bank", Stored.HELD)
+        return {row["message_id"]: row["reason"] for row in rows}
+
+    def decide(self, message_id: str, **decision: object) -> None:
+        self.inbox.decide("city-bank", message_id, decision, NOW_US)
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    made = Desk(database)
+    yield made
+    made.bench.dispose()
+
+
+def test_one_credit_whatever_the_number_of_deliveries(desk: Desk) -> None:
+    for _ in range(3):
+        assert desk.hook(ONE) == 200
+        assert desk.file(ONE) == "accepted"
+        assert desk.file(ONE, LOST, name="S2") == "accepted"
+        desk.apply()
+    assert desk.engine.balances == {1001: 5000, 2002: 0}
+
+
+def test_the_credit_names_the_banks_reference(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    assert desk.engine.sent == [
+        (
+            "credit",
+            {
+                "account_id": 1001,
+                "amount_minor": 5000,
+                "reference": "E-1",
+                "note": "bank city-bank",
+            },
+        )
+    ]
+
+
+def test_once_even_when_the_registry_is_from_yesterday(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    with desk.database.transaction() as connection:
+        connection.execute(delete(INBOX))
+    desk.file(ONE)
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 5000
+
+
+def test_the_same_entry_with_another_amount_is_a_conflict(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    assert desk.hook(Movement("E-1", 9000, ONE.reference)) == 422
+    desk.apply()
+    assert desk.engine.balances[1001] == 5000
+    assert desk.inbox.count("city-bank") == {"applied": 1, "conflict": 1}
+
+
+@pytest.mark.parametrize("trouble", ["down", "lost"])
+def test_a_gateway_out_of_reach_is_no_reason_to_hold_or_lose(desk: Desk, trouble: str) -> None:
+    desk.hook(ONE)
+    # account_show, then the credit
+    desk.engine.trouble.extend(["", trouble])
+    with pytest.raises((CommandError, Uncertain)):
+        desk.apply()
+    assert desk.inbox.count("city-bank") == {"stored": 1}
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 5000
+
+
+def test_an_unmatched_entry_waits_for_an_operator(desk: Desk) -> None:
+    desk.hook(LOST)
+    assert desk.apply() == 0
+    (held,) = desk.inbox.list_events("city-bank", Stored.HELD)
+    assert (held["reason"], held["reference"]) == ("no account of ours is named", "for Li Lei")
+    assert held["amount_minor"] == 300
+    desk.decide("E-2", account_id=2002)
+    assert desk.apply() == 1
+    assert desk.engine.balances == {1001: 0, 2002: 300}
+
+
+@pytest.mark.parametrize("refusal", ["account_closed", "account_frozen", "balance_limit"])
+def test_what_the_engine_refuses_is_held_and_can_be_tried_again(desk: Desk, refusal: str) -> None:
+    desk.engine.refusals[1001] = refusal
+    desk.hook(ONE)
+    desk.apply()
+    assert desk.held() == {"E-1": refusal}
+    desk.decide("E-1")
+    desk.apply()
+    assert desk.held() == {"E-1": refusal}
+    desk.engine.refusals.clear()
+    desk.decide("E-1")
+    assert desk.apply() == 1
+    desk.file(ONE)
+    desk.apply()
+    assert desk.engine.balances[1001] == 5000
+
+
+def test_a_refused_one_may_go_to_another_account_or_to_none(desk: Desk) -> None:
+    desk.engine.refusals[1001] = "account_closed"
+    desk.file(ONE, Movement("E-9", 7, build_reference(1001)))
+    desk.apply()
+    desk.decide("E-1", account_id=2002)
+    desk.decide("E-9", ignore=True)
+    assert desk.apply() == 2
+    assert desk.engine.balances == {1001: 0, 2002: 5000}
+
+
+def test_another_currency_is_held(desk: Desk) -> None:
+    desk.engine.currency = 840
+    desk.hook(ONE)
+    desk.apply()
+    assert desk.held() == {"E-1": "currency_mismatch"}
+
+
+def test_an_account_that_is_none_is_held(desk: Desk) -> None:
+    desk.hook(Movement("E-1", 1, build_reference(777)))
+    desk.apply()
+    assert desk.held() == {"E-1": "unknown_account"}
+
+
+def test_a_return_takes_the_credit_back_into_debt_if_need_be(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    desk.engine.balances[1001] = 1200
+    for _ in range(2):
+        desk.hook(BACK)
+        desk.apply()
+    assert desk.engine.balances[1001] == -3800
+
+
+def test_a_return_before_its_credit_waits_for_it(desk: Desk) -> None:
+    desk.hook(BACK)
+    assert desk.apply() == 0
+    assert desk.inbox.count("city-bank") == {"parked": 1}
+    desk.hook(ONE)
+    assert desk.apply() == 2
+    assert desk.engine.balances[1001] == 0
+
+
+def test_a_return_follows_the_operators_decision(desk: Desk) -> None:
+    desk.file(LOST, Movement("E-3", 300, "", "debit", "E-2"))
+    desk.apply()
+    assert set(desk.held()) == {"E-2", "E-3"}
+    desk.decide("E-2", account_id=2002)
+    desk.decide("E-3")
+    assert desk.apply() == 2
+    assert [args["amount_minor"] for _, args in desk.engine.sent] == [300, -300]
+
+
+def test_more_than_was_given_is_not_taken(desk: Desk) -> None:
+    desk.file(ONE, Movement("E-3", 5001, "", "debit", "E-1"))
+    desk.apply()
+    assert desk.held() == {"E-3": "more than was given"}
+    assert desk.engine.balances[1001] == 5000
+
+
+def test_an_account_that_moves_meanwhile_is_read_again(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    desk.engine.moves_between = 3
+    desk.hook(BACK)
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 0
+    desk.engine.moves_between = 1
+    with desk.database.transaction() as connection:
+        connection.execute(delete(INBOX).where(INBOX.c.message_id == "E-3"))
+    desk.hook(BACK)
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 0, "the id that was done answers again"
+
+
+def test_money_that_leaves_unasked_is_held(desk: Desk) -> None:
+    desk.hook(Movement("E-7", 99, "fees", "debit"))
+    desk.apply()
+    assert desk.held() == {"E-7": "money left our account unasked"}
+
+
+def test_any_mix_of_deliveries_and_crashes_gives_each_once(desk: Desk) -> None:
+    rng = random.Random(5)
+    movements = [Movement(f"E-{n}", n + 1, build_reference(1001)) for n in range(30)]
+    for _ in range(40):
+        rng.choice([desk.hook, desk.file])(rng.choice(movements))
+        desk.engine.trouble.extend(rng.choices(["", "down", "lost"], [6, 1, 1], k=2))
+        try:
+            desk.apply()
+        except (CommandError, Uncertain):
+            continue
+    desk.engine.trouble.clear()
+    desk.file(*movements)
+    desk.apply()
+    assert desk.engine.balances[1001] == sum(range(1, 31))
+
+
+# --- refunds to a bank account --------------------------------------------------------------------
+
+
+@pytest.fixture
+def payout() -> Payout:
+    operation_id = OperationIds().make(NOW_US)
+    return Payout(operation_id, 1001, Money(800, 156), "DE-77", "Han Meimei")
+
+
+async def carry(desk: Desk, clock: Clock, *troubles: Trouble) -> None:
+    """The relay, against the bank, until the queue is empty."""
+    await desk.bench.remote.start()
+    desk.bench.remote.on_write.extend(troubles)
+    outbox = Outbox(desk.database)
+    try:
+        async with desk.bench.opened() as adapter:
+            settings = RelaySettings(deadline_s=2.0)
+            relay = Relay(
+                "city-bank",
+                adapter,
+                outbox,
+                clock.now_us,
+                on_outcome=desk.events.on_outcome,
+                settings=settings,
+                monotonic=clock.monotonic,
+            )
+            for _ in range(20):
+                if not outbox.oldest_us("city-bank"):
+                    return
+                await relay.work()
+                clock.forward(10.0)
+    finally:
+        await desk.bench.remote.stop()
+
+
+def place(desk: Desk, payout: Payout, clock: Clock) -> str:
+    return place_payout("city-bank", payout, desk.engine, desk.database, clock.us).code
+
+
+async def test_a_refund_leaves_the_account_once_and_reaches_the_bank_once(
+    desk: Desk, payout: Payout, clock: Clock
+) -> None:
+    desk.engine.balances[1001] = 1000
+    for _ in range(3):
+        assert place(desk, payout, clock) == "ok"
+    await carry(desk, clock, Trouble.DROP_AFTER)
+    assert desk.engine.balances[1001] == 200
+    assert desk.bench.remote.effects == {payout.key: 1}
+    assert Outbox(desk.database).find(payout.key)[0] is State.DONE
+
+
+async def test_more_than_there_is_never_reaches_the_bank(
+    desk: Desk, payout: Payout, clock: Clock
+) -> None:
+    assert place(desk, payout, clock) == "insufficient_balance"
+    assert Outbox(desk.database).count("city-bank") == {}
+
+
+async def test_a_refund_that_the_bank_refuses_comes_back_once(
+    desk: Desk, clock: Clock, payout: Payout
+) -> None:
+    desk.engine.balances[1001] = 1000
+    closed = Payout(payout.operation_id, 1001, payout.money, CLOSED_ACCOUNT)
+    place(desk, closed, clock)
+    await carry(desk, clock)
+    assert Outbox(desk.database).find(closed.key)[1].refusal is Refusal.CLOSED
+    for _ in range(3):
+        desk.apply()
+    assert desk.engine.balances[1001] == 1000
+    (row,) = desk.inbox.list_events("city-bank", Stored.APPLIED)
+    assert row["kind"] == "payout_refused"
+
+
+async def test_a_refund_in_the_statement_is_known_and_may_be_returned(
+    desk: Desk, payout: Payout, clock: Clock
+) -> None:
+    desk.engine.balances[1001] = 800
+    place(desk, payout, clock)
+    await carry(desk, clock)
+    booked = Movement("E-5", 800, payout.key, "debit")
+    desk.file(booked, Movement("E-6", 800, "", "credit", payout.key))
+    assert desk.apply() == 2
+    assert desk.engine.balances[1001] == 800
+
+
+def test_a_done_refund_gives_nothing_back(desk: Desk) -> None:
+    event = Event("x", "payout_refused", "k", 0, "k")
+    with desk.database.transaction() as connection:
+        desk.events.on_outcome(connection, letter_of(), Outcome(Status.DONE))
+    assert desk.inbox.count("city-bank") == {}
+    assert event.version == 0
+
+
+def letter_of() -> object:
+    from types import SimpleNamespace
+
+    return SimpleNamespace(command=SimpleNamespace(money=Money(1, 156), facts={}, key="k"))
