@@ -14,7 +14,7 @@ from fastpath._core cimport (
     decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
-from fastpath._facts cimport KIND_SHIFT, SLOT_SHIFT, decision_of_record, given_distance, tap_of_record
+from fastpath._facts cimport DISTANCE_KEPT, KIND_SHIFT, SLOT_SHIFT, decision_of_record, given_distance, tap_of_record
 from fastpath._layout cimport (
     CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, LINE_BYTES, OP_ACCOUNT_OPEN, OP_MEDIUM_LINK,
     OP_MEDIUM_STATE, OP_RERATE, OP_REVERSAL, OP_SETTLEMENT, REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE,
@@ -117,6 +117,13 @@ cdef void command_of(const RecordHead* head, Command* command):
     command.rides = <int32_t> head.period_paid_minor
 
 
+# What a record says of a tap that no distance priced is what came with it.
+cdef uint32_t distance_of(const RecordHead* head, const Decision* decision):
+    if decision.reason >= REFUSALS or head.flags & DISTANCE_KEPT:
+        return head.distance_m
+    return decision.distance_m
+
+
 cdef list differing(const RecordHead* head, const Decision* decision, bint is_tap):
     """Names of the fields that come out otherwise."""
     cdef list names = []
@@ -138,7 +145,7 @@ cdef list differing(const RecordHead* head, const Decision* decision, bint is_ta
             ("nominal_minor", nominal_minor, decision.nominal_minor),
             ("tariff_key", head.tariff_key, decision.tariff_key),
             ("other_stop", head.other_stop, decision.other_stop),
-            ("distance_m", head.distance_m, decision.distance_m if decision.reason < REFUSALS else head.distance_m),
+            ("distance_m", head.distance_m, distance_of(head, decision)),
             ("fare_ts_us", head.fare_ts_us, decision.ts_us),
             ("period_paid_minor", head.period_paid_minor, decision.period_paid_minor),
         ]

@@ -26,7 +26,7 @@ from fastpath._core cimport (
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._facts cimport (
-    KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, given_distance, tap_of_record,
+    DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, given_distance, tap_of_record,
 )
 from fastpath._group cimport (
     GROUP_HEAD_BYTES, ITEM_BYTES, RECORD_HEAD_BYTES, RECORD_ITEMS_MAX, Answer, Group, Pending, group_answer, group_find, group_free, group_init,
@@ -185,6 +185,9 @@ cdef inline void fill_leg(RecordHead* head, const TariffBook* book, const Accoun
         if tap.kind == KIND_FLAT and tap.amount_minor != -1:
             head.nominal_minor = tap.amount_minor
             head.rules |= RULE_DEVICE_AMOUNT
+    elif decision.distance_m == 0 and tap.distance_m != 0:
+        head.distance_m = tap.distance_m
+        head.flags |= DISTANCE_KEPT
     head.flags |= <uint32_t> network << NETWORK_SHIFT
 
 

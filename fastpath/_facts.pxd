@@ -9,15 +9,18 @@ from fastpath._layout cimport (
 )
 
 cdef enum:
-    TAP_FLAGS_MASK = 0xff      # what the device may set
+    TAP_FLAGS_MASK = 0x7f      # what the device may set
+    DISTANCE_KEPT = 0x80       # the record's distance came with the tap and priced nothing
     NETWORK_SHIFT = 8          # network, kind and tariff slot travel in the record's flags
     KIND_SHIFT = 16
     SLOT_SHIFT = 24
 
 
-# The distance that came with a tap: kept where it priced the tap, and with refusals.
+# The distance that came with a tap. Kept also where nothing was priced by it: taps that come late may
+# change that.
 cdef inline uint32_t given_distance(const RecordHead* head) noexcept nogil:
-    if head.reason >= REASON_BUSY or head.rules & RULE_GIVEN_DISTANCE:
+    if (head.reason >= REASON_BUSY or head.rules & RULE_GIVEN_DISTANCE
+            or head.flags & DISTANCE_KEPT):
         return head.distance_m
     return 0
 

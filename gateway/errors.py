@@ -19,6 +19,7 @@
     ├── DatabaseError               DATABASE_…  a database of the control plane
     ├── DeliveryError               DELIVERY_…  what is carried to a peer
     ├── CreditError                 CREDIT_…    a credit line, its statements and plans
+    ├── RerateError                 RERATE_…    fares that cannot be priced again from history
     ├── MovingError                 MOVING_…    another system's cards; all findings at once
     ├── CommandError                COMMAND_…   a command was refused, or was never sent
     ├── ApiError                    API_…       a request over HTTP; all its faults at once
@@ -256,6 +257,12 @@ class CreditError(FareGatewayError):
     default_code = "CREDIT_ERROR"
 
 
+class RerateError(FareGatewayError):
+    """Fares cannot be priced again, or a journey cannot be completed."""
+
+    default_code = "RERATE_ERROR"
+
+
 class MovingError(_WithFindings):
     """Cards of another system cannot be carried over; `findings` has one line a fault."""
 
@@ -405,6 +412,15 @@ CODES: dict[str, str] = {
     "DELIVERY_NOT_DEAD": "`faregate adapter dead` shows what can be replayed",
     "DELIVERY_NOT_HELD": "`faregate adapter held NAME` shows the events that wait for a decision",
     "DELIVERY_NOT_FOUND": "the command was never given, or its key is another",
+    "RERATE_ERROR": "`faregate rerate show ACCOUNT` says what would be done",
+    "RERATE_HISTORY_SHORT": "the journal's beginning is past retention: correct by `faregate adjust`",
+    "RERATE_HISTORY_BEHIND": "ask again in a moment: the newest records are not there yet",
+    "RERATE_TARIFF": "put the tariff back into the data folder's tariffs/, then run it again",
+    "RERATE_BUSY_ACCOUNT": "the account moved on every time it was read: run it again later",
+    "RERATE_NOTHING_INCOMPLETE": "`faregate journey list ACCOUNT` shows what can be completed",
+    "RERATE_TOO_LATE": "a service desk may still correct it: `faregate adjust`",
+    "RERATE_TOO_OFTEN": "a service desk can complete it: `faregate journey complete --desk`",
+    "RERATE_BAD_CLAIM": "give an instant between the journey's tap and the taps beside it",
     "CREDIT_ERROR": "`faregate credit-line show ACCOUNT` says how the line stands",
     "CREDIT_EXISTS": "the account has a credit line: change it, or close it first",
     "CREDIT_NOT_FOUND": "the account has no credit line: `faregate credit-line open`",

@@ -293,7 +293,10 @@ def _no_concession(args: Arguments) -> dict[str, Any]:
 
 
 def _rerate(args: Arguments) -> dict[str, Any]:
-    """lines: account lines 1 and 2; cells: all totals the account is to have."""
+    """lines: account lines 1 and 2; cells: all totals the account is to have. from_us: where pricing
+    again began. claim: 1 a journey began, 2 it ended at claim_stop and claim_at_us; 16 more when a
+    service desk says so. The record keeps all of it.
+    """
     lines = args.images("lines", 64, 2)
     if len(lines) != 128:
         raise bad_argument("lines must be account lines 1 and 2")
@@ -302,6 +305,10 @@ def _rerate(args: Arguments) -> dict[str, Any]:
         "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
         "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
         "images": images,
+        "from_us": args.integer("from_us", 0, 1 << 62, 0),
+        "rides": args.integer("claim", 0, 18, 0),
+        "pass_id": args.integer("claim_stop", 0, 2**32 - 1, 0),
+        "expires_us": args.integer("claim_at_us", 0, AMOUNT_MAX, 0),
         "token": hashlib.sha256(images).digest()[:16],
     }
 
