@@ -185,7 +185,7 @@ cdef inline void fill_leg(RecordHead* head, const TariffBook* book, const Accoun
         if tap.kind == KIND_FLAT and tap.amount_minor != -1:
             head.nominal_minor = tap.amount_minor
             head.rules |= RULE_DEVICE_AMOUNT
-    elif decision.distance_m == 0 and tap.distance_m != 0:
+    elif tap.kind != KIND_CHECK_IN and decision.distance_m == 0 and tap.distance_m != 0:
         head.distance_m = tap.distance_m
         head.flags |= DISTANCE_KEPT
     head.flags |= <uint32_t> network << NETWORK_SHIFT
@@ -207,7 +207,7 @@ cdef inline void answer_only(Answer* answer, const Tap* tap, uint8_t op, const D
 cdef inline bint same_facts(const RecordHead* head, const Tap* tap) noexcept nogil:
     return (memcmp(head.token, tap.token, TOKEN_BYTES) == 0 and head.device_ts_us == tap.device_ts_us
             and head.stop == tap.stop and ((head.flags >> KIND_SHIFT) & 0xff) == tap.kind
-            and (not given_distance(head) or head.distance_m == tap.distance_m))
+            and (head.flags & DISTANCE_KEPT or not given_distance(head) or head.distance_m == tap.distance_m))
 
 
 cdef inline uint64_t cell_key(const uint8_t* token) noexcept nogil:

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
-from fastpath.layers import Layers
-from fastpath.reference import Cell, CellType
+from fastpath.reference import Cell
 from fastpath.types import CapOwner, Reason, TapKind, TariffSpec
 from tests.fastpath.strategies import MIDDLE_US, STOPS_MAX
 from tests.fastpath.strategies_layers import (
