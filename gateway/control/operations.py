@@ -293,9 +293,9 @@ def _no_concession(args: Arguments) -> dict[str, Any]:
 
 
 def _rerate(args: Arguments) -> dict[str, Any]:
-    """lines: account lines 1 and 2; cells: all totals the account is to have. from_us: where pricing
-    again began. claim: 1 a journey began, 2 it ended at claim_stop and claim_at_us; 16 more when a
-    service desk says so. The record keeps all of it.
+    """lines: account lines 1 and 2; cells: all totals the account is to have. from_us: where
+    pricing again began. claim: 1 a journey began, 2 it ended at claim_stop and claim_at_us; 16 more
+    when a service desk says so. The record keeps all of it.
     """
     lines = args.images("lines", 64, 2)
     if len(lines) != 128:
