@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from gateway.clock import now_us
 from gateway.config import Config
 from gateway.control.pipe import ControlPipe
 from gateway.http.api import Api
@@ -12,14 +14,20 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
 from gateway.wallet.commands import Commands
+from gateway.wallet.eyes import Eyes
+from gateway.wallet.freezes import Freezes
+from gateway.wallet.media import Media
 from gateway.wallet.money import Money
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.stores.accounts import AccountStore
+from gateway.wallet.stores.freezes import FreezeStore
 from gateway.wallet.stores.requests import Requests
 
 if TYPE_CHECKING:
     from gateway.registry.access import Access
 
+STEP_UP_S = 300.0
+"""How long a rider's second factor counts for media."""
 NOBODY = Actor(ActorKind.TENANT, "nobody")
 """Who calls an endpoint without login: holds nothing."""
 
@@ -30,17 +38,32 @@ def build_api(config: Config, access: Access) -> Api:
     commands = Commands(pipe)
     book = Requests(access.database)
     store = AccountStore(access.database)
-    accounts = AccountAccess(store, access.tenants)
+    accounts = AccountAccess(store, access.links, access.tenants)
 
     async def close() -> None:
         await book.close()
         await pipe.close()
 
+    eyes = Eyes(access.approvals, commands)
     services = Services(
         [
-            Accounts(commands, accounts, store),
-            Money(commands, accounts),
+            Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
+            Money(commands, accounts, eyes),
+            Media(commands, accounts, access.links, now_us, step_up_s=STEP_UP_S),
+            Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
             RequestBook(commands, book),
         ]
     )
     return Api(access.authenticator, NOBODY, book, services, close)
+
+
+def build_freezes(
+    config: Config, access: Access, *, clock: Callable[[], int] = now_us
+) -> tuple[Freezes, Callable[[], Awaitable[None]]]:
+    """The services on freezes for a process without the API, and how to end them."""
+    pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
+    commands = Commands(pipe)
+    store = FreezeStore(access.database)
+    reach = AccountAccess(AccountStore(access.database), access.links, access.tenants)
+    eyes = Eyes(access.approvals, commands)
+    return Freezes(commands, reach, store, eyes, clock), pipe.close

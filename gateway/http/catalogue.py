@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.http.endpoint import Endpoint
-from gateway.http.routes import accounts, meta, money
+from gateway.http.routes import accounts, freezes, media, meta, money
 
-MODULES = (meta, accounts, money)
+MODULES = (meta, accounts, money, freezes, media)
 """In the order of the document."""
 
 

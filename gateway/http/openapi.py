@@ -74,6 +74,7 @@ class Problem:
     request_id: str
     faults: tuple[Fault, ...] = ()
     operation_id: OperationId = ""
+    approval_id: Annotated[str, says("the proposal that waits for a second pair of eyes")] = ""
     operation: RefusedOperation | None = None
 
 

@@ -11,7 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from fastpath.types import Reason
-from gateway.errors import ApiError, CommandError, FareGatewayError, Retry, Uncertain
+from gateway.errors import (
+    ApiError,
+    ApprovalNeeded,
+    CommandError,
+    FareGatewayError,
+    Retry,
+    Uncertain,
+)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -36,6 +43,9 @@ STATUS: dict[str, int] = {
     "AUTH_SCOPE": 403,
     "AUTH_FORBIDDEN": 403,
     "AUTH_STEP_UP": 403,
+    "AUTH_SAME_EYES": 403,
+    "RATE_LIMITED": 429,
+    "APPROVAL_NEEDED": 409,
     "REGISTRY_EXISTS": 409,
     "REGISTRY_TAKEN": 409,
     "REGISTRY_NOT_FOUND": 404,
@@ -92,6 +102,7 @@ FAMILIES: dict[str, int] = {
     "APPROVAL_": 409,
     "PERSON_": 409,
     "RERATE_": 409,
+    "RISK_": 422,
     "SESSION_": 401,
     "SETTLEMENT_": 409,
     "LIMITS_": 422,
@@ -148,6 +159,8 @@ def problem_of(error: FareGatewayError, request_id: str) -> dict[str, Any]:
         body["faults"] = list(error.faults)
     if isinstance(error, Uncertain):
         body["operation_id"] = error.operation_id
+    if isinstance(error, ApprovalNeeded):
+        body["approval_id"] = error.approval_id
     if isinstance(error, CommandError) and (result := getattr(error, "result", None)):
         body["operation"] = {name: result[name] for name in SHOWN if name in result}
     return body

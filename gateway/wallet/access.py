@@ -1,5 +1,6 @@
-"""Which accounts an actor may see: the house all of them, a tenant its own and those granted to it,
-a rider those of its person. Whatever is not there looks like what is somebody else's.
+"""Which accounts an actor may touch: the house all of them; a tenant those opened for it or granted
+to it; beyond that the registry's rule of persons, consents and tills decides (gateway/registry/
+links.py). Whatever is not there looks like what is somebody else's.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from gateway.clock import now_us
+from gateway.errors import AuthError
 from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.scopes import Scope
 from gateway.wallet.commands import unknown_account
 from gateway.wallet.stores.accounts import Ownership
 
@@ -25,6 +28,13 @@ class Owners(Protocol):
         """None = nobody entered it. Blocking."""
 
 
+class Rule(Protocol):
+    """Who may touch an account that is not the tenant's own."""
+
+    def check_account(self, actor: Actor, account_id: int, scope: Scope) -> None:
+        """Raises: AuthError. Blocking."""
+
+
 class Merchants(Protocol):
     """Who may be paid."""
 
@@ -36,56 +46,66 @@ class AccountAccess:
     """Checks accounts and merchants; remembers for a few seconds what it found."""
 
     def __init__(
-        self, owners: Owners, merchants: Merchants, clock: Callable[[], int] = now_us
+        self,
+        owners: Owners,
+        rule: Rule,
+        merchants: Merchants,
+        clock: Callable[[], int] = now_us,
     ) -> None:
         self._owners = owners
+        self._rule = rule
         self._merchants = merchants
         self._clock = clock
-        self._kept: OrderedDict[object, tuple[int, Ownership | None]] = OrderedDict()
+        self._kept: OrderedDict[object, int] = OrderedDict()
 
-    async def require(self, actor: Actor, account_id: int) -> None:
-        """Raises: CommandError unknown_account: not there, or not this actor's."""
-        if actor.is_house:
+    async def require(self, actor: Actor, account_id: int, scope: Scope) -> None:
+        """Raises: AuthError AUTH_SCOPE. CommandError unknown_account: not there, or not theirs."""
+        actor.require(scope)
+        name = (actor.kind, actor.tenant_id, actor.person_id, scope, account_id)
+        if actor.is_house or self._is_kept(name):
             return
-        found = self._find_kept(account_id)
-        if found is None:
-            found = await asyncio.to_thread(self._owners.find, account_id)
-            if found is not None:
-                self._keep(account_id, found)
-        if found is None or not may_see(actor, found):
-            raise unknown_account(account_id)
+        await asyncio.to_thread(self._check, actor, account_id, scope)
+        self._keep(name)
+
+    def _check(self, actor: Actor, account_id: int, scope: Scope) -> None:
+        owned = self._owners.find(account_id)
+        if owned is not None and is_own(actor, owned):
+            return
+        try:
+            self._rule.check_account(actor, account_id, scope)
+        except AuthError as error:
+            if error.code != "AUTH_FORBIDDEN":
+                raise
+            raise unknown_account(account_id) from error
 
     async def require_merchant(self, actor: Actor, merchant_id: int) -> None:
         """Raises: AuthError. 0 = the house itself, for its own actors only."""
         if merchant_id == 0 and actor.is_house:
             return
-        name = (actor.is_house, actor.tenant_id, merchant_id)
-        if self._find_kept(name) is not None:
+        name = (actor.tenant_id, merchant_id)
+        if self._is_kept(name):
             return
         await asyncio.to_thread(self._merchants.check_merchant, actor, merchant_id)
-        self._keep(name, Ownership(0))
+        self._keep(name)
 
-    def forget(self, account_id: int) -> None:
-        """Whose it is was changed."""
-        self._kept.pop(account_id, None)
+    def forget(self) -> None:
+        """Somebody's rights were changed."""
+        self._kept.clear()
 
-    def _find_kept(self, name: object) -> Ownership | None:
-        at_us, found = self._kept.get(name, (0, None))
-        return found if 0 <= self._clock() - at_us < CACHE_US else None
+    def _is_kept(self, name: object) -> bool:
+        return 0 <= self._clock() - self._kept.get(name, 0) < CACHE_US
 
-    def _keep(self, name: object, found: Ownership) -> None:
-        self._kept[name] = (self._clock(), found)
+    def _keep(self, name: object) -> None:
+        self._kept[name] = self._clock()
         self._kept.move_to_end(name)
         if len(self._kept) > CACHE_MAX:
             self._kept.popitem(last=False)
 
 
-def may_see(actor: Actor, owned: Ownership) -> bool:
-    """Whether an account is one of the actor's."""
-    if actor.is_house:
-        return True
-    if actor.kind is ActorKind.RIDER:
-        return bool(actor.person_id) and owned.person_id == actor.person_id
-    return bool(actor.tenant_id) and (
-        owned.tenant_id == actor.tenant_id or actor.tenant_id in owned.granted
+def is_own(actor: Actor, owned: Ownership) -> bool:
+    """Whether an account was opened for the actor's tenant, or granted to it."""
+    return (
+        actor.kind is ActorKind.TENANT
+        and bool(actor.tenant_id)
+        and (owned.tenant_id == actor.tenant_id or actor.tenant_id in owned.granted)
     )

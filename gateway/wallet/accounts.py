@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from gateway.clock import format_operation_id, now_us
-from gateway.errors import CommandError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands, Movement, movement_of
+from gateway.wallet.commands import Cause, Commands, Movement, check_version, movement_of
+from gateway.wallet.eyes import Eyes
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 
 StatusName = Literal["frozen_debit", "frozen_credit", "closed", "credit_late"]
@@ -61,6 +61,13 @@ class AccountRef:
     opened_us: InstantUs
 
 
+class Owned(Protocol):
+    """Which accounts are a person's."""
+
+    def list_accounts(self, person_id: str) -> list[int]:
+        """Ascending. Blocking."""
+
+
 class Accounts:
     """The services on accounts."""
 
@@ -69,11 +76,16 @@ class Accounts:
         commands: Commands,
         access: AccountAccess,
         store: AccountStore,
+        *,
+        owned: Owned,
+        eyes: Eyes,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._commands = commands
         self._access = access
         self._store = store
+        self._owned = owned
+        self._eyes = eyes
         self._clock = clock
 
     async def open(
@@ -93,13 +105,12 @@ class Accounts:
             opened_us=result["ts_us"],
         )
         await asyncio.to_thread(self._store.add, owned)
-        self._access.forget(owned.account_id)
+        self._access.forget()
         return movement_of(result)
 
     async def get(self, actor: Actor, account_id: int) -> Account:
         """An account with its balances, from the data plane. Raises: AuthError, CommandError."""
-        actor.require(Scope.ACCOUNTS_READ)
-        await self._access.require(actor, account_id)
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
         shown = await self._commands.read("account_show", account_id=account_id)
         owned = await asyncio.to_thread(self._store.find, account_id)
         return account_of(shown, owned or Ownership(account_id))
@@ -107,14 +118,12 @@ class Accounts:
     async def list(self, actor: Actor, *, after: int, limit: int) -> list[AccountRef]:
         """Accounts the actor may see, by number, one more than asked for when there are more."""
         actor.require(Scope.ACCOUNTS_READ)
-        rider = actor.kind is ActorKind.RIDER
+        among: list[int] | None = None
+        if actor.kind is ActorKind.RIDER:
+            among = await asyncio.to_thread(self._owned.list_accounts, actor.person_id)
+        tenant_id = actor.tenant_id if actor.kind is ActorKind.TENANT else None
         found = await asyncio.to_thread(
-            lambda: self._store.list(
-                tenant_id=None if actor.is_house or rider else actor.tenant_id,
-                person_id=actor.person_id if rider else None,
-                after=after,
-                limit=limit + 1,
-            )
+            lambda: self._store.list(tenant_id=tenant_id, among=among, after=after, limit=limit + 1)
         )
         return [
             AccountRef(
@@ -160,8 +169,12 @@ class Accounts:
         *,
         expected_version: int = 0,
     ) -> Movement:
-        """How far the main purse may go below 0; may be below what is used."""
+        """How far the main purse may go below 0; may be below what is used.
+
+        Raises: ApprovalNeeded.
+        """
         actor.require(Scope.LENDING_WRITE)
+        await self._eyes.require_credit_limit(actor, cause, account_id, amount_minor)
         return await self._change(
             actor,
             cause,
@@ -173,11 +186,10 @@ class Accounts:
 
     async def grant(self, actor: Actor, account_id: int, tenant_id: str) -> None:
         """Let another tenant see and charge an account. Raises: AuthError, CommandError."""
-        actor.require(Scope.ACCOUNTS_WRITE)
-        await self._access.require(actor, account_id)
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
         await self._commands.read("account_show", account_id=account_id)
         await asyncio.to_thread(self._store.grant, account_id, tenant_id, self._clock())
-        self._access.forget(account_id)
+        self._access.forget()
 
     async def _change(
         self,
@@ -188,26 +200,9 @@ class Accounts:
         expected_version: int,
         **args: Any,
     ) -> Movement:
-        actor.require(Scope.ACCOUNTS_WRITE)
-        await self._access.require(actor, account_id)
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
         await check_version(self._commands, cause, account_id, expected_version)
         return await self._commands.move(actor, cause, op, account_id=account_id, **args)
-
-
-async def check_version(
-    commands: Commands, cause: Cause, account_id: int, expected_version: int
-) -> None:
-    """Compare the caller's version with the account's. 0 = any.
-
-    Raises: CommandError version_conflict.
-    """
-    if not expected_version or await commands.find_operation(cause.operation_id):
-        return
-    shown = await commands.read("account_show", account_id=account_id)
-    if shown["version"] != expected_version:
-        raise CommandError(
-            "version_conflict", f"version is {shown['version']}, not {expected_version}"
-        )
 
 
 def account_of(shown: dict[str, Any], owned: Ownership) -> Account:

@@ -138,3 +138,19 @@ def movement_of(result: dict[str, Any]) -> Movement:
 def unknown_account(account_id: int) -> FareGatewayError:
     """The same answer for what is not there and what is somebody else's."""
     return CommandError("unknown_account", f"there is no account {account_id}")
+
+
+async def check_version(
+    commands: Commands, cause: Cause, account_id: int, expected_version: int
+) -> None:
+    """Compare the caller's version with the account's. 0 = any.
+
+    Raises: CommandError version_conflict.
+    """
+    if not expected_version or await commands.find_operation(cause.operation_id):
+        return
+    shown = await commands.read("account_show", account_id=account_id)
+    if shown["version"] != expected_version:
+        raise CommandError(
+            "version_conflict", f"version is {shown['version']}, not {expected_version}"
+        )

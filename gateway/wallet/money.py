@@ -6,7 +6,8 @@ from gateway.errors import CommandError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands, Movement
+from gateway.wallet.commands import Cause, Commands, Movement, check_version
+from gateway.wallet.eyes import Eyes
 
 INLINE_PURSES = {0: "stored", 1: "subsidy"}
 
@@ -14,16 +15,16 @@ INLINE_PURSES = {0: "stored", 1: "subsidy"}
 class Money:
     """The services that move value. Amounts are int minor units of the account's currency."""
 
-    def __init__(self, commands: Commands, access: AccountAccess) -> None:
+    def __init__(self, commands: Commands, access: AccountAccess, eyes: Eyes) -> None:
         self._commands = commands
         self._access = access
+        self._eyes = eyes
 
     async def credit(
         self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, *, purse_id: int = 0
     ) -> Movement:
         """Value that came from outside, under the reference of the cause."""
-        actor.require(Scope.CREDITS_WRITE)
-        await self._access.require(actor, account_id)
+        await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
         return await self._commands.move(
             actor,
             cause,
@@ -45,8 +46,7 @@ class Money:
         purse_id: int = 0,
     ) -> Movement:
         """A payment to a merchant. purpose: 0-31. purse_id 0 draws by the funding order."""
-        actor.require(Scope.PAYMENTS_WRITE)
-        await self._access.require(actor, account_id)
+        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
         await self._access.require_merchant(actor, merchant_id)
         return await self._commands.move(
             actor,
@@ -67,9 +67,15 @@ class Money:
         expected_version: int,
         purse_id: int = 0,
     ) -> Movement:
-        """An operator's correction. Raises: CommandRefused version_conflict."""
-        actor.require(Scope.ADJUSTMENTS_WRITE)
-        await self._access.require(actor, account_id)
+        """An operator's correction, when somebody else agrees.
+
+        Raises: ApprovalNeeded. CommandRefused version_conflict.
+        """
+        await self._access.require(actor, account_id, Scope.ADJUSTMENTS_WRITE)
+        await check_version(self._commands, cause, account_id, expected_version)
+        await self._eyes.require_adjustment(
+            actor, cause, account_id, amount_minor, purse_id=purse_id
+        )
         return await self._commands.move(
             actor,
             cause,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from gateway.http.cursors import cut_page, read_cursor
 from gateway.http.endpoint import Answer, Call, Endpoint, Page
-from gateway.shapes import Note, Reference, says
+from gateway.shapes import INT_MAX, Note, Reference, says
 from gateway.wallet.accounts import Account, AccountRef, Accounts
 from gateway.wallet.commands import Cause, Movement
 
@@ -40,6 +40,14 @@ class SetCategory:
     """Who the rider is to tariffs."""
 
     rider_category: Category
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetCreditLimit:
+    """How far the main purse may go below 0; may be below what is used."""
+
+    amount_minor: Annotated[int, says("minor units", minimum=0, maximum=INT_MAX)]
     note: Note = ""
 
 
@@ -108,6 +116,17 @@ async def _set_category(call: Call) -> Answer:
         cause_of(call, call.body.note),
         call.path["account_id"],
         call.body.rider_category,
+        expected_version=call.if_match,
+    )
+    return moved(made)
+
+
+async def _set_credit_limit(call: Call) -> Answer:
+    made = await call.service(Accounts).set_credit_limit(
+        call.actor,
+        cause_of(call, call.body.note),
+        call.path["account_id"],
+        call.body.amount_minor,
         expected_version=call.if_match,
     )
     return moved(made)
@@ -191,6 +210,18 @@ ENDPOINTS = [
         if_match="optional",
         scopes=("accounts:write",),
         errors=(*ACCOUNT, *VERSION),
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/accounts/{account_id}/credit-limit",
+        handler=_set_credit_limit,
+        summary="Set the credit line's limit",
+        tag="credit",
+        body=SetCreditLimit,
+        answer=Movement,
+        if_match="optional",
+        scopes=("lending:write", "accounts:write"),
+        errors=("APPROVAL_NEEDED", "COMMAND_CEILING", *ACCOUNT, *VERSION),
     ),
     Endpoint(
         method="POST",

@@ -145,6 +145,13 @@ ENDPOINTS = [
         status=201,
         if_match="required",
         scopes=("adjustments:write",),
-        errors=("insufficient_balance", "balance_limit", "unknown_purse", *AMOUNT, *VERSION),
+        errors=(
+            "APPROVAL_NEEDED",
+            "insufficient_balance",
+            "balance_limit",
+            "unknown_purse",
+            *AMOUNT,
+            *VERSION,
+        ),
     ),
 ]

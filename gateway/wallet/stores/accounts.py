@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,6 @@ class Ownership:
 
     account_id: int
     tenant_id: str = ""
-    person_id: str = ""
     reference: str = ""
     operation_id: str = ""
     opened_us: int = 0
@@ -38,7 +38,6 @@ class AccountStore:
         row = {
             "account_id": owned.account_id,
             "tenant_id": owned.tenant_id,
-            "person_id": owned.person_id,
             "reference": owned.reference,
             "operation_id": owned.operation_id,
             "opened_us": owned.opened_us,
@@ -50,7 +49,7 @@ class AccountStore:
         """Whose it is; None = nobody entered it."""
         query = select(ACCOUNTS).where(ACCOUNTS.c.account_id == account_id)
         grants = select(GRANTS.c.tenant_id).where(GRANTS.c.account_id == account_id)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
             granted = frozenset(connection.scalars(grants))
         if row is None:
@@ -65,27 +64,29 @@ class AccountStore:
             connection.execute(insert(GRANTS).on_conflict_do_nothing(), row)
 
     def list(
-        self, *, tenant_id: str | None, person_id: str | None, after: int, limit: int
+        self, *, tenant_id: str | None, among: Sequence[int] | None, after: int, limit: int
     ) -> list[Ownership]:
-        """Accounts by number. tenant_id, person_id: None = any."""
+        """Accounts by number. tenant_id: None = any. among: only these; None = any."""
+        if among is not None:
+            return [self._one(number) for number in among if number > after][:limit]
         query = select(ACCOUNTS).where(ACCOUNTS.c.account_id > after)
         if tenant_id is not None:
             granted = select(GRANTS.c.account_id).where(GRANTS.c.tenant_id == tenant_id)
             query = query.where(
                 or_(ACCOUNTS.c.tenant_id == tenant_id, ACCOUNTS.c.account_id.in_(granted))
             )
-        if person_id is not None:
-            query = query.where(ACCOUNTS.c.person_id == person_id)
         query = query.order_by(ACCOUNTS.c.account_id).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return [_ownership(row, frozenset()) for row in connection.execute(query)]
+
+    def _one(self, account_id: int) -> Ownership:
+        return self.find(account_id) or Ownership(account_id)
 
 
 def _ownership(row: Row[Any], granted: frozenset[str]) -> Ownership:
     return Ownership(
         account_id=row.account_id,
         tenant_id=row.tenant_id,
-        person_id=row.person_id,
         reference=row.reference,
         operation_id=row.operation_id,
         opened_us=row.opened_us,

@@ -30,12 +30,11 @@ ACCOUNTS = Table(
     METADATA,
     Column("account_id", I64, primary_key=True, autoincrement=False),
     Column("tenant_id", String(40), nullable=False, index=True),
-    Column("person_id", String(40), nullable=False, index=True),
     Column("reference", String(64), nullable=False),
     Column("operation_id", String(36), nullable=False, unique=True),
     Column("opened_us", I64, nullable=False),
 )
-"""Whose an account is. An account without a row is the house's."""
+"""For which tenant an account was opened. Without a row: for the house. Persons: registry."""
 
 GRANTS = Table(
     "wallet_grants",
@@ -63,20 +62,6 @@ FREEZES = Table(
     Column("lifted_by", String(100), nullable=False),
 )
 """state: placing, active, lifted, expired. expires_us: 0 = until lifted."""
-
-MEDIA = Table(
-    "wallet_media",
-    METADATA,
-    Column("media_id", String(36), primary_key=True),
-    Column("account_id", I64, nullable=False, index=True),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("kind", String(16), nullable=False),
-    Column("label", String(100), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("linked_us", I64, nullable=False),
-    Column("changed_us", I64, nullable=False),
-)
-"""sealed: the token, encrypted. The engine's word on the state is the one that counts."""
 
 SAGAS = Table(
     "wallet_sagas",

@@ -35,13 +35,11 @@ def _create_accounts() -> None:
         "wallet_accounts",
         sa.Column("account_id", I64, primary_key=True, autoincrement=False),
         sa.Column("tenant_id", sa.String(40), nullable=False),
-        sa.Column("person_id", sa.String(40), nullable=False),
         sa.Column("reference", sa.String(64), nullable=False),
         sa.Column("operation_id", sa.String(36), nullable=False, unique=True),
         sa.Column("opened_us", I64, nullable=False),
     )
     op.create_index("ix_wallet_accounts_tenant_id", "wallet_accounts", ["tenant_id"])
-    op.create_index("ix_wallet_accounts_person_id", "wallet_accounts", ["person_id"])
     op.create_table(
         "wallet_grants",
         sa.Column("account_id", I64, primary_key=True, autoincrement=False),
@@ -65,18 +63,6 @@ def _create_accounts() -> None:
     )
     op.create_index("ix_wallet_freezes_account_id", "wallet_freezes", ["account_id"])
     op.create_index("ix_wallet_freezes_state", "wallet_freezes", ["state"])
-    op.create_table(
-        "wallet_media",
-        sa.Column("media_id", sa.String(36), primary_key=True),
-        sa.Column("account_id", I64, nullable=False),
-        sa.Column("sealed", sa.LargeBinary, nullable=False),
-        sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("label", sa.String(100), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("linked_us", I64, nullable=False),
-        sa.Column("changed_us", I64, nullable=False),
-    )
-    op.create_index("ix_wallet_media_account_id", "wallet_media", ["account_id"])
 
 
 def _create_rules() -> None:

@@ -1,0 +1,236 @@
+"""Freezes: placed with reason, actor and expiry; lifted by four eyes or by themselves.
+
+Several freezes may lie on one account; what none of them blocks any more is unfrozen. After a
+freeze's journal position no new authorisation succeeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Protocol
+
+from gateway.clock import derived_operation_id, format_operation_id, parse_operation_id
+from gateway.control.client import CommandRefused
+from gateway.errors import ApiError
+from gateway.registry.actors import Actor
+from gateway.registry.scopes import Scope
+from gateway.shapes import AccountId, InstantUs, OperationId, says
+from gateway.wallet.access import AccountAccess
+from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.stores.freezes import OPEN, FreezeRow, FreezeStore
+
+What = Literal["debit", "credit", "both"]
+PARTS = {"debit": {"debit"}, "credit": {"credit"}, "both": {"debit", "credit"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """One freeze of an account."""
+
+    freeze_id: OperationId
+    account_id: AccountId
+    what: What
+    reason: str
+    rule: Annotated[str, says("the rule behind it; empty = an operator")]
+    actor: Annotated[str, says("who placed it")]
+    state: Literal["placing", "active", "lifted", "expired"]
+    placed_us: InstantUs
+    position: Annotated[int, says("journal position: no new authorisation succeeds behind it")]
+    expires_us: Annotated[int, says("microseconds UTC; 0 = until it is lifted")]
+    lifted_us: InstantUs
+    lifted_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeOrder:
+    """What is to be frozen and why. expires_us: 0 = until lifted."""
+
+    what: What
+    reason: str
+    rule: str = ""
+    expires_us: int = 0
+
+
+class FourEyes(Protocol):
+    """Whether somebody else has agreed."""
+
+    async def require_unfreeze(self, actor: Actor, freeze: Freeze, cause: Cause) -> None:
+        """Raises: ApprovalNeeded."""
+
+
+class Freezes:
+    """The services on freezes."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        access: AccountAccess,
+        store: FreezeStore,
+        eyes: FourEyes,
+        clock: Callable[[], int],
+    ) -> None:
+        self._commands = commands
+        self._access = access
+        self._store = store
+        self._eyes = eyes
+        self._clock = clock
+
+    async def place(
+        self, actor: Actor, cause: Cause, account_id: int, order: FreezeOrder
+    ) -> Freeze:
+        """Freeze an account. Noted before the command, so that a crash loses no freeze's reason."""
+        await self._access.require(actor, account_id, Scope.FREEZES_WRITE)
+        freeze_id = format_operation_id(cause.operation_id)
+        known = await asyncio.to_thread(self._store.find, freeze_id)
+        if known is None and 0 < order.expires_us <= self._clock():
+            raise _expired()
+        row = FreezeRow(
+            freeze_id=freeze_id,
+            account_id=account_id,
+            what=order.what,
+            reason=order.reason,
+            rule=order.rule,
+            actor=actor.subject,
+            state="placing",
+            placed_us=self._clock(),
+            position=0,
+            expires_us=order.expires_us,
+        )
+        await asyncio.to_thread(self._store.begin, row)
+        await self._send(actor, cause, row)
+        return await self._get(freeze_id)
+
+    async def _send(self, actor: Actor, cause: Cause, row: FreezeRow) -> None:
+        noted = Cause(cause.operation_id, cause.key, cause.reference, row.reason[:64])
+        try:
+            done = await self._commands.do(
+                actor, noted, "freeze", account_id=row.account_id, what=row.what
+            )
+        except CommandRefused:
+            await asyncio.to_thread(self._store.drop, row.freeze_id)
+            raise
+        await asyncio.to_thread(
+            lambda: self._store.settle(
+                row.freeze_id,
+                position=done["position"],
+                placed_us=done["ts_us"],
+                notice="account_frozen",
+            )
+        )
+
+    async def list(self, actor: Actor, account_id: int) -> list[Freeze]:
+        """All freezes of an account, also those that are over."""
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
+        found = await asyncio.to_thread(self._store.list_account, account_id)
+        return [freeze_of(one) for one in found]
+
+    async def lift(self, actor: Actor, cause: Cause, account_id: int, freeze_id: str) -> Freeze:
+        """End a freeze; somebody else has to agree when the policy says so.
+
+        Raises: ApprovalNeeded; ApiError API_NOT_FOUND; CommandError.
+        """
+        await self._access.require(actor, account_id, Scope.FREEZES_WRITE)
+        found = await self._get(freeze_id)
+        if found.account_id != account_id:
+            raise _unknown(freeze_id)
+        if found.state == "active":
+            await self._eyes.require_unfreeze(actor, found, cause)
+            await self._end(actor, cause, found, "lifted")
+        return await self._get(freeze_id)
+
+    async def expire_due(self, actor: Actor) -> int:
+        """End what is over; finish what a dead process left half placed. Returns how many."""
+        now_us = self._clock()
+        due = await asyncio.to_thread(self._store.list_due, now_us)
+        for row in due:
+            cause = Cause(derived_operation_id(row.expires_us, "unfreeze", row.freeze_id))
+            await self._end(actor, cause, freeze_of(row), "expired")
+        half = await asyncio.to_thread(self._store.list_half_placed, now_us - 60_000_000)
+        for row in half:
+            await self._resume(row)
+        return len(due) + len(half)
+
+    async def _resume(self, row: FreezeRow) -> None:
+        """Its command was sent or not: the operation tells."""
+        done = await self._commands.find_operation(parse_operation_id(row.freeze_id))
+        if done is None or not str(done["reason"]).startswith("ok"):
+            await asyncio.to_thread(self._store.drop, row.freeze_id)
+            return
+        await asyncio.to_thread(
+            lambda: self._store.settle(
+                row.freeze_id,
+                position=done["position"],
+                placed_us=done["ts_us"],
+                notice="account_frozen",
+            )
+        )
+
+    async def _end(
+        self, actor: Actor, cause: Cause, freeze: Freeze, state: Literal["lifted", "expired"]
+    ) -> None:
+        """Unfreeze what no other freeze of the account blocks, then write it down."""
+        others = await asyncio.to_thread(self._store.list_account, freeze.account_id)
+        left = _blocked(one for one in others if one.freeze_id != freeze.freeze_id)
+        if free := PARTS[freeze.what] - left:
+            what = "both" if len(free) == 2 else free.pop()
+            await self._commands.do(
+                actor,
+                replace(cause, note=f"{state} {freeze.freeze_id}"),
+                "unfreeze",
+                account_id=freeze.account_id,
+                what=what,
+            )
+        await asyncio.to_thread(
+            lambda: self._store.end(
+                freeze.freeze_id,
+                state=state,
+                by=actor.subject,
+                now_us=self._clock(),
+                notice="account_unfrozen",
+            )
+        )
+
+    async def _get(self, freeze_id: str) -> Freeze:
+        row = await asyncio.to_thread(self._store.find, freeze_id)
+        if row is None:
+            raise _unknown(freeze_id)
+        return freeze_of(row)
+
+
+def _blocked(freezes: Iterable[FreezeRow]) -> set[str]:
+    """What freezes in force block together."""
+    return {part for one in freezes if one.state in OPEN for part in PARTS[one.what]}
+
+
+def _unknown(freeze_id: str) -> ApiError:
+    return ApiError("API_NOT_FOUND", f"there is no freeze {freeze_id}")
+
+
+def _expired() -> ApiError:
+    fault = {
+        "part": "body",
+        "pointer": "/expires_us",
+        "rule": "future",
+        "detail": "must lie in the future",
+    }
+    return ApiError("API_INVALID", "a freeze cannot be over before it begins", faults=[fault])
+
+
+def freeze_of(row: FreezeRow) -> Freeze:
+    """A row as it is shown."""
+    return Freeze(
+        freeze_id=row.freeze_id,
+        account_id=row.account_id,
+        what=row.what,  # type: ignore[arg-type]
+        reason=row.reason,
+        rule=row.rule,
+        actor=row.actor,
+        state=row.state,  # type: ignore[arg-type]
+        placed_us=row.placed_us,
+        position=row.position,
+        expires_us=row.expires_us,
+        lifted_us=row.lifted_us,
+        lifted_by=row.lifted_by,
+    )

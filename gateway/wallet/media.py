@@ -1,0 +1,195 @@
+"""Media of an account: linked, listed, reported lost, blocked, replaced, expired.
+
+The engine's word on a medium's state is the one that counts. Which medium is whose lies under the
+owner's key (gateway/registry/links.py); an account without an owner keeps only what the engine has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from gateway.errors import CommandError, RegistryError
+from gateway.registry.actors import Actor
+from gateway.registry.scopes import Scope
+from gateway.shapes import AccountId, InstantUs
+from gateway.wallet.access import AccountAccess
+from gateway.wallet.commands import Cause, Commands, Movement
+
+MediumState = Literal["active", "lost", "expired", "replaced", "denylisted"]
+MediumKind = Literal["card", "phone", "qr", "emv", "wristband", "ble"]
+
+
+class Kept(Protocol):
+    """A medium as the registry has it."""
+
+    @property
+    def medium_id(self) -> str: ...
+    @property
+    def account_id(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def token(self) -> bytes: ...
+
+
+class Links(Protocol):
+    """Which media are whose. Blocking."""
+
+    def find_owner(self, account_id: int) -> str | None:
+        """The person an account belongs to."""
+
+    def link_medium(
+        self, actor: Actor, account_id: int, token: bytes, *, kind: str, label: str = ""
+    ) -> Any:
+        """Raises: AuthError, RegistryError REGISTRY_TAKEN."""
+
+    def list_media(self, actor: Actor, person_id: str) -> list[Any]:
+        """Media of a person with their tokens. Raises: AuthError, RegistryError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """A medium without its token."""
+
+    medium_id: str
+    account_id: AccountId
+    kind: MediumKind
+    state: MediumState
+    label: str
+    expires_us: InstantUs
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How a caller names a medium: by its token, or by the id it got when it was linked."""
+
+    token: bytes = b""
+    medium_id: str = ""
+
+
+class Media:
+    """The services on media."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        access: AccountAccess,
+        links: Links,
+        clock: Callable[[], int],
+        *,
+        step_up_s: float,
+    ) -> None:
+        self._commands = commands
+        self._access = access
+        self._links = links
+        self._clock = clock
+        self._step_up_s = step_up_s
+
+    async def link(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        token: bytes,
+        *,
+        kind: str,
+        label: str = "",
+        expires_us: int = 0,
+    ) -> Movement:
+        """Let a medium pay from an account. A rider has to show a second factor first.
+
+        Raises: AuthError AUTH_STEP_UP; CommandRefused already_exists: it is linked.
+        """
+        await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
+        actor.require_step_up(self._clock(), self._step_up_s)
+        made = await self._commands.move(
+            actor,
+            cause,
+            "medium_link",
+            account_id=account_id,
+            token=token,
+            kind=kind,
+            expires_us=expires_us,
+        )
+        await self._keep(actor, account_id, token, kind, label)
+        return made
+
+    async def _keep(
+        self, actor: Actor, account_id: int, token: bytes, kind: str, label: str
+    ) -> None:
+        """Under the owner's key, if there is an owner; again is nothing."""
+        if await asyncio.to_thread(self._links.find_owner, account_id) is None:
+            return
+        try:
+            await asyncio.to_thread(
+                lambda: self._links.link_medium(actor, account_id, token, kind=kind, label=label)
+            )
+        except RegistryError as error:
+            if error.code != "REGISTRY_TAKEN":
+                raise
+
+    async def list_account(self, actor: Actor, account_id: int) -> list[Medium]:
+        """Media of an account whose owner is known, with their states now."""
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
+        found = []
+        for kept in await self._list_kept(actor, account_id):
+            shown = await self._commands.read("medium_show", token=kept.token)
+            found.append(
+                Medium(
+                    medium_id=kept.medium_id,
+                    account_id=shown["account_id"],
+                    kind=shown["kind"],
+                    state=shown["state"],
+                    label=kept.label,
+                    expires_us=shown["expires_us"],
+                )
+            )
+        return found
+
+    async def _list_kept(self, actor: Actor, account_id: int) -> list[Kept]:
+        person_id = await asyncio.to_thread(self._links.find_owner, account_id)
+        if person_id is None:
+            return []
+        kept = await asyncio.to_thread(self._links.list_media, actor, person_id)
+        return [one for one in kept if one.account_id == account_id]
+
+    async def set_state(
+        self, actor: Actor, cause: Cause, account_id: int, named: Named, state: MediumState
+    ) -> Movement:
+        """Report a medium lost, block it, end it, or take it back into use.
+
+        From the record's position on the data plane refuses it, and validators are told.
+        Raises: CommandError unknown_medium: not one of this account.
+        """
+        await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
+        if state == "active":
+            actor.require_step_up(self._clock(), self._step_up_s)
+        token = await self._find_token(actor, account_id, named)
+        return await self._commands.move(actor, cause, "medium_state", token=token, state=state)
+
+    async def replace(
+        self, actor: Actor, cause: Cause, account_id: int, old: Named, token: bytes, *, kind: str
+    ) -> Movement:
+        """A new medium for an old one, which is good for nothing from then on."""
+        await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
+        actor.require_step_up(self._clock(), self._step_up_s)
+        old_token = await self._find_token(actor, account_id, old)
+        ended = Cause(cause.part("old"), cause.key, cause.reference, cause.note)
+        await self._commands.move(actor, ended, "medium_state", token=old_token, state="replaced")
+        return await self.link(actor, cause, account_id, token, kind=kind)
+
+    async def _find_token(self, actor: Actor, account_id: int, named: Named) -> bytes:
+        """The token, when it is a medium of this account. Raises: CommandError unknown_medium."""
+        token = named.token
+        if not token:
+            for kept in await self._list_kept(actor, account_id):
+                if kept.medium_id == named.medium_id:
+                    token = kept.token
+        if token:
+            shown = await self._commands.read("medium_show", token=token)
+            if shown["account_id"] == account_id:
+                return token
+        raise CommandError("unknown_medium", "the account has no such medium")

@@ -1,0 +1,189 @@
+"""Freezes and who placed them, and what owners are told of. Each method is one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.db import Database
+from gateway.wallet.stores.tables import FREEZES, NOTICES
+
+OPEN = ("placing", "active")
+
+
+@dataclass(frozen=True, slots=True)
+class FreezeRow:
+    """One freeze. what: debit, credit or both. state: placing, active, lifted, expired."""
+
+    freeze_id: str
+    account_id: int
+    what: str
+    reason: str
+    rule: str
+    actor: str
+    state: str
+    placed_us: int
+    position: int
+    expires_us: int
+    lifted_us: int = 0
+    lifted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRow:
+    """One notice to the owner of an account."""
+
+    notice_id: int
+    account_id: int
+    kind: str
+    body: Mapping[str, Any]
+    created_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewNotice:
+    """What an owner is to be told. key: the same key is told once."""
+
+    key: str
+    account_id: int
+    kind: str
+    body: Mapping[str, Any]
+    now_us: int
+
+
+class FreezeStore:
+    """The registry's side of freezes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin(self, row: FreezeRow) -> None:
+        """Note that a freeze is about to be placed; again is nothing."""
+        dialect = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        with self._database.transaction() as connection:
+            values = {name: getattr(row, name) for name in FREEZES.c.keys()}  # noqa: SIM118
+            connection.execute(dialect(FREEZES).on_conflict_do_nothing(), values)
+
+    def settle(self, freeze_id: str, *, position: int, placed_us: int, notice: str) -> None:
+        """It is in force: its record's position, and a notice to the owner, in one transaction."""
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(FREEZES)
+                .where(FREEZES.c.freeze_id == freeze_id, FREEZES.c.state == "placing")
+                .values(state="active", position=position, placed_us=placed_us)
+            )
+            if changed.rowcount:
+                row = _get(connection, freeze_id)
+                _tell(connection, row, notice, placed_us)
+
+    def drop(self, freeze_id: str) -> None:
+        """The engine refused it."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                FREEZES.delete().where(
+                    FREEZES.c.freeze_id == freeze_id, FREEZES.c.state == "placing"
+                )
+            )
+
+    def end(self, freeze_id: str, *, state: str, by: str, now_us: int, notice: str) -> None:
+        """It is over: lifted or expired; the owner is told."""
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(FREEZES)
+                .where(FREEZES.c.freeze_id == freeze_id, FREEZES.c.state == "active")
+                .values(state=state, lifted_us=now_us, lifted_by=by)
+            )
+            if changed.rowcount:
+                _tell(connection, _get(connection, freeze_id), notice, now_us)
+
+    def find(self, freeze_id: str) -> FreezeRow | None:
+        """One freeze."""
+        query = select(FREEZES).where(FREEZES.c.freeze_id == freeze_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _freeze(row)
+
+    def list_account(self, account_id: int) -> list[FreezeRow]:
+        """All freezes of an account, also those that are over, oldest first."""
+        query = select(FREEZES).where(FREEZES.c.account_id == account_id)
+        query = query.order_by(FREEZES.c.placed_us, FREEZES.c.freeze_id)
+        with self._database.reading() as connection:
+            return [_freeze(row) for row in connection.execute(query)]
+
+    def list_due(self, now_us: int, limit: int = 100) -> list[FreezeRow]:
+        """Freezes in force whose time is over."""
+        query = select(FREEZES).where(FREEZES.c.state == "active", FREEZES.c.expires_us > 0)
+        query = query.where(FREEZES.c.expires_us <= now_us).order_by(FREEZES.c.expires_us)
+        with self._database.reading() as connection:
+            return [_freeze(row) for row in connection.execute(query.limit(limit))]
+
+    def list_half_placed(self, before_us: int) -> list[FreezeRow]:
+        """Freezes that were begun and never settled: their process died."""
+        query = select(FREEZES).where(FREEZES.c.state == "placing")
+        with self._database.reading() as connection:
+            found = connection.execute(query.where(FREEZES.c.placed_us < before_us))
+            return [_freeze(row) for row in found]
+
+
+class NoticeStore:
+    """What owners are told of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, notice: NewNotice) -> None:
+        """A notice; one of the same key is made once."""
+        with self._database.transaction() as connection:
+            add_notice(connection, notice)
+
+    def list(self, account_id: int | None, *, after: int, limit: int) -> list[NoticeRow]:
+        """Notices by number, of one account or of all."""
+        query = select(NOTICES).where(NOTICES.c.notice_id > after)
+        if account_id is not None:
+            query = query.where(NOTICES.c.account_id == account_id)
+        query = query.order_by(NOTICES.c.notice_id).limit(limit)
+        with self._database.reading() as connection:
+            return [_notice(row) for row in connection.execute(query)]
+
+
+def add_notice(connection: Connection, notice: NewNotice) -> None:
+    """As NoticeStore.add, in the caller's transaction."""
+    if connection.scalar(select(NOTICES.c.notice_id).where(NOTICES.c.key == notice.key)):
+        return
+    values = {
+        "key": notice.key,
+        "account_id": notice.account_id,
+        "kind": notice.kind,
+        "body": json.dumps(notice.body, ensure_ascii=False),
+        "created_us": notice.now_us,
+    }
+    connection.execute(insert(NOTICES).values(values))
+
+
+def _tell(connection: Connection, row: FreezeRow, kind: str, now_us: int) -> None:
+    body = {
+        "freeze_id": row.freeze_id,
+        "what": row.what,
+        "reason": row.reason,
+        "expires_us": row.expires_us,
+    }
+    made = NewNotice(f"{kind}:{row.freeze_id}", row.account_id, kind, body, now_us)
+    add_notice(connection, made)
+
+
+def _get(connection: Connection, freeze_id: str) -> FreezeRow:
+    found = connection.execute(select(FREEZES).where(FREEZES.c.freeze_id == freeze_id))
+    return _freeze(found.one())
+
+
+def _freeze(row: Row[Any]) -> FreezeRow:
+    return FreezeRow(**dict(row._mapping))
+
+
+def _notice(row: Row[Any]) -> NoticeRow:
+    return NoticeRow(row.notice_id, row.account_id, row.kind, json.loads(row.body), row.created_us)

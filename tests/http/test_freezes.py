@@ -1,0 +1,102 @@
+"""Freezes: with reason and notice, several at once, four eyes to lift, over by themselves; and none
+of a thousand racing debits behind the freeze's position (wallet.md 4.3, case 37).
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.apiplane import build_freezes
+from gateway.clock import now_us
+from gateway.registry.actors import Actor
+from gateway.wallet.stores.freezes import NoticeStore
+from tests.http.town import Town
+
+FREEZE = {"reason": "owner asked", "what": "debit"}
+
+
+async def _lift(town: Town, path: str) -> None:
+    """By one, agreed to by another."""
+    said = await town.city("POST", path, {}, key=f"lift{path}")
+    assert (said.status, said.code) == (409, "APPROVAL_NEEDED")
+    approvals = town.access.approvals
+    other = Actor.system("somebody-else")
+    await asyncio.to_thread(approvals.approve, other, said.body["approval_id"])
+    lifted = await town.city.ok("POST", path, {}, key=f"lift{path}")
+    assert lifted["state"] == "lifted"
+    assert await town.city.ok("POST", path, {}, key=f"lift{path}") == lifted
+
+
+async def test_a_freeze_has_a_reason_a_position_and_a_notice(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/freezes"
+    made = await town.city.ok("POST", path, FREEZE, key="f")
+    assert (made["state"], made["reason"]) == ("active", "owner asked")
+    assert made["position"] > 0
+    assert await town.city.ok("POST", path, FREEZE, key="f") == made
+    pay = {"amount_minor": 1, "purpose": 0}
+    said = await town.city("POST", f"/v1/accounts/{account}/payments", pay)
+    assert (said.status, said.code) == (409, "account_frozen")
+    notices = await asyncio.to_thread(
+        lambda: NoticeStore(town.access.database).list(account, after=0, limit=9)
+    )
+    assert [(one.kind, one.body["freeze_id"]) for one in notices] == [
+        ("account_frozen", made["freeze_id"])
+    ]
+
+
+async def test_what_another_freeze_blocks_stays_frozen(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/freezes"
+    both = await town.city.ok("POST", path, FREEZE | {"what": "both"})
+    debit = await town.city.ok("POST", path, FREEZE)
+    await _lift(town, f"{path}/{both['freeze_id']}/lift")
+    shown = await town.city.ok("GET", f"/v1/accounts/{account}")
+    assert shown["status"] == ["frozen_debit"]
+    await _lift(town, f"{path}/{debit['freeze_id']}/lift")
+    shown = await town.city.ok("GET", f"/v1/accounts/{account}")
+    assert shown["status"] == []
+
+
+async def test_a_freeze_is_over_by_itself(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/freezes"
+    said = await town.city("POST", path, FREEZE | {"expires_us": 1})
+    assert said.body["faults"][0]["pointer"] == "/expires_us"
+    made = await town.city.ok("POST", path, FREEZE | {"expires_us": now_us() + 200_000})
+    freezes, close = build_freezes(town.config, town.access)
+    assert await freezes.expire_due(Actor.system("worker")) == 0
+    await asyncio.sleep(0.25)
+    assert await freezes.expire_due(Actor.system("worker")) == 1
+    assert await freezes.expire_due(Actor.system("worker")) == 0
+    await close()
+    (shown,) = (await town.city.ok("GET", path))["data"]
+    assert (shown["freeze_id"], shown["state"]) == (made["freeze_id"], "expired")
+    assert (await town.city.ok("GET", f"/v1/accounts/{account}"))["status"] == []
+
+
+async def test_none_of_a_thousand_debits_comes_after_the_freeze(town: Town) -> None:
+    account = await town.city.account(5000)
+    pay = {"amount_minor": 1, "purpose": 0}
+
+    async def debit() -> tuple[int, int]:
+        said = await town.city("POST", f"/v1/accounts/{account}/payments", pay)
+        assert said.status in {201, 409}, said
+        return said.status, said.body.get("position", 0)
+
+    async def freeze() -> int:
+        await asyncio.sleep(0.2)
+        made = await town.city.ok("POST", f"/v1/accounts/{account}/freezes", FREEZE)
+        position: int = made["position"]
+        return position
+
+    frozen = asyncio.create_task(freeze())
+    said = []
+    for _ in range(20):
+        said += await asyncio.gather(*(debit() for _ in range(50)))
+    position = await frozen
+    paid = [at for status, at in said if status == 201]
+    assert len(said) == 1000
+    assert 0 < len(paid) < 1000
+    assert max(paid) < position
+    assert await town.city.balance(account) == 5000 - len(paid)

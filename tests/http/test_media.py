@@ -1,0 +1,57 @@
+"""Media: linked, reported lost by token or by id, replaced; a lost one is refused at the gate."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastpath.types import Reason, TapKind
+from gateway.registry.actors import Actor
+from tests.http.town import Town
+from tests.support.plane import Running
+
+TOKEN, OTHER = "11" * 16, "22" * 16
+
+
+async def test_a_lost_report_stops_the_next_tap(town: Town, plane: Running) -> None:
+    account = await town.city.account(5000)
+    path = f"/v1/accounts/{account}/media"
+    await town.city.ok("POST", path, {"token": TOKEN})
+    gate = await plane.gate()
+    assert (await gate.tap(TapKind.CHECK_IN, bytes.fromhex(TOKEN), 11)).reason == Reason.OK
+    await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "lost"})
+    answer = await gate.tap(TapKind.CHECK_IN, bytes.fromhex(TOKEN), 11)
+    assert answer.reason in {Reason.MEDIUM_LOST, Reason.DENYLISTED}
+
+
+async def test_media_of_an_owner_are_named_by_id_and_never_show_their_token(town: Town) -> None:
+    system = Actor.system("test")
+    person = await asyncio.to_thread(town.access.persons.add, system, {})
+    account = await town.city.account(100)
+    await asyncio.to_thread(town.access.links.link_account, system, person.person_id, account)
+    path = f"/v1/accounts/{account}/media"
+    await town.city.ok("POST", path, {"token": TOKEN, "label": "blue card"}, key="m")
+    await town.city.ok("POST", path, {"token": TOKEN, "label": "blue card"}, key="m")
+    (medium,) = (await town.city.ok("GET", path))["data"]
+    assert (medium["label"], medium["state"]) == ("blue card", "active")
+    assert TOKEN not in str(medium)
+    lost = {"medium_id": medium["medium_id"], "state": "lost"}
+    await town.city.ok("POST", f"{path}/state", lost)
+    swap = {"old_medium_id": medium["medium_id"], "token": OTHER}
+    await town.city.ok("POST", f"{path}/replacements", swap, key="r")
+    again = await town.city("POST", f"{path}/replacements", swap, key="r")
+    assert again.headers["Idempotent-Replayed"] == "true"
+    states = {one["state"] for one in (await town.city.ok("GET", path))["data"]}
+    assert states == {"replaced", "active"}
+
+
+async def test_a_medium_of_another_account_is_unknown(town: Town) -> None:
+    mine, theirs = await town.city.account(), await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{theirs}/media", {"token": TOKEN})
+    report = {"token": TOKEN, "state": "lost"}
+    said = await town.city("POST", f"/v1/accounts/{mine}/media/state", report)
+    assert (said.status, said.code) == (404, "unknown_medium")
+    said = await town.city("POST", f"/v1/accounts/{mine}/media", {"token": TOKEN})
+    assert (said.status, said.code) == (409, "already_exists")
+    for odd in ({"state": "lost"}, report | {"medium_id": "med_1"}):
+        said = await town.city("POST", f"/v1/accounts/{mine}/media/state", odd)
+        assert (said.status, said.code) == (422, "API_INVALID")
