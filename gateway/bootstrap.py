@@ -168,7 +168,7 @@ def run_worker(config: Config, ready_fd: int) -> int:
     """The worker with its jobs, until SIGTERM."""
     from gateway.worker import main
 
-    return main(config, build_registry(config), ready_fd)
+    return main(config, build_registry(config), lambda: open_built_ledger(config), ready_fd)
 
 
 PROCESSES = {
@@ -233,16 +233,24 @@ def build_access(config: Config) -> Access:
 
 def build_ledger(config: Config) -> Database:
     """The ledger's database of these settings, made or brought up to its schema when it is not."""
+    return _open_ledger(config, create=True)
+
+
+def open_built_ledger(config: Config) -> Database:
+    """The ledger to be read. Raises: DatabaseError: the projector has not made it yet."""
+    return _open_ledger(config, create=False)
+
+
+def _open_ledger(config: Config, *, create: bool) -> Database:
     from gateway.keys import read_password
     from gateway.ledger.store import open_ledger
 
     chosen = config.ledger
     if chosen.url is None:
-        return open_ledger(chosen.file, create=True)
+        return open_ledger(chosen.file, create=create)
     file = chosen.password_file
-    return open_ledger(
-        chosen.url, create=True, password=read_password(file) if file is not None else None
-    )
+    password = read_password(file) if file is not None else None
+    return open_ledger(chosen.url, create=create, password=password)
 
 
 def build_devices(config: Config) -> DeviceRegistry:
@@ -255,19 +263,9 @@ def build_devices(config: Config) -> DeviceRegistry:
 def build_credit_desk(config: Config) -> CreditDesk:
     """The services on credit lines. Raises: ConfigError: a policy has faults."""
     from gateway.clock import now_us
-    from gateway.control.client import ControlClient
-    from gateway.credit.book import CreditBook
-    from gateway.credit.desk import CreditDesk
-    from gateway.credit.policy import load_policy
-    from gateway.resources import list_credit_policies
+    from gateway.credit.job import build_desk
 
-    policies = {
-        name: load_policy(path) for name, path in list_credit_policies(config.credit).items()
-    }
-    client = ControlClient(
-        config.control.socket, client="credit", timeout_s=config.control.timeout_s
-    )
-    return CreditDesk(CreditBook(build_registry(config)), policies, client, now_us)
+    return build_desk(config, build_registry(config), now_us)
 
 
 def build_control_client(config: Config) -> ControlClient:

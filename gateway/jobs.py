@@ -44,6 +44,9 @@ class Tools:
     commands: ControlClient
     """The way to the data plane; blocking, so call it in a thread (`asyncio.to_thread`)."""
     now_us: Callable[[], int]
+    open_ledger: Callable[[], Database]
+    """The ledger, to be read: call it when a job runs, not when it is made, since the projector may
+    not have made it yet. Raises: DatabaseError."""
 
 
 JobFactory = Callable[[Tools], Iterable[Job]]

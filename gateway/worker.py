@@ -19,6 +19,7 @@ from typing import Any
 from gateway.clock import now_us
 from gateway.config import Config, WorkerConfig
 from gateway.control.client import ControlClient
+from gateway.credit.job import build_credit_jobs
 from gateway.db import Database
 from gateway.delivery.jobs import build_delivery_jobs
 from gateway.delivery.receive import build_receive_jobs
@@ -29,7 +30,7 @@ from gateway.readiness import tell_ready
 
 log = logging.getLogger(__name__)
 
-JOBS: tuple[JobFactory, ...] = (build_delivery_jobs, build_receive_jobs)
+JOBS: tuple[JobFactory, ...] = (build_delivery_jobs, build_receive_jobs, build_credit_jobs)
 """Everything that makes jobs, in the order of their start."""
 
 RESTART_FIRST_S = 0.5
@@ -134,18 +135,22 @@ class Worker:
         return {"jobs": {kept.job.name: kept.report() for kept in self._kept}}
 
 
-def build_jobs(config: Config, registry: Database) -> list[Job]:
+def build_jobs(
+    config: Config, registry: Database, open_ledger: Callable[[], Database]
+) -> list[Job]:
     """All jobs of these settings. Raises: ConfigError and what the factories raise."""
     commands = ControlClient(
         config.control.socket, client="worker", timeout_s=config.control.timeout_s
     )
-    tools = Tools(config, registry, commands, now_us)
+    tools = Tools(config, registry, commands, now_us, open_ledger)
     return [job for make in JOBS for job in make(tools)]
 
 
-def main(config: Config, registry: Database, ready_fd: int) -> int:
+def main(
+    config: Config, registry: Database, open_ledger: Callable[[], Database], ready_fd: int
+) -> int:
     """Work until SIGTERM; the exit status."""
-    return asyncio.run(_serve(config, build_jobs(config, registry), ready_fd))
+    return asyncio.run(_serve(config, build_jobs(config, registry, open_ledger), ready_fd))
 
 
 async def _serve(config: Config, jobs: list[Job], ready_fd: int) -> int:

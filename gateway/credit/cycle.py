@@ -52,6 +52,7 @@ class CreditCycle(Job):
         self._flows = flows
         self._now_us = now_us
         self._every_s = every_s
+        self._horizon: tuple[int, int] | None = None
         self._lines = 0
         self._put_off = 0
 
@@ -66,26 +67,43 @@ class CreditCycle(Job):
         return {"lines": self._lines, "put_off": self._put_off}
 
     def run_once(self) -> int:
-        """One round over all lines with something to do; how many there were."""
+        """One round over all lines with something to do; how many there were.
+
+        A round is for an instant whose records are all known here: the ledger is behind the data
+        plane, and a statement made of half a day would be wrong for ever.
+        """
+        now_us = self._settled_us()
         after, count = 0, 0
-        while accounts := self._book.list_due(self._now_us(), after, PAGE):
+        while now_us and (accounts := self._book.list_due(now_us, after, PAGE)):
             for account_id in accounts:
-                self._advance_alone(account_id)
+                self._advance_alone(account_id, now_us)
             after, count = accounts[-1], count + len(accounts)
         self._lines += count
         return count
 
-    def _advance_alone(self, account_id: int) -> None:
+    def _settled_us(self) -> int:
+        """The last instant whose journal position the ledger has passed; 0 = it has not yet."""
+        if self._horizon is None:
+            now_us = self._now_us()
+            self._horizon = now_us, int(self._desk.commands.call("status")["position"])
+        now_us, position = self._horizon
+        if self._flows.position() < position:
+            return 0
+        self._horizon = None
+        return now_us
+
+    def _advance_alone(self, account_id: int, now_us: int) -> None:
         """One line; what stands in its way is left for the next round, the others go on."""
         try:
-            self.advance(account_id)
+            self.advance(account_id, now_us)
         except (CommandError, Uncertain, CreditError) as error:
             self._put_off += 1
             log.warning("credit_put_off", extra={"code": error.code, "detail": error.detail})
 
-    def advance(self, account_id: int) -> None:
-        """Bring one line up to now. Raises: CommandError, Uncertain, CreditError: not finished."""
-        now_us = self._now_us()
+    def advance(self, account_id: int, now_us: int) -> None:
+        """Bring one line up to an instant. Raises: CommandError, Uncertain, CreditError: not
+        finished.
+        """
         with self._book.transaction() as connection:
             line = self._book.get_line(connection, account_id)
             plans = self._book.list_plans(connection, account_id)

@@ -21,6 +21,9 @@ class AccountRecords(Protocol):
     def list_from(self, account_id: int, seq: int) -> Iterable[RecordView]:
         """Its records from this journal number on, that one included, in the journal's order."""
 
+    def position(self) -> int:
+        """Up to which journal position records can be read here."""
+
 
 class Flows:
     """Reads an account's records as flows of its main purse.
@@ -30,6 +33,10 @@ class Flows:
 
     def __init__(self, records: AccountRecords) -> None:
         self._records = records
+
+    def position(self) -> int:
+        """Up to which journal position flows are known."""
+        return self._records.position()
 
     def balance_at(self, account_id: int, seq: int, instant_us: int) -> int:
         """Main purse just before an instant that lies behind a record; below 0 = drawn."""

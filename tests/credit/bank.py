@@ -42,6 +42,8 @@ class Bank:
         self.die_in: int | None = None
         """So many more points before and behind effects until the process dies; None = never."""
         self._seq = 0
+        self.lag = 0
+        """So many records the ledger is behind."""
 
     def clock(self) -> int:
         return self.now_us
@@ -60,6 +62,9 @@ class Bank:
     def list_from(self, account_id: int, seq: int) -> Iterator[codec.RecordView]:
         return (one for one in self.records[account_id] if one.seq >= seq)
 
+    def position(self) -> int:
+        return self._seq - self.lag
+
     # --- the control socket -------------------------------------------------------------------
 
     def call(
@@ -74,6 +79,8 @@ class Bank:
         self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
     ) -> Reply:
         args = args or {}
+        if op == "status":
+            return Reply(bytes(16), True, result={"position": self._seq})
         if op == "account_show":
             return Reply(bytes(16), True, result=self._show(args["account_id"]))
         assert operation_id is not None

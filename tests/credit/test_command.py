@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from gateway.config import load_config
 from gateway.resources import shipped_dir
 from tests.control.commands import Cli, Gateway, make_folder
 
@@ -22,7 +26,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "mine" / "mine.toml").write_text(mine)
     text = config.read_text().replace("[credit]", f'[credit]\ndirs = ["{folder / "mine"}"]', 1)
     config.write_text(text.replace("dirs = []\n# How often", "# How often", 1))
-    running = Gateway(config)
+    running = Gateway(config, "--set=credit.every_s=0.2")
     yield config
     running.stop()
 
@@ -60,6 +64,21 @@ def test_what_is_refused_says_why(cli: Cli) -> None:
     assert cli.fail(2, "credit-line", "write-off", account, "soon")["code"] == "USAGE_INVALID"
     lost = cli.fail(1, "credit-line", "write-off", account, "2026-02")
     assert lost["code"] == "CREDIT_STATEMENT"
+
+
+def test_the_worker_makes_statements_from_the_ledger(cli: Cli, gateway: Path) -> None:
+    account = str(cli.ok("account", "open")["account_id"])
+    cli.ok("credit-line", "open", account, "--score", "500", "--policy", "mine")
+    registry = load_config(gateway, env={}).config.registry.file
+    with closing(sqlite3.connect(registry, timeout=30)) as database, database:
+        long_ago_us = time.time_ns() // 1000 - 40 * 86_400_000_000
+        database.execute(
+            "UPDATE credit_lines SET closed_until_us = ?, next_us = 0 WHERE account_id = ?",
+            (long_ago_us, int(account)),
+        )
+    while not (shown := cli.ok("credit-line", "show", account))["statements"]:
+        time.sleep(0.2)
+    assert {one["standing"] for one in shown["statements"]} == {"paid"}
 
 
 def test_policies_are_listed(cli: Cli) -> None:

@@ -142,6 +142,17 @@ def test_a_month_without_debt_has_a_statement_of_nothing(world: World) -> None:
     assert not world.bank.accounts[ME].late
 
 
+def test_a_statement_waits_for_the_ledger(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.bank.lag = 1
+    world.until("2026-02-01T00:01")
+    assert world.statements() == []
+    world.bank.move(ME, -1, Op.CHECK_OUT)  # behind the closing: the wait is not for this one
+    world.until("2026-02-01T00:02")
+    assert [one.amount_minor for one in world.statements()] == [3_000]
+
+
 def test_an_undone_ride_is_no_repayment(world: World) -> None:
     world.desk.open_line(ME, "ride-first", score=650)
     world.bank.move(ME, -3_000, Op.CHECK_OUT)
