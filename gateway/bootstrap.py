@@ -204,8 +204,12 @@ def build_access(config: Config) -> Access:
     from gateway.registry.authenticator import Authenticator
     from gateway.registry.consents import Consents
     from gateway.registry.credentials import Credentials
+    from gateway.registry.factors import Factors
     from gateway.registry.links import Links
+    from gateway.registry.passkeys import Passkeys
+    from gateway.registry.passwords import Passwords
     from gateway.registry.persons import Persons
+    from gateway.registry.sessions import SessionRules, Sessions
     from gateway.registry.tenants import Tenants
     from gateway.registry.tokens import TokenKeys
     from gateway.registry.vault import BlindIndex, KeyRing
@@ -213,20 +217,31 @@ def build_access(config: Config) -> Access:
     secrets = load_control_secrets(config)
     database = build_registry(config)
     ring, index = KeyRing(secrets.registry_keys), BlindIndex(secrets.index_key)
-    credentials = Credentials(database)
+    credentials, riders = Credentials(database), config.riders
+    rules = SessionRules(riders.idle_s, riders.life_s, riders.step_up_s)
+    sessions = Sessions(database, index, Passwords(), rules=rules)
+    factors = Factors(database, ring, sessions, issuer=config.gateway.name)
     tokens = TokenKeys(secrets.token_seeds, issuer=f"faregate:{config.gateway.name}")
     return Access(
         database=database,
         tenants=Tenants(database),
         credentials=credentials,
-        authenticator=Authenticator(credentials, tokens),
+        authenticator=Authenticator(credentials, tokens, sessions),
         persons=Persons(database, ring, index),
-        links=Links(database, ring, index),
+        links=Links(database, ring, index, step_up_s=riders.step_up_s),
         consents=Consents(database, ring),
         approvals=Approvals(
             database,
             {str(name): amount for name, amount in config.approvals.above_minor.items()},
             valid_us=int(config.approvals.valid_s * 1_000_000),
+        ),
+        sessions=sessions,
+        factors=factors,
+        passkeys=Passkeys(
+            factors,
+            rp_id=riders.webauthn_id,
+            origins=riders.webauthn_origins,
+            name=config.gateway.name,
         ),
     )
 

@@ -9,8 +9,11 @@ from gateway.registry.approvals import Approvals
 from gateway.registry.authenticator import Authenticator
 from gateway.registry.consents import Consents
 from gateway.registry.credentials import Credentials
+from gateway.registry.factors import Factors
 from gateway.registry.links import Links
+from gateway.registry.passkeys import Passkeys
 from gateway.registry.persons import Persons
+from gateway.registry.sessions import Sessions
 from gateway.registry.tenants import Tenants
 
 
@@ -26,3 +29,6 @@ class Access:
     links: Links
     consents: Consents
     approvals: Approvals
+    sessions: Sessions
+    factors: Factors
+    passkeys: Passkeys

@@ -165,7 +165,7 @@ class Approvals:
             used = _claim(connection, actor, proposal, operation_id, now)
             if used is not None:
                 subject = f"approval:{used.approval_id}"
-                note_change(connection, actor, "approval_use", subject, now, operation=operation_id)
+                note_change(connection, actor, "approval.use", subject, now, operation=operation_id)
                 return used
             waiting = self._propose(connection, actor, proposal, now)
         raise ApprovalNeeded(
@@ -225,7 +225,7 @@ class Approvals:
             expires_us=now + self._valid_us,
         )
         connection.execute(insert(APPROVALS).values(asdict(made)))
-        _note(connection, actor, "approval_propose", made, now)
+        _note(connection, actor, "approval.propose", made, now)
         return made
 
     def _decide(self, actor: Actor, approval_id: str, state: ApprovalState, why: str) -> Approval:
@@ -242,7 +242,7 @@ class Approvals:
                 .where(APPROVALS.c.approval_id == approval_id)
                 .values(state=state, decided_by=actor.subject, decided_us=now, why=why)
             )
-            _note(connection, actor, f"approval_{state}", found, now)
+            _note(connection, actor, f"approval.{state}", found, now)
             return _approval(_get_row(connection, approval_id))
 
 

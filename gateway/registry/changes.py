@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from gateway.registry.actors import Actor
-from gateway.registry.audit import AuditEvent, append
+from gateway.registry.audit import AuditEvent, Outcome, append
 
 
 def note_change(
@@ -13,9 +13,17 @@ def note_change(
 ) -> None:
     """Say who changed what, in the transaction of the change itself.
 
-    Args: subject: the thing, as `tenant:metro`. facts: no personal data, no secrets.
+    Args: action: `tenant.add`. subject: the thing, as `tenant:metro`. facts: no personal data, no
+        secrets.
     """
-    event = AuditEvent(
-        actor.subject, action, subject, now_us, tenant_id=actor.tenant_id, facts=facts
+    append(
+        connection,
+        AuditEvent(actor.subject, action, subject, now_us, tenant_id=actor.tenant_id, facts=facts),
     )
-    append(connection, event)
+
+
+def note_refusal(
+    connection: Connection, actor: Actor, action: str, subject: str, now_us: int
+) -> None:
+    """Say who was refused what."""
+    append(connection, AuditEvent(actor.subject, action, subject, now_us, Outcome.REFUSED))

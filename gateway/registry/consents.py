@@ -68,7 +68,7 @@ class Consents:
             made = Consent(_new_id(), person_id, tenant_id, scope, now, evidence=evidence)
             sealed = key.seal(f"consent:{made.consent_id}", evidence.encode())
             connection.execute(insert(CONSENTS).values(asdict(made) | {"evidence": sealed}))
-            _note(connection, actor, "consent_give", made, now)
+            _note(connection, actor, "consent.give", made, now)
         return made
 
     def withdraw(self, actor: Actor, person_id: str, tenant_id: str, scope: Scope) -> Consent:
@@ -84,7 +84,7 @@ class Consents:
                 .where(CONSENTS.c.consent_id == found.consent_id)
                 .values(withdrawn_us=now)
             )
-            _note(connection, actor, "consent_withdraw", found, now)
+            _note(connection, actor, "consent.withdraw", found, now)
         return Consent(**asdict(found) | {"withdrawn_us": now})
 
     def list_all(self, actor: Actor, person_id: str) -> list[Consent]:

@@ -188,7 +188,7 @@ class Credentials:
             note_change(
                 connection,
                 actor,
-                f"{made.kind}_create",
+                f"{made.kind}.create",
                 f"{made.kind}:{made.credential_id}",
                 now,
                 tenant_id=made.tenant_id,
@@ -210,7 +210,7 @@ class Credentials:
             row = CREDENTIALS.c.credential_id == credential_id
             connection.execute(update(CREDENTIALS).where(row).values(revoked_us=now))
             kind = holder.credential.kind
-            note_change(connection, actor, f"{kind}_revoke", f"{kind}:{credential_id}", now)
+            note_change(connection, actor, f"{kind}.revoke", f"{kind}:{credential_id}", now)
         return replace(holder.credential, revoked_us=now)
 
     def list_all(self, actor: Actor) -> list[Credential]:

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 from gateway.clock import now_us
 from gateway.db import Database
 from gateway.errors import RegistryError
+from gateway.registry.actors import Actor
+from gateway.registry.changes import note_change
 from gateway.registry.store import DEVICES, last_change, next_change
 
 DEVICE_ID_MAX = (1 << 64) - 1
@@ -66,8 +68,16 @@ class Device:
 class DeviceRegistry:
     """The services on devices. Each method is one transaction and raises RegistryError."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        actor: Actor | None = None,
+        clock: Callable[[], int] = now_us,
+    ) -> None:
+        """Args: actor: whom the audit trail names."""
         self._database = database
+        self._actor = actor or Actor.system("system:devices")
         self._clock = clock
 
     def add(self, device: Device) -> Device:
@@ -77,7 +87,9 @@ class DeviceRegistry:
     def add_many(self, devices: Iterable[Device]) -> list[Device]:
         """Enter new devices, all of them or none."""
         with self._database.transaction() as connection:
-            return [self._insert(connection, device) for device in devices]
+            added = [self._insert(connection, device) for device in devices]
+            self._note(connection, "device.add", added)
+            return added
 
     def get(self, device_id: int) -> Device:
         """The device of this number."""
@@ -94,20 +106,19 @@ class DeviceRegistry:
         """Begin a new key version; the one before lives until `finish_rotation` or the next."""
         with self._database.transaction() as connection:
             device = _get_active(connection, device_id)
-            return self._put(
-                connection,
-                replace(
-                    device,
-                    key_version=device.key_version + 1,
-                    previous_key_version=device.key_version,
-                ),
+            newer = replace(
+                device,
+                key_version=device.key_version + 1,
+                previous_key_version=device.key_version,
             )
+            return self._put(connection, "device.rotate", newer)
 
     def finish_rotation(self, device_id: int) -> Device:
         """End the life of the previous key version."""
         with self._database.transaction() as connection:
             device = _get_active(connection, device_id)
-            return self._put(connection, replace(device, previous_key_version=0))
+            newer = replace(device, previous_key_version=0)
+            return self._put(connection, "device.finish_rotation", newer)
 
     def revoke(self, device_id: int) -> Device:
         """Shut a device out, for good."""
@@ -115,9 +126,8 @@ class DeviceRegistry:
             device = _get(connection, device_id)
             if device.state is DeviceState.REVOKED:
                 return device
-            return self._put(
-                connection, replace(device, state=DeviceState.REVOKED, previous_key_version=0)
-            )
+            revoked = replace(device, state=DeviceState.REVOKED, previous_key_version=0)
+            return self._put(connection, "device.revoke", revoked)
 
     def changes_since(self, change: int) -> tuple[int, list[Device]]:
         """The newest counter, and every device changed after the given one, oldest change first."""
@@ -134,11 +144,20 @@ class DeviceRegistry:
         connection.execute(insert(DEVICES).values(asdict(fresh)))
         return fresh
 
-    def _put(self, connection: Connection, device: Device) -> Device:
+    def _put(self, connection: Connection, action: str, device: Device) -> Device:
         changed = replace(device, changed_us=self._clock(), change=next_change(connection))
         row = DEVICES.c.device_id == device.device_id
         connection.execute(update(DEVICES).where(row).values(asdict(changed)))
+        self._note(connection, action, [changed])
         return changed
+
+    def _note(self, connection: Connection, action: str, devices: list[Device]) -> None:
+        """One event for all that were changed at once."""
+        if not devices:
+            return
+        first, last = devices[0].device_id, devices[-1].device_id
+        subject = f"device:{first}" if first == last else f"devices:{first}..{last}"
+        note_change(connection, self._actor, action, subject, self._clock(), count=len(devices))
 
 
 def _check(device: Device) -> None:

@@ -82,7 +82,7 @@ class Links:
                 insert(ACCOUNTS).values(account_id=account_id, person_id=person_id, linked_us=now)
             )
             subject = f"person:{person_id}"
-            note_change(connection, actor, "account_link", subject, now, account_id=account_id)
+            note_change(connection, actor, "account.link", subject, now, account_id=account_id)
 
     def list_accounts(self, person_id: str) -> list[int]:
         """Accounts of a person, also of an erased one, ascending."""
@@ -128,7 +128,7 @@ class Links:
                 )
             )
             subject = f"person:{person_id}"
-            note_change(connection, actor, "medium_link", subject, now, medium=medium.medium_id)
+            note_change(connection, actor, "medium.link", subject, now, medium=medium.medium_id)
         return medium
 
     def unlink_medium(self, actor: Actor, token: bytes) -> bool:
@@ -143,7 +143,7 @@ class Links:
             check_account(connection, actor, row.account_id, Scope.MEDIA_WRITE)
             connection.execute(delete(MEDIA).where(MEDIA.c.medium_id == row.medium_id))
             subject = f"person:{row.person_id}"
-            note_change(connection, actor, "medium_unlink", subject, now, medium=row.medium_id)
+            note_change(connection, actor, "medium.unlink", subject, now, medium=row.medium_id)
         return True
 
     def list_media(self, actor: Actor, person_id: str) -> list[PersonMedium]:

@@ -112,7 +112,7 @@ class Persons:
         with self._database.transaction() as connection:
             connection.execute(insert(PERSONS).values(_row(person, wrapped)))
             self._put_fields(connection, key, person.person_id, data)
-            _note(connection, actor, "person_add", person.person_id, now, fields=sorted(data))
+            _note(connection, actor, "person.add", person.person_id, now, fields=sorted(data))
         return person
 
     def get(self, actor: Actor, person_id: str) -> Person:
@@ -139,7 +139,7 @@ class Persons:
             connection.execute(
                 update(PERSONS).where(PERSONS.c.person_id == person_id).values(changed_us=now)
             )
-            _note(connection, actor, "person_change", person_id, now, fields=sorted(data))
+            _note(connection, actor, "person.change", person_id, now, fields=sorted(data))
             return self._read(connection, get_row(connection, person_id))
 
     def find(self, actor: Actor, name: str, value: str) -> list[Person]:
@@ -185,7 +185,7 @@ class Persons:
                     erased_us=now,
                 )
             )
-            _note(connection, actor, "person_erase", person_id, now)
+            _note(connection, actor, "person.erase", person_id, now)
             erased = _person(get_row(connection, person_id), {})
         self._database.forget_deleted()
         return erased
@@ -213,7 +213,7 @@ class Persons:
                     now = self._clock()
                     key_id = self._ring.current_id
                     note_change(
-                        connection, actor, "keys_rotate", f"registry_key:{key_id}", now,
+                        connection, actor, "keys.rotate", f"registry_key:{key_id}", now,
                         persons=len(rows),
                     )  # fmt: skip
             done += len(rows)

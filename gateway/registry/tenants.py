@@ -117,7 +117,7 @@ class Tenants:
             if find_tenant(connection, tenant.tenant_id):
                 raise RegistryError("REGISTRY_TAKEN", f"there is a tenant {tenant.tenant_id}")
             connection.execute(insert(TENANTS).values(asdict(fresh)))
-            note_change(connection, actor, "tenant_add", f"tenant:{fresh.tenant_id}", now)
+            note_change(connection, actor, "tenant.add", f"tenant:{fresh.tenant_id}", now)
         return fresh
 
     def get(self, tenant_id: str) -> Tenant:
@@ -143,7 +143,7 @@ class Tenants:
                 .where(TENANTS.c.tenant_id == tenant_id)
                 .values(state=closed.state, changed_us=now)
             )
-            note_change(connection, actor, "tenant_close", f"tenant:{tenant_id}", now)
+            note_change(connection, actor, "tenant.close", f"tenant:{tenant_id}", now)
         return closed
 
     def add_merchant(self, actor: Actor, merchant: Merchant) -> Merchant:
@@ -161,7 +161,7 @@ class Tenants:
                 raise RegistryError("REGISTRY_TAKEN", f"there is a merchant {number}")
             fresh = replace(merchant, merchant_id=number, created_us=now, changed_us=now)
             connection.execute(insert(MERCHANTS).values(asdict(fresh)))
-            note_change(connection, actor, "merchant_add", f"merchant:{number}", now)
+            note_change(connection, actor, "merchant.add", f"merchant:{number}", now)
         return fresh
 
     def list_merchants(self, tenant_id: str | None = None) -> list[Merchant]:
@@ -185,7 +185,7 @@ class Tenants:
                 .where(MERCHANTS.c.merchant_id == merchant_id)
                 .values(state=Standing.CLOSED, changed_us=now)
             )
-            note_change(connection, actor, "merchant_close", f"merchant:{merchant_id}", now)
+            note_change(connection, actor, "merchant.close", f"merchant:{merchant_id}", now)
         return replace(merchant, state=Standing.CLOSED, changed_us=now)
 
     def check_merchant(self, actor: Actor, merchant_id: int) -> Merchant:
