@@ -404,6 +404,7 @@ CODES: dict[str, str] = {
     "LEDGER_UNKNOWN_RECORD": "a newer faregate wrote this journal: use its ledger",
     "LEDGER_VERSION": "`faregate ledger rebuild` builds it again from the journal",
     "LEDGER_MOVED": "another projector works on this database: stop one of them",
+    "LEDGER_NOT_FOUND": "`faregate ledger status` says how far it has come; wait and ask again",
     "LEDGER_MARK": "remove the file ledger.mark: the ledger writes another one",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
     "DATABASE_VERSION": "`faregate db upgrade` brings the schema to this version",

@@ -37,7 +37,7 @@ class Kind(IntEnum):
     FUNDING = 6
     """Money that came in from outside or went out again."""
     SPONSOR = 7
-    """Who pays for a subsidy or a purse. ref: the purse."""
+    """Who pays for a subsidy or a purse. ref: the merchant's number, 0 = the house."""
     OPERATOR = 8
     """What an operator has earned. ref: tariff slot."""
     MERCHANT = 9
@@ -67,7 +67,7 @@ NAMES = {
     Kind.RECEIVABLE: "credit receivable",
     Kind.PLANS: "plans receivable",
     Kind.FUNDING: "funding",
-    Kind.SPONSOR: "sponsor of purse",
+    Kind.SPONSOR: "sponsor",
     Kind.OPERATOR: "operator",
     Kind.MERCHANT: "merchant",
     Kind.FEES: "fees",

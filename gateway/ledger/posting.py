@@ -24,7 +24,7 @@ from fastpath.types import Op
 from gateway.errors import LedgerError
 from gateway.ledger.chart import Kind
 from gateway.ledger.records import Record
-from gateway.ledger.state import MAIN, SUBSIDY, AccountState, ChartBook, read_purse
+from gateway.ledger.state import MAIN, SUBSIDY, AccountState, ChartBook, read_purse, sponsor_of
 
 LINES_PER_RECORD = 16
 """Ids of postings are seq * 16 + line."""
@@ -139,7 +139,7 @@ def _row(record: Record, row: Row, line: int, sides: tuple[int, int, int, int]) 
         amount_minor,
         row.currency,
         row.purpose,
-        record.facts.merchant,
+        record.merchant,
         row.service_day,
     )
 
@@ -167,11 +167,11 @@ def _counterpart(record: Record, purse: int) -> Side:
 
 
 def _source(record: Record, purse: int) -> Side:
-    return (Kind.FUNDING, 0) if purse == MAIN else (Kind.SPONSOR, purse)
+    return (Kind.FUNDING, 0) if purse == MAIN else (Kind.SPONSOR, sponsor_of(record, purse))
 
 
 def _merchant(record: Record, purse: int) -> Side:
-    return Kind.MERCHANT, record.facts.merchant
+    return Kind.MERCHANT, record.merchant
 
 
 def _pass(record: Record, purse: int) -> Side:
@@ -182,8 +182,6 @@ def _fixed(kind: Kind) -> Callable[[Record, int], Side]:
     return lambda record, purse: (kind, 0)
 
 
-HOLD_CAPTURE, PURSE_SWEEP, REFUND, PLAN_OPEN, PLAN_REPAY, WRITE_OFF = 35, 33, 39, 42, 43, 44
-
 _COUNTERPARTS: dict[int, Callable[[Record, int], Side]] = {
     Op.CREDIT: _source,
     Op.DEBIT: _merchant,
@@ -191,10 +189,10 @@ _COUNTERPARTS: dict[int, Callable[[Record, int], Side]] = {
     Op.PASS_ADD: _pass,
     Op.PASS_REMOVE: _pass,
     Op.RERATE: _fixed(Kind.RERATED),
-    PURSE_SWEEP: _source,
-    HOLD_CAPTURE: _merchant,
-    REFUND: _merchant,
-    PLAN_OPEN: _fixed(Kind.PLANS),
-    PLAN_REPAY: _fixed(Kind.PLANS),
-    WRITE_OFF: _fixed(Kind.WRITE_OFFS),
+    Op.PURSE_SWEEP: _source,
+    Op.HOLD_CAPTURE: _merchant,
+    Op.REFUND: _merchant,
+    Op.PLAN_OPEN: _fixed(Kind.PLANS),
+    Op.PLAN_REPAY: _fixed(Kind.PLANS),
+    Op.WRITE_OFF: _fixed(Kind.WRITE_OFFS),
 }

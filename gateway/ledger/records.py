@@ -13,7 +13,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from fastpath._journal import GROUP_HEAD_BYTES, RECORD_HEAD_BYTES, RECORD_ITEM_BYTES
-from fastpath.types import Item, Op, Reason
+from fastpath.types import Item, Op, Purpose, Reason
 
 HEAD = Struct("<IBBBBQqqQQQQ16sqqqqqQIIIIIIqq")
 LINE_0 = Struct("<QQqqqqQHHBBBB")
@@ -21,14 +21,15 @@ FACTS = Struct("<QQQQQqqBBBBI")
 PARTS = Struct("<QqQqQqQq")
 GROUP = Struct("<4sHHQIIQq")
 
-ITEM_FACTS = 7
-ITEM_PARTS = 8
 COMMANDS_FROM = 16
 """Ops from here on are commands; below, they come from validators."""
-PURPOSE_TRANSIT = 0
+TRANSIT_OPS = frozenset({Op.PASS_ADD, Op.PASS_REMOVE, Op.RERATE})
+"""Commands about fares."""
 
 _ACCOUNT_LINE = int(Item.ACCOUNT_LINE)
 _CELL = int(Item.CELL)
+_FACTS = int(Item.FACTS)
+_PARTS = int(Item.PARTS)
 _RISK = int(Reason.OK_RISK)
 _REFUSED = int(Reason.BUSY)
 _SETTLEMENT = int(Op.SETTLEMENT)
@@ -141,9 +142,6 @@ class Facts(NamedTuple):
     purposes: int
 
 
-NO_FACTS = Facts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-
-
 @dataclass(slots=True)
 class Record:
     """One record with what its items say."""
@@ -152,10 +150,24 @@ class Record:
     position: int
     raw: bytes
     line_0: Line0 | None = None
-    facts: Facts = NO_FACTS
+    facts: Facts | None = None
     parts: tuple[tuple[int, int], ...] = ()
     """Pairs of purse and amount drawn from it or given back to it, above 0."""
     cells: list[bytes] = field(default_factory=list)
+
+    @property
+    def merchant(self) -> int:
+        """Who is paid or pays back: a merchant's number, 0 = none or the house."""
+        return self.facts.merchant if self.facts is not None else 0
+
+    @property
+    def purpose(self) -> int:
+        """What it is for (Purpose); taps are transit, other commands without facts NONE."""
+        if self.facts is not None:
+            return self.facts.purpose
+        op = self.head.op
+        is_fare = op < COMMANDS_FROM or op in TRANSIT_OPS
+        return int(Purpose.TRANSIT if is_fare else Purpose.NONE)
 
 
 class GroupFacts(NamedTuple):
@@ -207,9 +219,9 @@ def _read_items(record: Record, data: bytes, at: int, end: int) -> None:
                 record.line_0 = Line0._make(LINE_0.unpack_from(data, image))
         elif kind == _CELL:
             record.cells.append(data[image : image + 64])
-        elif kind == ITEM_FACTS:
+        elif kind == _FACTS:
             record.facts = Facts._make(FACTS.unpack_from(data, image))
-        elif kind == ITEM_PARTS:
+        elif kind == _PARTS:
             pairs = PARTS.unpack_from(data, image)
             record.parts = tuple(p for p in zip(pairs[::2], pairs[1::2], strict=True) if p[1])
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
+from fastpath.cells import CellType
 from gateway.ledger.chart import Kind
-from gateway.ledger.records import Line0
+from gateway.ledger.records import Line0, Record
 from gateway.ledger.tables import ACCOUNT_BALANCES, CHART, PURSE_BALANCES
 
-CELL_PURSE = 7
+CELL_PURSE = int(CellType.PURSE)
 MAIN = 0
 SUBSIDY = 1
 KNOWN_MAX = 1_000_000
@@ -69,6 +70,14 @@ def read_purse(image: bytes) -> tuple[int, int] | None:
         return None
     number = int.from_bytes(image[8:16], "little")
     return number, int.from_bytes(image[16:24], "little", signed=True)
+
+
+def sponsor_of(record: Record, purse: int) -> int:
+    """Who gave what is in a purse: a merchant's number, 0 = the house."""
+    for image in record.cells:
+        if image[4] == CELL_PURSE and int.from_bytes(image[8:16], "little") == purse:
+            return int.from_bytes(image[32:40], "little")
+    return 0
 
 
 class StateBook:

@@ -41,7 +41,7 @@ def test_every_kind_of_record_is_posted_where_it_belongs(town, ledger: Database)
         return books.postings_of(ledger, find(records, op, reason, nth).seq)
 
     assert posted(Op.CREDIT) == [("funding", "stored", 100_000)]
-    assert posted(Op.CREDIT, nth=1) == [("sponsor:1", "subsidy", 400)]
+    assert posted(Op.CREDIT, nth=1) == [("sponsor:0", "subsidy", 400)]
     ride = [("subsidy", "operator:1", 400)]
     assert posted(Op.CHECK_OUT) == ride
     assert posted(Op.SETTLEMENT) == [(b, a, amount) for a, b, amount in ride]
