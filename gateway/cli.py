@@ -55,6 +55,8 @@ COMMANDS = (
     "operation",
     "adapter",
     "journal",
+    "statement",
+    "ledger",
     "backup",
     "moving",
     "config",

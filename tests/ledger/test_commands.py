@@ -1,0 +1,118 @@
+"""`faregate statement` and `faregate ledger` on a gateway's own folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from gateway.bootstrap import build_ledger
+from gateway.cli import main
+from gateway.config import Config
+from gateway.ledger.days import date_of
+from gateway.observability.page import JOURNAL_POSITION, Page
+from tests.ledger import books
+from tests.support.plane import make_folder, records_of, running
+
+
+@pytest.fixture
+async def town(tmp_path: Path):
+    """Settings of a gateway that has had its day, and the account that did most."""
+    config = make_folder(tmp_path / "town")
+    async with running(config) as hands:
+        account_id = await books.live(hands)
+    return config, account_id
+
+
+def run(config: Config, *words: str) -> None:
+    """The command's status must be 0."""
+    file = config.gateway.data_dir / "gateway.toml"
+    assert main([*words, "--config", str(file)]) == 0
+
+
+def fill(config: Config) -> None:
+    database = build_ledger(config)
+    books.project(config, database)
+    database.close()
+
+
+def month_of(config: Config) -> str:
+    day = date_of(records_of(config)[-1].ts_us // 86_400_000_000)
+    return f"{day.isoformat()[:8]}01..{day.isoformat()[:4]}-12-31"
+
+
+def test_a_statement_as_json_csv_and_text(town, capsys) -> None:
+    config, account_id = town
+    fill(config)
+    words = ("statement", str(account_id), "--period", month_of(config))
+    run(config, *words, "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["opening_minor"] == 0
+    assert said["closing_minor"] == sum(entry["amount_minor"] for entry in said["entries"])
+    assert said["entries"][-1]["balance_minor"] == said["closing_minor"]
+    assert all(entry["what"] and entry["what_zh"] for entry in said["entries"])
+    run(config, *words, "--csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [int(row["amount_minor"]) for row in rows] == [
+        entry["amount_minor"] for entry in said["entries"]
+    ]
+    run(config, *words, "--by", "merchant", "--json")
+    totals = json.loads(capsys.readouterr().out)["totals"]
+    assert sum(total["net_minor"] for total in totals) == said["closing_minor"]
+    run(config, *words)
+    assert "top-up" in capsys.readouterr().out
+
+
+def test_consumption_and_budget(town, capsys) -> None:
+    config, account_id = town
+    fill(config)
+    words = ("statement", str(account_id), "--period", month_of(config))
+    run(config, *words, "--consumption", "--json")
+    spent = json.loads(capsys.readouterr().out)["consumption"]
+    assert {one["counterpart"] for one in spent} == {"operator:1", "merchant:0", "passes:7"}
+    month = spent[0]["month"]
+    words = ("statement", str(account_id), "--period", month, "--budget", "1")
+    run(config, *words, "--json")
+    budget = json.loads(capsys.readouterr().out)
+    assert budget["used_minor"] == sum(one["spent_minor"] for one in spent)
+    assert budget["warning"] == "over"
+
+
+def test_a_period_that_is_none_is_a_usage_error(town, capsys) -> None:
+    config, account_id = town
+    file = str(config.gateway.data_dir / "gateway.toml")
+    words = ["statement", str(account_id), "--period", "soon", "--json", "--config", file]
+    assert main(words) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "USAGE_INVALID"
+
+
+def test_the_ledger_is_built_again_and_says_how_it_stands(town, capsys) -> None:
+    config, _ = town
+    fill(config)
+    page = Page.create(config.page_path)
+    page.slots[JOURNAL_POSITION] = records_of(config)[-1].position + 10_000
+    run(config, "ledger", "rebuild", "--json")
+    reached = json.loads(capsys.readouterr().out)["position"]
+    run(config, "ledger", "status", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["position"] == reached > 0
+    assert said["seq"] == len(records_of(config))
+    assert said["projector"] == "not running"
+    debits = sum(line["debit_minor"] for line in said["chart"])
+    assert debits == sum(line["credit_minor"] for line in said["chart"])
+    assert said["debits_minor"] == {"156": debits}
+    page.close()
+
+
+def test_without_a_durable_position_nothing_is_emptied(town, capsys) -> None:
+    config, _ = town
+    fill(config)
+    config.page_path.unlink()
+    file = str(config.gateway.data_dir / "gateway.toml")
+    assert main(["ledger", "rebuild", "--json", "--config", file]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["code"] == "LEDGER_ERROR"
+    run(config, "ledger", "status", "--json")
+    assert json.loads(capsys.readouterr().out)["seq"] == len(records_of(config))
