@@ -11,8 +11,8 @@ from fastpath._accounts cimport (
 from fastpath._journal cimport JOURNAL_HEAD_BYTES, JOURNAL_RECORD_BYTES, body_fault, next_record
 from fastpath._layout cimport (
     ACCOUNT_LINES, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, ITEM_MEDIUM,
-    ITEM_NOTE, ITEM_ORIGINAL, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT,
-    OP_SETTLEMENT, REASON_OK_RISK, Account, BootWindow, Cell, GroupHead, Medium, RecordHead,
+    ITEM_FACTS, ITEM_NOTE, ITEM_ORIGINAL, ITEM_PARTS, KIND_INSPECT, LINE_BYTES, OP_ACCOUNT_OPEN, OP_CHECK_IN, OP_CONTEXT,
+    CELL_PURSE, OP_SETTLEMENT, REASON_OK_RISK, Account, BootWindow, Cell, GroupHead, Medium, RecordHead,
     RecordItem,
 )
 
@@ -75,6 +75,11 @@ cdef int apply_original(Store* store, const RecordHead* head,
     return window_resolve(store, window, seq, 0) if window != NULL else -1
 
 
+# What tells about a record and changes nothing in memory.
+cdef inline bint is_said_only(uint8_t type) noexcept nogil:
+    return type == ITEM_NOTE or type == ITEM_ACTS or type == ITEM_FACTS or type == ITEM_PARTS
+
+
 cdef int apply_item(Store* store, const RecordHead* head, const RecordItem* item) noexcept nogil:
     if item.type == ITEM_ACCOUNT_LINE:
         return apply_account_line(store, head, item)
@@ -84,7 +89,7 @@ cdef int apply_item(Store* store, const RecordHead* head, const RecordItem* item
         return apply_medium(store, item)
     if item.type == ITEM_ORIGINAL:
         return apply_original(store, head, item)
-    return 0 if item.type == ITEM_NOTE or item.type == ITEM_ACTS else -1
+    return 0 if is_said_only(item.type) else -1
 
 
 # History is the truth: a boot that the journal names gets its window even beyond boots_max.
@@ -154,10 +159,16 @@ cdef inline const RecordItem* item_of(const RecordHead* head, uint32_t i) noexce
 cdef uint64_t value_of_items(const Store* store, const RecordHead* head) noexcept nogil:
     cdef const RecordItem* item
     cdef const Account* account
+    cdef const Cell* cell
     cdef uint64_t value = 0
     cdef uint32_t i
     for i in range(head.item_count):
         item = item_of(head, i)
+        if item.type == ITEM_CELL:
+            cell = cell_at(store, item.index)
+            if cell != NULL and cell.type == CELL_PURSE:
+                value += <uint64_t> cell.purse.balance_minor
+            continue
         account = account_at(store, item.index)
         if item.type == ITEM_ACCOUNT_LINE and item.line == 0 and account != NULL:
             value += <uint64_t> account.balance_minor + <uint64_t> account.subsidy_minor

@@ -11,22 +11,31 @@ from fastpath._accounts cimport StoreHandle, account_at, cell_at, find_account, 
 from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
 from fastpath._cells cimport gather_all_cells, gather_cells
 from fastpath._core cimport (
-    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
+    decide_command, decide_move, decide_reversal, decide_tap, wants_extras, wants_medium_period, wants_undo_extras,
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
-from fastpath._facts cimport DISTANCE_KEPT, KIND_SHIFT, SLOT_SHIFT, decision_of_record, given_distance, tap_of_record
+from fastpath._facts cimport (
+    DISTANCE_KEPT, KIND_SHIFT, SLOT_SHIFT, decision_of_record, facts_of_record, given_distance, paid_of_record, tap_of_record,
+)
 from fastpath._layout cimport (
-    CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, LINE_BYTES, OP_ACCOUNT_OPEN, OP_MEDIUM_LINK,
-    OP_MEDIUM_STATE, OP_RERATE, OP_REVERSAL, OP_SETTLEMENT, REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE,
+    CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, ITEM_PARTS, LINE_BYTES, OP_ACCOUNT_OPEN, OP_MEDIUM_LINK,
+    OP_MEDIUM_MOVE, OP_MEDIUM_STATE, OP_RERATE, OP_REVERSAL, OP_SETTLEMENT, REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE,
     REASON_OK, REASON_OK_RISK, REASON_OUT_OF_SERVICE, REASON_TOO_MANY_ACCOUNTS, REASON_TOO_MANY_CELLS,
-    REASON_TOO_MANY_MEDIA, REASON_UNKNOWN_ACCOUNT, REASON_UNKNOWN_MEDIUM, RULE_DEVICE_AMOUNT, TAP_DEVICE_OPENED,
+    REASON_TOO_MANY_MEDIA, REASON_UNKNOWN_ACCOUNT, REASON_UNKNOWN_CHARGE, REASON_UNKNOWN_MEDIUM, RULE_DEVICE_AMOUNT, TAP_DEVICE_OPENED,
     TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, RecordHead, RecordItem, Tap,
 )
 from fastpath._tariff cimport Book, book_by_key
+from fastpath._wallet cimport Paid, decide_wallet_command, is_wallet_command
 
 cdef enum:
     REFUSALS = 16
     CELL_HEAD_BYTES = 4    # `next`: where a cell is linked is no decision
+
+cdef extern from *:
+    """
+    #define HORIZON_US 2592000000000LL
+    """
+    const int64_t HORIZON_US   # EngineLimits.op_horizon_us as it is shipped
 
 NOT_AGAIN = "not_decidable"
 """What the record says came from outside of the journal: a closed gate, a full table."""
@@ -112,6 +121,8 @@ cdef void command_of(const RecordHead* head, Command* command):
     command.currency = <uint16_t> head.distance_m
     command.rider_category = <uint8_t> (head.distance_m >> KIND_SHIFT)
     command.medium_kind = <uint8_t> (head.distance_m >> SLOT_SHIFT)
+    facts_of_record(head, &command.facts)
+    command.horizon_us = HORIZON_US
     command.from_us = head.fare_ts_us
     command.pass_id = head.other_stop
     command.rides = <int32_t> head.period_paid_minor
@@ -149,6 +160,8 @@ cdef list differing(const RecordHead* head, const Decision* decision, bint is_ta
             ("fare_ts_us", head.fare_ts_us, decision.ts_us),
             ("period_paid_minor", head.period_paid_minor, decision.period_paid_minor),
         ]
+    else:
+        pairs.append(("amount_minor", head.amount_minor, decision.amount_minor))
     for name, recorded, found in pairs:
         if recorded != found:
             names.append((name, recorded, found))
@@ -263,11 +276,18 @@ cdef list differing_acts(const RecordHead* head, Decision* decision):
     return [] if recorded == found else [("acts", b"".join(recorded).hex(), b"".join(found).hex())]
 
 
+cdef list differing_parts(const RecordHead* head, Decision* decision):
+    cdef list recorded = [image for _, _, image in items_of(head, ITEM_PARTS)]
+    cdef const uint8_t* parts = <const uint8_t*> &decision.parts
+    cdef list found = [bytes(parts[:LINE_BYTES])] if decision.part_count else []
+    return [] if recorded == found else [("parts", b"".join(recorded).hex(), b"".join(found).hex())]
+
+
 def redecide(StoreHandle memory not None, Book book not None, bytes record not None, uint64_t position,
              bytes original=None) -> object:
     """Decide a record again on memory as it was just before it.
 
-    Args: original: in reversals and settlements that undo, the record of the tap they undo.
+    Args: original: in reversals and settlements that undo, the record of the tap they undo; in refunds the charge's.
     Returns: [(field, recorded, found)], empty = the same; or NOT_AGAIN, NO_TARIFF.
     """
     cdef const uint8_t* bytes_at = <const uint8_t*> PyBytes_AS_STRING(record)
@@ -277,7 +297,8 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
     cdef bint is_tap
     if PyBytes_GET_SIZE(record) < <Py_ssize_t> sizeof(RecordHead):
         raise ValueError("a record has at least 168 bytes")
-    if head.reason in (REASON_OUT_OF_SERVICE, REASON_TOO_MANY_CELLS, REASON_TOO_MANY_ACCOUNTS, REASON_TOO_MANY_MEDIA):
+    if head.reason in (REASON_OUT_OF_SERVICE, REASON_TOO_MANY_CELLS, REASON_TOO_MANY_ACCOUNTS, REASON_TOO_MANY_MEDIA,
+                       REASON_UNKNOWN_CHARGE):
         return NOT_AGAIN
     if head.tariff_key and head.op < OP_ACCOUNT_OPEN and book_by_key(&book.c, head.tariff_key) == NULL:
         return NO_TARIFF
@@ -285,7 +306,7 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
     lay_out(memory, head, &bench)
     is_tap = head.op < OP_ACCOUNT_OPEN
     if not is_tap:
-        again_command(memory, head, &bench, &decision)
+        again_command(memory, head, original, &bench, &decision)
     elif head.op == OP_REVERSAL or (head.op == OP_SETTLEMENT and not head.flags & TAP_DEVICE_OPENED):
         again_reversal(memory, book, head, original, &bench, &decision)
     else:
@@ -296,6 +317,8 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
     found = differing(head, &decision, is_tap)
     if is_tap and not found:
         found = differing_acts(head, &decision)
+    if not found:
+        found = differing_parts(head, &decision)
     if not found and decision.reason < REFUSALS:
         found = differing_lines(head, &bench) + differing_cells(memory, head, &bench)
     return found
@@ -308,7 +331,7 @@ cdef void again_tap(StoreHandle memory, Book book, const RecordHead* head, Bench
     cdef uint64_t owner = 0
     tap_of(head, bench, &tap)
     period = find_period(memory, book, &tap, bench)
-    if bench.has_account and wants_extras(&book.c, &bench.account, &tap, &owner):
+    if bench.has_account and (wants_extras(&book.c, &bench.account, &tap, &owner) or bench.first_cell != 0):
         extras = find_cells(memory, owner, bench)
     decide_tap(&book.c, &bench.medium if bench.has_medium else NULL, &bench.account if bench.has_account else NULL,
                period, extras, &tap, decision)
@@ -331,7 +354,7 @@ cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, 
     tap_of_record(undone, head.ts_us, &tap)
     decision_of_record(undone, &charged)
     period = find_period(memory, book, &tap, bench)
-    if bench.has_account and wants_undo_extras(&book.c, &tap, &charged, &owner):
+    if bench.has_account and (wants_undo_extras(&book.c, &tap, &charged, &owner) or bench.first_cell != 0):
         extras = find_cells(memory, owner, bench)
     decide_reversal(&book.c, &bench.account if bench.has_account else NULL, period, extras, &tap, &charged,
                     undone.ts_us, decision)
@@ -372,7 +395,20 @@ cdef void again_rerate(StoreHandle memory, const RecordHead* head, Bench* bench,
     decide_cell_command(&bench.account, &bench.extras, &rerate, command, decision)
 
 
-cdef void again_command(StoreHandle memory, const RecordHead* head, Bench* bench, Decision* decision):
+cdef void again_wallet(StoreHandle memory, const RecordHead* head, bytes original, Bench* bench,
+                       const Command* command, Decision* decision):
+    cdef Paid paid
+    memset(&paid, 0, sizeof(Paid))
+    if original is not None:
+        paid_of_record(<const RecordHead*> PyBytes_AS_STRING(original), &paid)
+    gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
+    bench.has_extras = True
+    decide_wallet_command(&bench.account, &bench.extras, &paid, command, decision)
+
+
+cdef void again_command(StoreHandle memory, const RecordHead* head, bytes original, Bench* bench,
+                        Decision* decision):
+    cdef const Account* leaves
     cdef Command command
     command_of(head, &command)
     if head.op == OP_ACCOUNT_OPEN:
@@ -381,7 +417,7 @@ cdef void again_command(StoreHandle memory, const RecordHead* head, Bench* bench
             return
         bench.account.account_id = head.account_id
         bench.has_account = True
-    elif head.op == OP_MEDIUM_STATE and not bench.has_medium:
+    elif (head.op == OP_MEDIUM_STATE or head.op == OP_MEDIUM_MOVE) and not bench.has_medium:
         decision.reason = REASON_UNKNOWN_MEDIUM
         return
     elif not bench.has_account:
@@ -394,6 +430,13 @@ cdef void again_command(StoreHandle memory, const RecordHead* head, Bench* bench
         gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
         bench.has_extras = True
         decide_cell_command(&bench.account, &bench.extras, NULL, &command, decision)
+        return
+    if is_wallet_command(head.op):
+        again_wallet(memory, head, original, bench, &command, decision)
+        return
+    if head.op == OP_MEDIUM_MOVE:
+        leaves = account_at(memory.store, bench.medium.account_slot)
+        decide_move(&bench.account, leaves, bench.slot, &bench.medium, &command, decision)
         return
     if head.op == OP_MEDIUM_LINK and not bench.has_medium:
         memcpy(bench.medium.token, head.token, TOKEN_BYTES)

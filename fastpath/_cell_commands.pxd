@@ -1,6 +1,6 @@
 # Commands of the control plane that change an account's extension cells: passes, concessions,
 # re-rating.
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._layout cimport LINE_BYTES, Account, Cell, Command, Decision
@@ -12,6 +12,13 @@ cdef struct Rerate:
     Cell cells[EXTRA_CELLS]        # counters, chains, medium periods: all that the account has
 
 cdef bint is_cell_command(uint8_t op) noexcept nogil
+
+# The cell of this type and key, NULL = none.
+cdef Cell* find_cell(Extras* extras, uint8_t type, uint64_t key) noexcept nogil
+# A blank one for something new: in place of one that is over, or one more; NULL = no room.
+cdef Cell* blank_cell(Extras* extras, uint8_t type, uint64_t key,
+                      const Command* command) noexcept nogil
+cdef void free_cell(Cell* cell) noexcept nogil
 
 # Decide one such command. `extras` holds every cell of the account (NULL: none and
 # no room), `rerate` may be NULL for other

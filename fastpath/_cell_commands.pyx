@@ -8,8 +8,9 @@ from libc.string cimport memcpy, memset
 
 from fastpath._commands cimport find_change_fault, find_money_fault
 from fastpath._extras cimport EXTRA_CELLS, Extras
+from fastpath._funding cimport find_funds_fault
 from fastpath._layout cimport *
-from fastpath._totals cimport MONEY_MAX, add_money, spendable
+from fastpath._totals cimport add_money, spendable
 
 cdef extern from *:
     """
@@ -23,9 +24,11 @@ cdef bint is_cell_command(uint8_t op) noexcept nogil:
     return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION or op == OP_RERATE
 
 
-# Whether no tap that may still come can need it.
-cdef bint is_over(const Cell* cell, int64_t now_us) noexcept nogil:
-    cdef int64_t floor_us = now_us - KEPT_AFTER_US
+# Whether nothing that may still come can need it.
+cdef bint is_over(const Cell* cell, const Command* command) noexcept nogil:
+    cdef int64_t floor_us = command.now_us - KEPT_AFTER_US
+    if cell.type == CELL_REFUND:
+        return cell.refunded.charge_us < command.now_us - command.horizon_us
     if cell.type == CELL_CONCESSION:
         return cell.concession.until_us < floor_us
     if cell.type != CELL_PASS:
@@ -36,10 +39,11 @@ cdef bint is_over(const Cell* cell, int64_t now_us) noexcept nogil:
 
 
 # A blank cell for something new: one that is over, or one more; NULL = no room.
-cdef Cell* blank_cell(Extras* extras, uint8_t type, uint64_t key, int64_t now_us) noexcept nogil:
+cdef Cell* blank_cell(Extras* extras, uint8_t type, uint64_t key,
+                      const Command* command) noexcept nogil:
     cdef uint32_t i = 0
     cdef uint32_t next_index = 0
-    while i < extras.count and not is_over(&extras.cells[i], now_us):
+    while i < extras.count and not is_over(&extras.cells[i], command):
         i += 1
     if i == extras.count:
         if extras.room == 0:
@@ -70,14 +74,11 @@ cdef void free_cell(Cell* cell) noexcept nogil:
     cell.next = next_index
 
 
-# Charge (or below 0: give back) from the stored value. `floor_minor`: how low it may get.
-cdef int charge(Account* account, int64_t amount_minor, int64_t floor_minor, bint commit,
-                Decision* out) noexcept nogil:
+# Charge (or below 0: give back) from the stored value.
+cdef int charge(Account* account, int64_t amount_minor, bint commit, Decision* out) noexcept nogil:
     cdef int64_t left_minor
     if not add_money(account.balance_minor, -amount_minor, &left_minor):
         return REASON_AMOUNT_OVERFLOW
-    if amount_minor > 0 and left_minor < floor_minor:
-        return REASON_INSUFFICIENT_BALANCE
     if commit:
         account.balance_minor = left_minor
         out.fare_minor = amount_minor
@@ -89,7 +90,6 @@ cdef int charge(Account* account, int64_t amount_minor, int64_t floor_minor, bin
 cdef int add_pass(Account* account, Extras* extras, const Command* command,
                   Decision* out) noexcept nogil:
     cdef Cell* cell
-    cdef int64_t floor_minor
     cdef int fault
     if (command.purse != 0 or command.pass_id == 0 or command.from_us < 0 or command.rides < -1 or command.rides == 0
             or (command.expires_us != 0 and command.expires_us <= command.from_us)):
@@ -100,17 +100,18 @@ cdef int add_pass(Account* account, Extras* extras, const Command* command,
         return fault
     if command.amount_minor < 0:
         return REASON_AMOUNT_INVALID
-    floor_minor = account.held_minor - account.credit_limit_minor
-    fault = charge(account, command.amount_minor, floor_minor, False, out)
+    fault = charge(account, command.amount_minor, False, out)
+    if fault == REASON_OK and command.amount_minor > 0:
+        fault = find_funds_fault(account, extras, command.amount_minor, 0, False)
     if fault != REASON_OK:
         return fault
-    cell = blank_cell(extras, CELL_PASS, command.pass_id, command.now_us)
+    cell = blank_cell(extras, CELL_PASS, command.pass_id, command)
     if cell == NULL:
         return REASON_TOO_MANY_CELLS
     cell.pass_.from_us = command.from_us
     cell.pass_.until_us = command.expires_us
     cell.pass_.rides_left = command.rides
-    return charge(account, command.amount_minor, floor_minor, True, out)
+    return charge(account, command.amount_minor, True, out)
 
 
 # The one named by id and, when that is not 0, by the beginning of its time.
@@ -125,14 +126,14 @@ cdef int remove_pass(Account* account, Extras* extras, const Command* command,
         return fault
     if command.amount_minor < 0:
         return REASON_AMOUNT_INVALID
-    fault = charge(account, -command.amount_minor, 0, False, out)
+    fault = charge(account, -command.amount_minor, False, out)
     if fault != REASON_OK:
         return fault
     while i < extras.count:
         if (extras.cells[i].type == CELL_PASS and extras.cells[i].key == command.pass_id
                 and command.from_us in (0, extras.cells[i].pass_.from_us)):
             free_cell(&extras.cells[i])
-            return charge(account, -command.amount_minor, 0, True, out)
+            return charge(account, -command.amount_minor, True, out)
         i += 1
     return REASON_NOTHING_TO_REVERSE
 
@@ -152,7 +153,7 @@ cdef int set_concession(Account* account, Extras* extras, const Command* command
         free_cell(cell)
         return REASON_OK
     if cell == NULL:
-        cell = blank_cell(extras, CELL_CONCESSION, command.rider_category, command.now_us)
+        cell = blank_cell(extras, CELL_CONCESSION, command.rider_category, command)
     if cell == NULL:
         return REASON_TOO_MANY_CELLS
     cell.concession.from_us = command.from_us
@@ -214,7 +215,7 @@ cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
     fault = find_money_fault(account, command, 0, 0)
     if fault != REASON_OK:
         return fault
-    fault = charge(account, command.amount_minor, -MONEY_MAX, False, out)
+    fault = charge(account, command.amount_minor, False, out)
     if fault != REASON_OK:
         return fault
     fault = replace_cells(extras, rerate)
@@ -223,7 +224,7 @@ cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
     first_cell = account.first_cell
     memcpy(<uint8_t*> account + LINE_BYTES, rerate.lines, sizeof(rerate.lines))
     account.first_cell = first_cell
-    return charge(account, command.amount_minor, -MONEY_MAX, True, out)
+    return charge(account, command.amount_minor, True, out)
 
 
 cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,

@@ -8,7 +8,7 @@ from fastpath._group cimport Group
 from fastpath._layout cimport Account, RecordHead
 
 # The cells a tap or its reversal may need: counters and chain of `owner`, passes, concessions,
-# limits.
+# purses, plans and limits.
 cdef void gather_cells(const Store* store, const Account* account, uint64_t owner,
                        uint32_t cells_max, Extras* extras) noexcept nogil
 # Every cell of the account but free ones, whosever they are: commands.

@@ -12,12 +12,13 @@ from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._group cimport Group, record_item
 from fastpath._layout cimport (
     CELL_CHAIN, CELL_CHAIN_BEFORE, CELL_CONCESSION, CELL_COUNTERS, CELL_LIMITS, CELL_PASS,
-    ITEM_CELL, Account, Cell, RecordHead,
+    CELL_PLAN, CELL_PURSE, ITEM_CELL, Account, Cell, RecordHead,
 )
 
 
 cdef bint is_wanted(const Cell* cell, uint64_t owner) noexcept nogil:
-    if cell.type == CELL_PASS or cell.type == CELL_CONCESSION or cell.type == CELL_LIMITS:
+    if (cell.type == CELL_PASS or cell.type == CELL_CONCESSION or cell.type == CELL_PURSE
+            or cell.type == CELL_LIMITS or cell.type == CELL_PLAN):
         return True
     return cell.key == owner and (cell.type == CELL_COUNTERS or cell.type == CELL_CHAIN
                                   or cell.type == CELL_CHAIN_BEFORE)
@@ -44,6 +45,7 @@ cdef void gather(const Store* store, const Account* account, bint all_cells, uin
     cdef const Cell* cell
     extras.owner = owner
     extras.count = 0
+    extras.wallet = 0
     extras.room = cells_max - account.cell_count if cells_max > account.cell_count else 0
     while index != 0 and extras.count < EXTRA_CELLS:
         cell = cell_at(store, index)
@@ -51,6 +53,7 @@ cdef void gather(const Store* store, const Account* account, bint all_cells, uin
         if cell.type != 0 and (all_cells or is_wanted(cell, owner)):
             found[extras.count] = index
             extras.count += 1
+            extras.wallet += cell.type == CELL_PURSE or cell.type == CELL_PLAN
         index = cell.next
     for i in range(extras.count):
         extras.index[i] = found[extras.count - 1 - i]

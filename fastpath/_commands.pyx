@@ -4,11 +4,11 @@ The rules stand in fastpath/reference_commands.py; like the core this makes no P
 command looks for what speaks against it in order of precedence, then changes what it may.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
 from fastpath._layout cimport *
-from fastpath._totals cimport MONEY_MAX, add_money, spendable
+from fastpath._totals cimport MONEY_MAX, spendable
 
 
 cdef bint is_version_other(const Account* account, const Command* command) noexcept nogil:
@@ -18,8 +18,6 @@ cdef bint is_version_other(const Account* account, const Command* command) noexc
 # What stands against moving money, in order of precedence.
 cdef int find_money_fault(const Account* account, const Command* command, uint16_t closed,
                           uint16_t frozen) noexcept nogil:
-    if command.purse > 1:
-        return REASON_BAD_REQUEST
     if account == NULL:
         return REASON_UNKNOWN_ACCOUNT
     if account.status & closed:
@@ -40,8 +38,10 @@ cdef int find_change_fault(const Account* account, const Command* command) noexc
     return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
 
 
-cdef int64_t* purse_of(Account* account, uint8_t purse) noexcept nogil:
-    return &account.balance_minor if purse == 0 else &account.subsidy_minor
+cdef int find_plain_fault(const Account* account, const Command* command) noexcept nogil:
+    if account == NULL:
+        return REASON_UNKNOWN_ACCOUNT
+    return REASON_VERSION_CONFLICT if is_version_other(account, command) else REASON_OK
 
 
 cdef int open_account(Account* account, const Command* command) noexcept nogil:
@@ -55,68 +55,6 @@ cdef int open_account(Account* account, const Command* command) noexcept nogil:
         return REASON_ALREADY_EXISTS
     account.currency = command.currency
     account.rider_category = command.rider_category
-    return REASON_OK
-
-
-cdef int close_account(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_change_fault(account, command)
-    if fault != REASON_OK:
-        return fault
-    if (account.balance_minor != 0 or account.subsidy_minor != 0 or account.held_minor != 0
-            or account.journey_state == JOURNEY_OPEN):
-        return REASON_BALANCE_NOT_ZERO
-    account.status |= ACCOUNT_CLOSED
-    return REASON_OK
-
-
-cdef int credit(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_CREDIT)
-    cdef int64_t sum_minor
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor <= 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    purse_of(account, command.purse)[0] = sum_minor
-    return REASON_OK
-
-
-cdef int debit(Account* account, const Command* command, Decision* out) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, ACCOUNT_CLOSED, ACCOUNT_FROZEN_DEBIT)
-    cdef int64_t sum_minor
-    cdef int64_t floor_minor = 0
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor <= 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], -command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if command.purse == 0:
-        floor_minor = account.held_minor - account.credit_limit_minor
-    if sum_minor < floor_minor:
-        return REASON_INSUFFICIENT_BALANCE
-    purse_of(account, command.purse)[0] = sum_minor
-    if sum_minor < 0:
-        out.rules |= RULE_CREDIT_LINE
-    return REASON_OK
-
-
-# A correction goes through whatever the account's standing; only the subsidy cannot go below 0.
-cdef int adjust(Account* account, const Command* command) noexcept nogil:
-    cdef int fault = find_money_fault(account, command, 0, 0)
-    cdef int64_t sum_minor
-    if command.expected_version == 0:
-        return REASON_BAD_REQUEST
-    if fault != REASON_OK:
-        return fault
-    if command.amount_minor == 0:
-        return REASON_AMOUNT_INVALID
-    if not add_money(purse_of(account, command.purse)[0], command.amount_minor, &sum_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if command.purse == 1 and sum_minor < 0:
-        return REASON_INSUFFICIENT_BALANCE
-    purse_of(account, command.purse)[0] = sum_minor
     return REASON_OK
 
 
@@ -193,20 +131,9 @@ cdef int set_medium_state(const Account* account, uint32_t slot, Medium* medium,
     return REASON_OK
 
 
-cdef int decide_money_command(Account* account, const Command* command,
-                              Decision* out) noexcept nogil:
-    if command.op == OP_CREDIT:
-        return credit(account, command)
-    if command.op == OP_DEBIT:
-        return debit(account, command, out)
-    return adjust(account, command)
-
-
 cdef int decide_account_command(Account* account, const Command* command) noexcept nogil:
     if command.op == OP_ACCOUNT_OPEN:
         return open_account(account, command)
-    if command.op == OP_ACCOUNT_CLOSE:
-        return close_account(account, command)
     if command.op == OP_FREEZE or command.op == OP_UNFREEZE:
         return set_frozen(account, command)
     if command.op == OP_SET_CREDIT_LIMIT:
@@ -214,20 +141,52 @@ cdef int decide_account_command(Account* account, const Command* command) noexce
     return set_category(account, command) if command.op == OP_SET_CATEGORY else REASON_BAD_REQUEST
 
 
-cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
-                         Decision* out) noexcept nogil:
-    cdef int reason
-    memset(out, 0, sizeof(Decision))
-    if command.op == OP_CREDIT or command.op == OP_DEBIT or command.op == OP_ADJUST:
-        reason = decide_money_command(account, command, out)
-    elif command.op == OP_MEDIUM_LINK:
-        reason = link_medium(account, slot, medium, command)
-    elif command.op == OP_MEDIUM_STATE:
-        reason = set_medium_state(account, slot, medium, command)
-    else:
-        reason = decide_account_command(account, command)
+cdef int find_move_fault(const Account* account, const Account* leaves, uint32_t slot,
+                         const Medium* medium, const Command* command) noexcept nogil:
+    if medium == NULL or medium.state == 0 or leaves == NULL:
+        return REASON_UNKNOWN_MEDIUM
+    if account == NULL:
+        return REASON_UNKNOWN_ACCOUNT
+    if medium.state == MEDIUM_DENYLISTED:
+        return REASON_DENYLISTED
+    if medium.state == MEDIUM_LOST or medium.state == MEDIUM_REPLACED:
+        return REASON_MEDIUM_LOST
+    if medium.state == MEDIUM_EXPIRED:
+        return REASON_MEDIUM_EXPIRED
+    if account.status & ACCOUNT_CLOSED:
+        return REASON_ACCOUNT_CLOSED
+    if account.currency != leaves.currency:
+        return REASON_CURRENCY_MISMATCH
+    if is_version_other(account, command) or command.facts.key not in (0, leaves.version):
+        return REASON_VERSION_CONFLICT
+    if leaves.journey_state == JOURNEY_OPEN:
+        return REASON_ALREADY_IN
+    return REASON_ALREADY_EXISTS if medium.account_slot == slot else REASON_OK
+
+
+cdef void tell(const Account* account, const Command* command, int reason,
+               Decision* out) noexcept nogil:
     out.reason = <uint8_t> reason
     out.verdict = VERDICT_OPEN if reason == REASON_OK else VERDICT_DENY
     out.ts_us = command.now_us
     if account != NULL:
         out.balance_minor = spendable(account)
+
+
+cdef void decide_move(const Account* account, const Account* leaves, uint32_t slot,
+                      const Medium* medium, const Command* command, Decision* out) noexcept nogil:
+    memset(out, 0, sizeof(Decision))
+    tell(account, command, find_move_fault(account, leaves, slot, medium, command), out)
+
+
+cdef void decide_command(Account* account, uint32_t slot, Medium* medium, const Command* command,
+                         Decision* out) noexcept nogil:
+    cdef int reason
+    memset(out, 0, sizeof(Decision))
+    if command.op == OP_MEDIUM_LINK:
+        reason = link_medium(account, slot, medium, command)
+    elif command.op == OP_MEDIUM_STATE:
+        reason = set_medium_state(account, slot, medium, command)
+    else:
+        reason = decide_account_command(account, command)
+    tell(account, command, reason, out)

@@ -3,7 +3,7 @@
 # (decisions keep it so).
 from libc.stdint cimport uint8_t, uint64_t
 
-from fastpath._commands cimport decide_command
+from fastpath._commands cimport decide_command, decide_move
 from fastpath._extras cimport Extras
 from fastpath._layout cimport Account, Decision, Medium, Period, Tap
 from fastpath._reversal cimport decide_reversal, wants_undo_extras

@@ -16,6 +16,7 @@ from fastpath._case cimport (
 )
 from fastpath._extras cimport Extras
 from fastpath._factors cimport Factors, apply_factors, find_factors
+from fastpath._funding cimport draw_funds, main_left, purses_left
 from fastpath._journey cimport count_needed, find_join_rule, keep_entry, keep_riders, takes_rider
 from fastpath._layout cimport *
 from fastpath._legs cimport network_of
@@ -192,22 +193,44 @@ cdef inline bint can_bear(const Account* account, int64_t fare_minor) noexcept n
     return add_money(account.balance_minor, -fare_minor, &left)
 
 
+# Whether more than the account's own line says what pays: further purses, plans, a late credit line.
+cdef inline bint is_funded(const Case* case) noexcept nogil:
+    return ((case.extras != NULL and case.extras.wallet != 0)
+            or case.account.status & ACCOUNT_CREDIT_LATE != 0)
+
+
+# What the account can pay.
+cdef int64_t limit_of(const Case* case, bint is_way_home) noexcept nogil:
+    if not is_funded(case):
+        return spendable(case.account) + case.account.credit_limit_minor
+    return (purses_left(case.account, case.extras, PURPOSE_TRANSIT, case.ts_us)
+            + main_left(case.account, case.extras, is_way_home))
+
+
+# Why it cannot pay so much.
+cdef int find_shortage(const Case* case, int64_t amount_minor) noexcept nogil:
+    if (case.account.status & ACCOUNT_CREDIT_LATE and not case.is_ride
+            and limit_of(case, True) >= amount_minor):
+        return REASON_CREDIT_LATE
+    return REASON_INSUFFICIENT_BALANCE
+
+
 # Whether the account can pay `fare` and have `least` left. A check-out may once go below the limit.
 cdef int find_funds(Case* case, int64_t fare_minor, int64_t least_minor) noexcept nogil:
-    cdef int64_t limit_minor = spendable(case.account) + case.account.credit_limit_minor
+    cdef int64_t limit_minor = limit_of(case, case.is_ride)
     if not can_bear(case.account, fare_minor):
         return REASON_AMOUNT_OVERFLOW
     if limit_minor >= fare_minor + least_minor:
         return REASON_OK
     if case.tap.kind == KIND_CHECK_IN:
         case.out.rules |= RULE_ENTRY_MINIMUM
-        return REASON_INSUFFICIENT_BALANCE
+        return find_shortage(case, fare_minor + least_minor)
     if fare_minor <= 0:
         return REASON_OK
     if case.tap.kind == KIND_CHECK_OUT and case.tariff.rules.exit_overdraft and limit_minor >= 0:
         case.out.rules |= RULE_EXIT_OVERDRAFT
         return REASON_OK
-    return REASON_INSUFFICIENT_BALANCE
+    return find_shortage(case, fare_minor + least_minor)
 
 
 # Turn the first reason against the tap into a verdict. True = the tap takes effect.
@@ -235,17 +258,22 @@ cdef bint admit(Case* case, int refusal, bint is_debt, int64_t fare_minor) noexc
     return True
 
 
-# Take a fare, the subsidy first; one below 0 is given back to the stored value.
+# Take a fare, purses first; one below 0 is given back to the stored value.
 cdef void draw(Case* case, int64_t fare_minor) noexcept nogil:
     cdef Account* account = case.account
-    cdef int64_t subsidy_minor = max(0, min(fare_minor, account.subsidy_minor))
-    account.subsidy_minor -= subsidy_minor
-    account.balance_minor -= fare_minor - subsidy_minor
+    cdef int64_t main_minor
+    if is_funded(case):
+        main_minor = draw_funds(account, case.extras, PURPOSE_TRANSIT, fare_minor, case.ts_us,
+                                case.out)
+    else:
+        case.out.subsidy_minor = max(0, min(fare_minor, account.subsidy_minor))
+        main_minor = fare_minor - case.out.subsidy_minor
+        account.subsidy_minor -= case.out.subsidy_minor
+        account.balance_minor -= main_minor
     case.out.fare_minor = fare_minor
-    case.out.subsidy_minor = subsidy_minor
-    if subsidy_minor > 0:
+    if case.out.subsidy_minor > 0:
         case.out.rules |= RULE_SUBSIDY
-    if case.out.reason == REASON_OK and fare_minor > subsidy_minor and account.balance_minor < 0:
+    if case.out.reason == REASON_OK and main_minor > 0 and account.balance_minor < 0:
         case.out.rules |= RULE_CREDIT_LINE
     if case.book.limits != NULL and count_spend(case.book.limits, account, case.extras, fare_minor,
                                                 case.tap.now_us):

@@ -67,6 +67,7 @@ class Engine:
         pass_id: int = 0,
         rides: int = 0,
         images: bytes = b"",
+        facts: bytes = b"",
         notes: tuple[bytes, ...] = (),
     ) -> tuple[bytes, int, bool]: ...
     def operation(self, client: int, id_high: int, id_low: int) -> tuple[bytes | None, int]: ...

@@ -22,11 +22,13 @@ from fastpath._buffer cimport buffer_append, buffer_consume
 from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
 from fastpath._cells cimport cells_free, gather_all_cells, gather_cells, keep_cells, place_cell
 from fastpath._core cimport (
-    decide_command, decide_reversal, decide_tap, find_network, wants_extras, wants_medium_period, wants_undo_extras,
+    decide_command, decide_move, decide_reversal, decide_tap, find_network, wants_extras, wants_medium_period,
+    wants_undo_extras,
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._facts cimport (
-    DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, given_distance, tap_of_record,
+    DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, facts_of_record, given_distance,
+    paid_of_record, tap_of_record,
 )
 from fastpath._group cimport (
     GROUP_HEAD_BYTES, ITEM_BYTES, RECORD_HEAD_BYTES, RECORD_ITEMS_MAX, Answer, Group, Pending, group_answer, group_find, group_free, group_init,
@@ -34,13 +36,16 @@ from fastpath._group cimport (
 )
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
-    FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, LINE_BYTES, OP_CONCESSION, OP_PASS_ADD, OP_PASS_REMOVE, OP_RERATE,
-    REASON_OK_RISK, RULE_DEVICE_AMOUNT, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, GroupHead, Medium, Period, RecordHead,
+    FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, LINE_BYTES, OP_CONCESSION, OP_DEBIT,
+    OP_MEDIUM_MOVE, OP_PASS_ADD, OP_PASS_REMOVE, OP_PURSE_OPEN, OP_REFUND, OP_RERATE, PURPOSE_NONE, REASON_OK_RISK,
+    RULE_DEVICE_AMOUNT, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, Facts, GroupHead, Medium, Parts,
+    Period, RecordHead,
     RecordItem, Tap,
 )
 from fastpath._limit_book cimport LimitBook
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
 from fastpath._tariff cimport Book, CompiledTariff, TariffBook
+from fastpath._wallet cimport Paid, decide_wallet_command, is_wallet_command
 from fastpath._wire cimport (
     ANSWER_BYTES_MAX, WIRE_OK, Cursor, WireStatus, read_array, read_head, read_heartbeat, read_passage, read_tap,
     write_answer, write_array, write_head, write_uint,
@@ -96,9 +101,6 @@ cdef enum:
     OP_ACCOUNT_OPEN = 16
     OP_MEDIUM_LINK = 24
     OP_MEDIUM_STATE = 25
-    OP_CREDIT = 18
-    OP_DEBIT = 19
-    OP_ADJUST = 26
 
     ITEM_CELL = 2
     ITEM_MEDIUM = 3
@@ -287,6 +289,22 @@ cdef inline void fill_command(RecordHead* head, const Command* command) noexcept
         head.period_paid_minor = command.rides
 
 
+# Commands of the wallet say more than fits a head.
+cdef inline bint has_facts(const Command* command) noexcept nogil:
+    return command.has_facts or command.op == OP_DEBIT or command.op >= OP_PURSE_OPEN
+
+
+cdef inline bint same_facts_of(const RecordHead* head, const Command* command) noexcept nogil:
+    cdef Facts recorded
+    facts_of_record(head, &recorded)
+    return memcmp(&recorded, &command.facts, sizeof(Facts)) == 0
+
+
+cdef inline bint same_span(const RecordHead* head, const RecordHead* asked) noexcept nogil:
+    return (head.other_stop == asked.other_stop and head.fare_ts_us == asked.fare_ts_us
+            and head.period_paid_minor == asked.period_paid_minor)
+
+
 cdef inline bint same_command(const RecordHead* head, const Command* command) noexcept nogil:
     cdef RecordHead asked
     memset(&asked, 0, sizeof(RecordHead))
@@ -295,8 +313,7 @@ cdef inline bint same_command(const RecordHead* head, const Command* command) no
             and (asked.account_id == 0 or head.account_id == asked.account_id)
             and head.device_ts_us == asked.device_ts_us and head.nominal_minor == asked.nominal_minor
             and head.stop == asked.stop and head.flags == asked.flags and head.distance_m == asked.distance_m
-            and head.other_stop == asked.other_stop and head.period_paid_minor == asked.period_paid_minor
-            and (not has_span(head.op) or head.fare_ts_us == asked.fare_ts_us))
+            and (same_span(head, &asked) if has_span(head.op) else same_facts_of(head, command)))
 
 
 @cython.final
@@ -315,6 +332,7 @@ cdef class Engine:
     cdef Limits limits
     cdef Extras extras                        # of the decision under way
     cdef Rerate rerate
+    cdef Paid paid
     cdef size_t record_bytes_max
     cdef Group groups[2]
     cdef int open_log                         # the group being filled; the other one may be in writing
@@ -776,9 +794,9 @@ cdef class Engine:
         return cells_free(self.store, account, self.limits.cells_per_account) > 0
 
     cdef void find_cells(self, Account* account, const Tap* tap, Places* places) noexcept:
-        """Copy the cells that the tariff looks at; a blank period has its place already."""
+        """Copy the cells that tariff or funding look at; a blank period has its place already."""
         cdef uint64_t owner = 0
-        if not wants_extras(&self.book.c, account, tap, &owner):
+        if not wants_extras(&self.book.c, account, tap, &owner) and (account == NULL or account.first_cell == 0):
             return
         gather_cells(self.store, account, owner, self.limits.cells_per_account, &self.extras)
         if places.period == &places.blank and self.extras.room > 0:
@@ -822,6 +840,8 @@ cdef class Engine:
             record_item(group, head, ITEM_ORIGINAL, 0, 0, original, sizeof(Original))
         if decision.act_count > 0:
             record_item(group, head, ITEM_ACTS, 0, 0, decision.acts, sizeof(decision.acts))
+        if decision.part_count > 0:
+            record_item(group, head, ITEM_PARTS, 0, 0, &decision.parts, sizeof(Parts))
         if account != NULL:
             head.account_id = account.account_id
             if decision.reason < REFUSALS:
@@ -916,9 +936,9 @@ cdef class Engine:
 
     cdef void find_undo_cells(self, Account* account, const Tap* undone, const Decision* charged,
                               Places* places) noexcept:
-        """Copy the cells that the tariff of a ride looked at."""
+        """Copy the cells that the tariff of a ride looked at, and the purses that paid."""
         cdef uint64_t owner = 0
-        if wants_undo_extras(&self.book.c, undone, charged, &owner):
+        if wants_undo_extras(&self.book.c, undone, charged, &owner) or account.first_cell != 0:
             gather_cells(self.store, account, owner, self.limits.cells_per_account, &self.extras)
             places.extras = &self.extras
 
@@ -1033,10 +1053,11 @@ cdef class Engine:
                 uint64_t account_id=0, int64_t amount_minor=0, uint64_t expected_version=0, int currency=0,
                 int status_bits=0, int purse=0, int rider_category=0, bytes token=None, int medium_kind=0,
                 int medium_state=0, int64_t expires_us=0, int64_t from_us=0, uint32_t pass_id=0, int rides=0,
-                bytes images=b"", tuple notes=()) -> tuple:
+                bytes images=b"", bytes facts=b"", tuple notes=()) -> tuple:
         """Carry out one command; returns (record head bytes, journal position or 0, whether it was a repeat).
 
         images: of a re-rating: account lines 1 and 2 and then cells, 64 bytes each; token is their digest.
+        facts: what a wallet command asks for beyond that (fastpath.wallet.Facts), 64 bytes.
         The result holds once the open group has been committed. Raises BufferError: the group is full, commit first;
         ValueError: the arguments do not fit the record. A refusal is a value (reason in the head).
         """
@@ -1047,6 +1068,8 @@ cdef class Engine:
             raise ValueError("a token is 16 bytes")
         if len(notes) > 4 or not 16 <= op <= 63:
             raise ValueError("an operation is 16 to 63 and has at most four notes")
+        if len(facts) != 0 and len(facts) != LINE_BYTES:
+            raise ValueError("facts are 64 bytes")
         memset(&command, 0, sizeof(Command))
         command.client = client
         command.id_high = id_high
@@ -1066,6 +1089,13 @@ cdef class Engine:
         command.from_us = from_us
         command.pass_id = pass_id
         command.rides = rides
+        command.horizon_us = self.limits.horizon_us
+        command.facts.purpose = PURPOSE_NONE
+        if facts:
+            memcpy(&command.facts, PyBytes_AS_STRING(facts), sizeof(Facts))
+            command.has_facts = True
+        command.facts.amount_minor = amount_minor
+        command.facts.expires_us = expires_us
         self.take_images(op, images)
         if token is not None:
             memcpy(command.token, PyBytes_AS_STRING(token), TOKEN_BYTES)
@@ -1134,13 +1164,25 @@ cdef class Engine:
         if decision.reason == OK and is_cell_command(command.op):
             gather_all_cells(self.store, target.account, self.limits.cells_per_account, &self.extras)
             decide_cell_command(target.account, &self.extras, &self.rerate, command, decision)
+        elif decision.reason == OK and is_wallet_command(command.op):
+            gather_all_cells(self.store, target.account, self.limits.cells_per_account, &self.extras)
+            self.find_paid(command)
+            decide_wallet_command(target.account, &self.extras, &self.paid, command, decision)
+        elif decision.reason == OK and command.op == OP_MEDIUM_MOVE:
+            decide_move(target.account, account_at(self.store, target.medium.account_slot), target.slot, target.medium,
+                        command, decision)
         elif decision.reason == OK:
             decide_command(target.account, target.slot, target.medium, command, decision)
         if decision.reason == OK:
             self.place_target(command, &target, decision)
         fill_decision(head, decision)
         fill_command(head, command)
+        if has_facts(command):
+            record_item(group, head, ITEM_FACTS, 0, 0, &command.facts, sizeof(Facts))
+        if decision.part_count > 0:
+            record_item(group, head, ITEM_PARTS, 0, 0, &decision.parts, sizeof(Parts))
         if decision.reason < REFUSALS:
+            head.amount_minor = decision.amount_minor
             self.record_target(command, &target, head, position)
         for line in range(len(notes)):
             note = notes[line]
@@ -1154,10 +1196,11 @@ cdef class Engine:
 
     cdef int find_target(self, Command* command, Target* target, Decision* decision) except -1:
         """Find what the command is about, or blanks for what it would make."""
-        cdef bint of_medium = command.op == OP_MEDIUM_LINK or command.op == OP_MEDIUM_STATE
+        cdef bint of_medium = (command.op == OP_MEDIUM_LINK or command.op == OP_MEDIUM_STATE
+                               or command.op == OP_MEDIUM_MOVE)
         target.medium = find_medium(self.store, command.token) if of_medium else NULL
         if of_medium and target.medium == NULL:
-            if command.op == OP_MEDIUM_STATE:
+            if command.op != OP_MEDIUM_LINK:
                 refuse(decision, UNKNOWN_MEDIUM)
                 return 0
             target.medium = &target.new_medium
@@ -1180,6 +1223,20 @@ cdef class Engine:
         if target.medium != NULL and target.medium != &target.new_medium:
             if undo_save_medium(self.store, command.token) != 0:
                 raise MemoryError
+        return 0
+
+    cdef int find_paid(self, const Command* command) except -1:
+        """What the charge took that a refund names."""
+        cdef const Facts* facts = &command.facts
+        cdef const RecordHead* head = NULL
+        cdef uint64_t position = 0
+        memset(&self.paid, 0, sizeof(Paid))
+        if command.op != OP_REFUND:
+            return 0
+        position = find_operation(self.store, facts.charge_client, facts.charge_high, facts.charge_low)
+        head = self.find_record(position) if position != 0 else NULL
+        if head != NULL and head.account_id == command.account_id:
+            paid_of_record(head, &self.paid)
         return 0
 
     cdef int place_target(self, Command* command, Target* target, Decision* decision) except -1:
@@ -1207,15 +1264,11 @@ cdef class Engine:
         if command.op == OP_ACCOUNT_OPEN:
             memset(&nothing, 0, sizeof(Account))
             before = &nothing
-        if is_cell_command(command.op):
+        if is_cell_command(command.op) or is_wallet_command(command.op):
             if keep_cells(self.store, self.open_group(), head, target.account, &self.extras) != 0:
                 raise MemoryError
         target.account.version += 1
         target.account.position = position
-        if command.op == OP_CREDIT or command.op == OP_ADJUST:
-            head.amount_minor = command.amount_minor
-        elif command.op == OP_DEBIT:
-            head.amount_minor = -command.amount_minor
         record_account(self.open_group(), head, target.slot, before, target.account)
         if target.medium != NULL:
             target.medium.account_slot = target.slot

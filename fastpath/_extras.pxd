@@ -13,5 +13,6 @@ cdef struct Extras:
     uint64_t owner                 # key of chain and counters: the medium's, 0 = the account's
     uint32_t count                 # cells filled
     uint32_t room                  # how many more cells the account may get
+    uint32_t wallet                # cells of purses and plans among them: they decide what pays
     uint32_t index[EXTRA_CELLS]    # where the cell stands in the store, 0 = new
     Cell cells[EXTRA_CELLS]

@@ -4,9 +4,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastpath._layout cimport (
-    ACTS_MAX, ITEM_ACTS, REASON_BUSY, RULE_GIVEN_DISTANCE, TOKEN_BYTES, Decision, RecordHead,
+    ACTS_MAX, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, OP_DEBIT, OP_HOLD_CAPTURE, PARTS_MAX,
+    PURPOSE_NONE, REASON_BUSY, RULE_GIVEN_DISTANCE, TOKEN_BYTES, Decision, Facts, Parts, RecordHead,
     RecordItem, Tap,
 )
+from fastpath._wallet cimport PURSE_SUBSIDY, Paid
 
 cdef enum:
     TAP_FLAGS_MASK = 0x7f      # what the device may set
@@ -43,6 +45,44 @@ cdef inline void tap_of_record(const RecordHead* head, int64_t now_us, Tap* tap)
     tap.amount_minor = -1
 
 
+cdef inline uint8_t count_parts(const Parts* parts) noexcept nogil:
+    cdef uint8_t count = 0
+    while count < PARTS_MAX and parts.parts[count].purse_id != 0:
+        count += 1
+    return count
+
+
+# What a wallet command asked for beyond its head; one that said nothing asked for no purpose.
+cdef inline void facts_of_record(const RecordHead* head, Facts* facts) noexcept nogil:
+    cdef const RecordItem* item = <const RecordItem*> (<const uint8_t*> head + sizeof(RecordHead))
+    cdef uint32_t i
+    memset(facts, 0, sizeof(Facts))
+    facts.purpose = PURPOSE_NONE
+    facts.amount_minor = head.nominal_minor
+    facts.expires_us = head.device_ts_us
+    for i in range(head.item_count):
+        if item[i].type == ITEM_FACTS:
+            memcpy(facts, item[i].image, sizeof(Facts))
+
+
+# What a charge took; not known when the record is none.
+cdef inline void paid_of_record(const RecordHead* head, Paid* paid) noexcept nogil:
+    cdef Decision charged
+    cdef int64_t made_us = <int64_t> (head.id_b >> 16) * 1000
+    memset(paid, 0, sizeof(Paid))
+    if head.reason >= REASON_BUSY or (head.op != OP_DEBIT and head.op != OP_HOLD_CAPTURE):
+        return
+    decision_of_record(head, &charged)
+    paid.is_known = True
+    paid.charged_minor = -head.amount_minor
+    paid.charge_us = max(head.ts_us, made_us)
+    paid.subsidy_minor = charged.subsidy_minor
+    if head.op == OP_DEBIT and (head.flags >> KIND_SHIFT & 0xff) == PURSE_SUBSIDY:
+        paid.subsidy_minor = paid.charged_minor
+    paid.part_count = charged.part_count
+    paid.parts = charged.parts
+
+
 # Precondition: the record's items follow its head.
 cdef inline void decision_of_record(const RecordHead* head, Decision* decision) noexcept nogil:
     cdef const RecordItem* item = <const RecordItem*> (<const uint8_t*> head + sizeof(RecordHead))
@@ -62,5 +102,8 @@ cdef inline void decision_of_record(const RecordHead* head, Decision* decision) 
     for i in range(head.item_count):
         if item[i].type == ITEM_ACTS:
             memcpy(decision.acts, item[i].image, sizeof(decision.acts))
+        elif item[i].type == ITEM_PARTS:
+            memcpy(&decision.parts, item[i].image, sizeof(decision.parts))
+            decision.part_count = count_parts(&decision.parts)
     while decision.act_count < ACTS_MAX and decision.acts[decision.act_count] != 0:
         decision.act_count += 1

@@ -188,24 +188,6 @@ cdef extern from "layout.h" nogil:
         uint32_t distance_m
         uint32_t network_plus_1
 
-    ctypedef struct Decision:
-        uint8_t reason
-        uint8_t verdict
-        uint16_t spare
-        uint32_t rules
-        int64_t fare_minor
-        int64_t nominal_minor
-        int64_t subsidy_minor
-        int64_t balance_minor
-        int64_t period_paid_minor
-        int64_t ts_us
-        uint64_t tariff_key
-        uint32_t distance_m
-        uint32_t other_stop
-        uint32_t acts[ACTS_MAX]
-        uint8_t act_count
-        uint8_t network
-
     ctypedef struct Facts:
         uint64_t key
         uint64_t merchant
@@ -227,6 +209,27 @@ cdef extern from "layout.h" nogil:
     ctypedef struct Parts:
         Part parts[PARTS_MAX]
 
+    ctypedef struct Decision:
+        uint8_t reason
+        uint8_t verdict
+        uint16_t spare
+        uint32_t rules
+        int64_t fare_minor
+        int64_t nominal_minor
+        int64_t subsidy_minor
+        int64_t balance_minor
+        int64_t period_paid_minor
+        int64_t ts_us
+        uint64_t tariff_key
+        uint32_t distance_m
+        uint32_t other_stop
+        uint32_t acts[ACTS_MAX]
+        uint8_t act_count
+        uint8_t network
+        uint8_t part_count
+        int64_t amount_minor
+        Parts parts
+
     ctypedef struct Command:
         uint64_t client
         uint64_t id_high
@@ -244,11 +247,13 @@ cdef extern from "layout.h" nogil:
         uint8_t rider_category
         uint8_t medium_kind
         uint8_t medium_state
-        uint8_t spare[7]
+        uint8_t has_facts
+        uint8_t spare[6]
         int64_t from_us
         uint32_t pass_id
         int32_t rides
         Facts facts
+        int64_t horizon_us
 
     ctypedef struct RecordHead:
         uint32_t length_bytes

@@ -53,6 +53,16 @@ def limits(
     amount_minor: int,
     at_us: int,
 ) -> tuple[int, list[bytes]]: ...
+def wallet_command(
+    account: _Struct | None,
+    order: _Struct,
+    room: int,
+    cells: list[bytes],
+    paid: _Struct | None = None,
+) -> tuple[_Struct | None, list[bytes], _Struct]: ...
+def move(
+    account: _Struct | None, leaves: _Struct | None, slot: int, medium: _Struct | None, order: _Struct
+) -> _Struct: ...
 def wants_period(book: Book, event: _Struct) -> bool: ...
 def scale(amount_ppm: int, factors_ppm: list[int], unit_minor: int, mode: int) -> int: ...
 def bench(

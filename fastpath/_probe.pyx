@@ -13,11 +13,11 @@ from posix.time cimport CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec
 from fastpath._accounts_memory cimport faregate_prefetch
 from fastpath._cell_commands cimport Rerate, decide_cell_command
 from fastpath._core cimport (
-    decide_command, decide_reversal, decide_tap, wants_extras, wants_medium_period,
+    decide_command, decide_move, decide_reversal, decide_tap, wants_extras, wants_medium_period,
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._layout cimport (
-    ACCOUNT_LINES, CELL_PASS, KIND_CHECK_IN, KIND_CHECK_OUT, LINE_BYTES, MEDIUM_ACTIVE, MEDIUM_KIND_CARD,
+    ACCOUNT_LINES, CELL_PASS, CELL_PLAN, CELL_PURSE, KIND_CHECK_IN, KIND_CHECK_OUT, LINE_BYTES, MEDIUM_ACTIVE, MEDIUM_KIND_CARD,
     REASON_BUSY, TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, Tap,
 )
 from fastpath._limit_book cimport LimitBook
@@ -26,6 +26,7 @@ from fastpath._limits cimport (
 )
 from fastpath._tariff cimport Book, TariffBook
 from fastpath._totals cimport FACTORS_AT_ONCE, scale_factors
+from fastpath._wallet cimport Paid, decide_wallet_command
 
 cdef extern from "sys/mman.h" nogil:
     int madvise(void* at, size_t size, int advice)
@@ -67,6 +68,7 @@ cdef int fill_extras(Extras* extras, uint64_t owner, uint32_t room, list cells) 
         raise ValueError(f"{len(cells)} cells, at most {EXTRA_CELLS}")
     extras.owner = owner
     extras.room = room
+    extras.wallet = 0
     extras.count = len(cells)
     for i in range(extras.count):
         image = cells[i]
@@ -74,6 +76,7 @@ cdef int fill_extras(Extras* extras, uint64_t owner, uint32_t room, list cells) 
             raise ValueError(f"a cell of {len(image)} bytes")
         extras.index[i] = i + 1
         memcpy(&extras.cells[i], <const char*> image, sizeof(Cell))
+        extras.wallet += extras.cells[i].type == CELL_PURSE or extras.cells[i].type == CELL_PLAN
     return 0
 
 
@@ -222,6 +225,42 @@ def limits(str what, LimitBook book, dict account not None, uint32_t room, list 
     return said, images_of(&extras)
 
 
+def wallet_command(dict account, dict order not None, uint32_t room, list cells not None,
+                   dict paid=None):
+    """decide_wallet_command: (account, cells, decision) after it; paid None = no such charge."""
+    cdef Account a
+    cdef Extras extras
+    cdef Paid p
+    cdef Command c = order
+    cdef Decision out
+    fill_extras(&extras, 0, room, cells)
+    if paid is not None:
+        p = paid
+    if account is not None:
+        a = account
+    decide_wallet_command(&a if account is not None else NULL, &extras,
+                          &p if paid is not None else NULL, &c, &out)
+    return a if account is not None else None, images_of(&extras), out
+
+
+def move(dict account, dict leaves, uint32_t slot, dict medium, dict order not None):
+    """decide_move: its decision."""
+    cdef Account a
+    cdef Account b
+    cdef Medium m
+    cdef Command c = order
+    cdef Decision out
+    if account is not None:
+        a = account
+    if leaves is not None:
+        b = leaves
+    if medium is not None:
+        m = medium
+    decide_move(&a if account is not None else NULL, &b if leaves is not None else NULL, slot,
+                &m if medium is not None else NULL, &c, &out)
+    return out
+
+
 def wants_period(Book book not None, dict event not None):
     """wants_medium_period."""
     cdef Tap t = event
@@ -275,6 +314,7 @@ cdef void gather(Course* course, const Account* account, Extras* extras) noexcep
     cdef const Cell* cell
     extras.owner = course.owner
     extras.count = 0
+    extras.wallet = 0
     while index != 0:
         cell = &course.cells[index]
         __builtin_prefetch(&course.cells[cell.next])

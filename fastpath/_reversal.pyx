@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastpath._extras cimport Extras
+from fastpath._funding cimport put_parts, split_parts
 from fastpath._layout cimport *
 from fastpath._limits cimport uncount_spend
 from fastpath._tariff cimport TariffBook, TariffC, book_by_key, day_index
@@ -115,12 +116,30 @@ cdef void forget_last(Account* account) noexcept nogil:
     account.prev_paid_minor = 0
 
 
-cdef int give_back(Account* account, const Undo* undo) noexcept nogil:
+# What came from purse cells goes back to them, if they have not ended.
+cdef int64_t find_given(Extras* extras, const Tap* original, const Decision* charged,
+                        Decision* out) noexcept nogil:
+    cdef int64_t main_minor
+    cdef uint8_t i
+    if charged.part_count == 0 or original.kind == KIND_CHECK_IN:
+        return 0
+    main_minor = split_parts(extras, &charged.parts, charged.part_count, original.now_us, out)
+    for i in range(charged.part_count):
+        main_minor -= charged.parts.parts[i].amount_minor
+    return main_minor
+
+
+cdef int give_back(Account* account, Extras* extras, const Undo* undo, const Tap* original,
+                   const Decision* charged, Decision* out) noexcept nogil:
+    cdef int64_t main_minor = undo.fare_minor - undo.subsidy_minor
     cdef int64_t balance_minor
     cdef int64_t subsidy_minor
-    if not add_money(account.balance_minor, undo.fare_minor - undo.subsidy_minor, &balance_minor):
-        return REASON_AMOUNT_OVERFLOW
-    if not add_money(account.subsidy_minor, undo.subsidy_minor, &subsidy_minor):
+    main_minor += find_given(extras, original, charged, out)
+    if (not add_money(account.balance_minor, main_minor, &balance_minor)
+            or not add_money(account.subsidy_minor, undo.subsidy_minor, &subsidy_minor)
+            or not put_parts(extras, out)):
+        out.part_count = 0
+        memset(&out.parts, 0, sizeof(Parts))
         return REASON_AMOUNT_OVERFLOW
     account.balance_minor = balance_minor
     account.subsidy_minor = subsidy_minor
@@ -168,7 +187,7 @@ cdef int reverse(const TariffBook* book, Account* account, Period* medium_period
         undo_money(tariff, original, charged, &undo)
         if undo.fare_minor == 0 and not charged.rules & RULE_PASS:
             return REASON_NOTHING_TO_REVERSE
-    fault = give_back(account, &undo)
+    fault = give_back(account, extras, &undo, original, charged, out)
     if fault != REASON_OK:
         return fault
     fill_reversal(charged, &undo, is_whole, out)

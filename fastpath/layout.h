@@ -243,27 +243,6 @@ typedef struct {
     uint32_t network_plus_1;     /* 0 = that of the line; else as recorded: records keep the network, not the line */
 } Tap;
 
-/* What was decided, and why. */
-typedef struct {
-    uint8_t  reason;             /* Reason */
-    uint8_t  verdict;            /* Verdict */
-    uint16_t spare;
-    uint32_t rules;              /* RULE_* bits: which rules acted */
-    int64_t  fare_minor;         /* value moved from rider to operator; below 0 = given back */
-    int64_t  nominal_minor;      /* price before time, medium and period discounts, without surcharges */
-    int64_t  subsidy_minor;      /* the part of fare_minor drawn from purse 1 */
-    int64_t  balance_minor;      /* spendable after the tap: balance + subsidy - held (without credit) */
-    int64_t  period_paid_minor;  /* cap progress after the tap */
-    int64_t  ts_us;              /* fare time used */
-    uint64_t tariff_key;         /* version that priced it, 0 = none */
-    uint32_t distance_m;         /* 0 = not priced by distance */
-    uint32_t other_stop;         /* entry stop of a check-out, origin of a joined journey */
-    uint32_t acts[ACTS_MAX];     /* which rules of the tariff acted: Act << 24 | number; 0 = end */
-    uint8_t  act_count;
-    uint8_t  network;            /* of the leg */
-    uint8_t  spare2[6];
-} Decision;
-
 /* What a wallet command asks for beyond what every command has: an item of its record. */
 typedef struct {
     uint64_t key;                /* purse, hold or plan; MEDIUM_MOVE: version of the account it leaves, 0 = any */
@@ -290,6 +269,30 @@ typedef struct {
     Part parts[PARTS_MAX];       /* in the order of drawing */
 } Parts;
 
+/* What was decided, and why. */
+typedef struct {
+    uint8_t  reason;             /* Reason */
+    uint8_t  verdict;            /* Verdict */
+    uint16_t spare;
+    uint32_t rules;              /* RULE_* bits: which rules acted */
+    int64_t  fare_minor;         /* value moved from rider to operator; below 0 = given back */
+    int64_t  nominal_minor;      /* price before time, medium and period discounts, without surcharges */
+    int64_t  subsidy_minor;      /* the part of fare_minor drawn from purse 1 */
+    int64_t  balance_minor;      /* spendable after the tap: balance + subsidy - held (without credit) */
+    int64_t  period_paid_minor;  /* cap progress after the tap */
+    int64_t  ts_us;              /* fare time used */
+    uint64_t tariff_key;         /* version that priced it, 0 = none */
+    uint32_t distance_m;         /* 0 = not priced by distance */
+    uint32_t other_stop;         /* entry stop of a check-out, origin of a joined journey */
+    uint32_t acts[ACTS_MAX];     /* which rules of the tariff acted: Act << 24 | number; 0 = end */
+    uint8_t  act_count;
+    uint8_t  network;            /* of the leg */
+    uint8_t  part_count;
+    uint8_t  spare2[5];
+    int64_t  amount_minor;       /* commands: into (> 0) or out of the account from outside */
+    Parts    parts;              /* what came from purse cells, or went back to them */
+} Decision;
+
 /* One command of the control plane. */
 typedef struct {
     uint64_t client;
@@ -308,11 +311,13 @@ typedef struct {
     uint8_t  rider_category;
     uint8_t  medium_kind;
     uint8_t  medium_state;
-    uint8_t  spare[7];
+    uint8_t  has_facts;          /* somebody filled facts */
+    uint8_t  spare[6];
     int64_t  from_us;            /* pass, concession: valid from; expires_us: until */
     uint32_t pass_id;
     int32_t  rides;              /* pass: -1 = any number */
     Facts    facts;
+    int64_t  horizon_us;         /* operations older than that are no longer known */
 } Command;
 
 /* Fixed head of a journal record; items of 72 bytes follow. */
@@ -399,7 +404,7 @@ _Static_assert(sizeof(Parts) == LINE_BYTES, "Parts");
 _Static_assert(sizeof(Cell) == LINE_BYTES, "Cell");
 _Static_assert(sizeof(Medium) == 32, "Medium");
 _Static_assert(sizeof(BootWindow) == 32 + 2 * WINDOW_BITS / 8, "BootWindow");
-_Static_assert(sizeof(Command) == 176, "Command");
+_Static_assert(sizeof(Command) == 184, "Command");
 _Static_assert(sizeof(RecordHead) == 168, "RecordHead");
 _Static_assert(sizeof(RecordItem) == 72, "RecordItem");
 _Static_assert(sizeof(GroupHead) == 128, "GroupHead");

@@ -67,6 +67,7 @@ from fastpath.reference_case import (
 from fastpath.reference_cells import Cell, CellType, Chain, Concession, Counter, Extras, Pass
 from fastpath.reference_commands import decide_command
 from fastpath.reference_commands_cells import Rerate
+from fastpath.reference_funding import draw, funds_objections, main_minor, purses_minor
 from fastpath.reference_journey import (
     find_continuation,
     keep_entry,
@@ -84,6 +85,7 @@ from fastpath.reference_model import (
     Account,
     Command,
     Decision,
+    Facts,
     LimitVersion,
     Medium,
     Pair,
@@ -102,6 +104,7 @@ from fastpath.reference_pricing import (
     price_ride,
 )
 from fastpath.reference_reversal import decide_reversal, reversal_owner
+from fastpath.reference_wallet import Paid
 from fastpath.types import (
     AccountStatus,
     Act,
@@ -109,6 +112,7 @@ from fastpath.types import (
     JourneyState,
     MediumState,
     MissingCheckIn,
+    Purpose,
     Reason,
     Rule,
     TapFlag,
@@ -127,8 +131,10 @@ __all__ = [
     "Counter",
     "Decision",
     "Extras",
+    "Facts",
     "LimitVersion",
     "Medium",
+    "Paid",
     "Pair",
     "Pass",
     "Period",
@@ -326,14 +332,32 @@ def _limit_objections(case: Case, amount_minor: int) -> set[Reason]:
 def _money_objections(case: Case, fare_minor: int, *, least_minor: int = 0) -> set[Reason]:
     """Whether the account can pay the fare and have `least_minor` left."""
     account = case.owner
-    limit_minor = account.spendable_minor + account.credit_limit_minor
     is_entry = case.tap.kind == TapKind.CHECK_IN
     if not fits(account.balance_minor - fare_minor):
         return {Reason.AMOUNT_OVERFLOW}
-    if limit_minor >= fare_minor + least_minor or (fare_minor <= 0 and not is_entry):
+    purses = purses_minor(account, case.extras, Purpose.TRANSIT, case.ts_us)
+    found = funds_objections(
+        account,
+        case.extras,
+        fare_minor + least_minor,
+        purses=purses,
+        is_way_home=_is_way_home(case),
+    )
+    if not found or (fare_minor <= 0 and not is_entry):
         return set()
     may_overdraw = case.tap.kind == TapKind.CHECK_OUT and case.tariff.rules.exit_overdraft
-    return set() if may_overdraw and limit_minor >= 0 else {Reason.INSUFFICIENT_BALANCE}
+    return set() if may_overdraw and _limit_minor(case) >= 0 else found
+
+
+def _is_way_home(case: Case) -> bool:
+    """A late credit line does not keep the rider inside."""
+    return case.is_ride
+
+
+def _limit_minor(case: Case) -> int:
+    """What the account can pay now."""
+    purses = purses_minor(case.owner, case.extras, Purpose.TRANSIT, case.ts_us)
+    return purses + main_minor(case.owner, case.extras, is_way_home=_is_way_home(case))
 
 
 def _admit(case: Case, objections: set[Reason], charge: Charge, *, is_debt: bool = False) -> bool:
@@ -342,7 +366,7 @@ def _admit(case: Case, objections: set[Reason], charge: Charge, *, is_debt: bool
     if told is None and case.is_offline and not case.is_opened:
         told = Reason.OFFLINE_REFUSED
     is_entry = case.tap.kind == TapKind.CHECK_IN
-    if told == Reason.INSUFFICIENT_BALANCE and is_entry:
+    if told in (Reason.INSUFFICIENT_BALANCE, Reason.CREDIT_LATE) and is_entry:
         case.out.rules |= Rule.ENTRY_MINIMUM
     if told is not None and not case.is_opened:
         _refuse(case, told)
@@ -359,11 +383,11 @@ def _admit(case: Case, objections: set[Reason], charge: Charge, *, is_debt: bool
 def _draw(case: Case, charge: Charge, *, is_debt: bool) -> None:
     """Take the fare: subsidy, stored value, credit line; a debt goes below any limit."""
     account, out, fare_minor = case.owner, case.out, charge.fare_minor
-    limit_minor = account.spendable_minor + account.credit_limit_minor
-    is_overdraft = not is_debt and fare_minor > 0 and limit_minor < fare_minor
-    out.subsidy_minor = max(0, min(fare_minor, account.subsidy_minor))
-    account.subsidy_minor -= out.subsidy_minor
-    account.balance_minor -= fare_minor - out.subsidy_minor
+    is_overdraft = not is_debt and fare_minor > 0 and _limit_minor(case) < fare_minor
+    out.subsidy_minor, out.parts = draw(
+        account, case.extras, Purpose.TRANSIT, fare_minor, case.ts_us
+    )
+    main_part = fare_minor - out.subsidy_minor - sum(part for _, part in out.parts)
     out.fare_minor, out.nominal_minor = fare_minor, charge.nominal_minor
     out.balance_minor = account.spendable_minor
     if is_debt:
@@ -371,7 +395,7 @@ def _draw(case: Case, charge: Charge, *, is_debt: bool) -> None:
     elif is_overdraft:
         out.reason = Reason.OK_OVERDRAFT
         out.rules |= Rule.EXIT_OVERDRAFT
-    elif fare_minor > out.subsidy_minor and account.balance_minor < 0:
+    elif main_part > 0 and account.balance_minor < 0:
         out.rules |= Rule.CREDIT_LINE
     if out.subsidy_minor:
         out.rules |= Rule.SUBSIDY

@@ -167,6 +167,11 @@ class Cell:
     payload: Payload
     riders: int = 0
 
+    def free(self) -> None:
+        """Nobody's any more; its place is used again."""
+        self.type = self.key = self.riders = 0
+        self.payload = None
+
     def pack(self) -> bytes:
         """The 64 bytes of layout.h, with next = 0."""
         head = HEAD.pack(0, self.type, self.riders, self.key)

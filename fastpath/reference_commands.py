@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from fastpath.reference_cells import Extras
 from fastpath.reference_commands_cells import CELL_OPS, Rerate, decide_cell_command
-from fastpath.reference_model import MONEY_MAX, Account, Command, Decision, Medium, first_told, fits
-from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Rule, Verdict
+from fastpath.reference_model import MONEY_MAX, Account, Command, Decision, Medium, first_told
+from fastpath.reference_wallet import WALLET_OPS, Paid, decide_wallet_command
+from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Verdict
+
+ACCOUNT_OPS = (Op.ACCOUNT_OPEN, Op.FREEZE, Op.UNFREEZE, Op.SET_CREDIT_LIMIT, Op.SET_CATEGORY)
 
 
 def decide_command(
@@ -19,15 +22,22 @@ def decide_command(
     *,
     extras: Extras | None = None,
     rerate: Rerate | None = None,
+    paid: Paid | None = None,
+    leaves: Account | None = None,
 ) -> Decision:
     """Decide one command on an account (blank but for its id when it is to be opened) and a medium.
 
     `slot` is the account's place, compared with medium.account_slot. The caller writes account_slot
     and the versions. extras: all the account's cells, changed in place by an accepted command on
-    passes, concessions or totals (None = no room for any); rerate: what comes with a RERATE.
+    passes, concessions, totals or the wallet (None = no room for any); rerate: what comes with a
+    RERATE; paid: what a refunded charge took; leaves: the account that a moving medium leaves.
     """
     if command.op in CELL_OPS:
         return decide_cell_command(account, extras, rerate, command)
+    if command.op in WALLET_OPS:
+        return decide_wallet_command(account, extras, paid, command)
+    if command.op == Op.MEDIUM_MOVE:
+        return decide_move(account, leaves, slot, medium, command)
     objections = _command_objections(account, slot, medium, command)
     told = first_told(objections)
     out = Decision(
@@ -45,8 +55,6 @@ def decide_command(
 def _command_objections(
     account: Account | None, slot: int, medium: Medium | None, command: Command
 ) -> set[Reason]:
-    if command.op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
-        return _money_command_objections(account, command)
     if command.op == Op.MEDIUM_LINK:
         return _link_objections(account, slot, medium, command)
     if command.op == Op.MEDIUM_STATE:
@@ -68,46 +76,6 @@ def _common_objections(
     return {reason for reason, holds in found.items() if holds}
 
 
-def _money_command_objections(account: Account | None, command: Command) -> set[Reason]:
-    is_adjust = command.op == Op.ADJUST
-    malformed = command.purse > 1 or (is_adjust and command.expected_version == 0)
-    if malformed:
-        return {Reason.BAD_REQUEST}
-    barred = {
-        Op.CREDIT: AccountStatus.CLOSED | AccountStatus.FROZEN_CREDIT,
-        Op.DEBIT: AccountStatus.CLOSED | AccountStatus.FROZEN_DEBIT,
-        Op.ADJUST: AccountStatus(0),
-    }[Op(command.op)]
-    found = _common_objections(account, command, barred=barred)
-    if account is None:
-        return found
-    if command.currency not in (0, account.currency):
-        found.add(Reason.CURRENCY_MISMATCH)
-    if command.amount_minor == 0 or (command.amount_minor < 0 and not is_adjust):
-        return found | {Reason.AMOUNT_INVALID}
-    after_minor = _purse(account, command.purse) + _signed_amount(command)
-    if not fits(after_minor):
-        found.add(Reason.AMOUNT_OVERFLOW)
-    elif after_minor < _purse_floor(account, command):
-        found.add(Reason.INSUFFICIENT_BALANCE)
-    return found
-
-
-def _signed_amount(command: Command) -> int:
-    return -command.amount_minor if command.op == Op.DEBIT else command.amount_minor
-
-
-def _purse(account: Account, purse: int) -> int:
-    return account.subsidy_minor if purse else account.balance_minor
-
-
-def _purse_floor(account: Account, command: Command) -> int:
-    """Subsidy: never below 0; stored value: by a correction, or inside the credit line."""
-    if command.op == Op.CREDIT or (command.op == Op.ADJUST and command.purse == 0):
-        return -MONEY_MAX
-    return 0 if command.purse else account.held_minor - account.credit_limit_minor
-
-
 def _account_command_objections(account: Account | None, command: Command) -> set[Reason]:
     freezable = int(AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT)
     bits = command.status_bits
@@ -117,22 +85,14 @@ def _account_command_objections(account: Account | None, command: Command) -> se
         return {Reason.BAD_REQUEST} if bad else _common_objections(account, command) | taken
     if command.op in (Op.FREEZE, Op.UNFREEZE) and (bits == 0 or bits & ~freezable):
         return {Reason.BAD_REQUEST}
-    if command.op not in set(Op) or command.op < Op.ACCOUNT_OPEN:
+    if command.op not in ACCOUNT_OPS:
         return {Reason.BAD_REQUEST}
     found = _common_objections(account, command, barred=AccountStatus.CLOSED)
-    if command.op == Op.ACCOUNT_CLOSE and account is not None and _is_in_use(account):
-        found.add(Reason.BALANCE_NOT_ZERO)
     if command.op == Op.SET_CREDIT_LIMIT and command.amount_minor < 0:
         found.add(Reason.AMOUNT_INVALID)
     if command.op == Op.SET_CREDIT_LIMIT and command.amount_minor > MONEY_MAX:
         found.add(Reason.AMOUNT_OVERFLOW)
     return found
-
-
-def _is_in_use(account: Account) -> bool:
-    return bool(
-        account.balance_minor or account.subsidy_minor or account.held_minor or account.is_open
-    )
 
 
 def _link_objections(
@@ -174,12 +134,8 @@ def _apply_command(
         _apply_medium_command(slot, medium, command)
         return
     assert account is not None
-    if op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
-        _move(account, command, out)
-    elif op == Op.ACCOUNT_OPEN:
+    if op == Op.ACCOUNT_OPEN:
         account.currency, account.rider_category = command.currency, command.rider_category
-    elif op == Op.ACCOUNT_CLOSE:
-        account.status |= AccountStatus.CLOSED
     elif op == Op.FREEZE:
         account.status |= command.status_bits
     elif op == Op.UNFREEZE:
@@ -188,15 +144,6 @@ def _apply_command(
         account.credit_limit_minor = command.amount_minor
     elif op == Op.SET_CATEGORY:
         account.rider_category = command.rider_category
-
-
-def _move(account: Account, command: Command, out: Decision) -> None:
-    if command.purse:
-        account.subsidy_minor += _signed_amount(command)
-        return
-    account.balance_minor += _signed_amount(command)
-    if command.op == Op.DEBIT and account.balance_minor < 0:
-        out.rules |= Rule.CREDIT_LINE
 
 
 def _apply_medium_command(slot: int, medium: Medium, command: Command) -> None:
@@ -209,3 +156,47 @@ def _apply_medium_command(slot: int, medium: Medium, command: Command) -> None:
     medium.state = command.medium_state
     if command.expires_us:
         medium.expires_us = command.expires_us
+
+
+def decide_move(
+    account: Account | None,
+    leaves: Account | None,
+    slot: int,
+    medium: Medium | None,
+    command: Command,
+) -> Decision:
+    """A medium goes to another account, `slot` its place; the caller writes medium.account_slot."""
+    told = first_told(_move_objections(account, leaves, slot, medium, command))
+    out = Decision(
+        reason=told or Reason.OK,
+        verdict=Verdict.DENY if told else Verdict.OPEN,
+        ts_us=command.now_us,
+    )
+    if account is not None:
+        out.balance_minor = account.spendable_minor
+    return out
+
+
+def _move_objections(
+    account: Account | None,
+    leaves: Account | None,
+    slot: int,
+    medium: Medium | None,
+    command: Command,
+) -> set[Reason]:
+    if medium is None or medium.state == 0 or leaves is None:
+        return {Reason.UNKNOWN_MEDIUM}
+    if account is None:
+        return {Reason.UNKNOWN_ACCOUNT}
+    found = _common_objections(account, command, barred=AccountStatus.CLOSED)
+    key = command.facts.key
+    holds = {
+        Reason.DENYLISTED: medium.state == MediumState.DENYLISTED,
+        Reason.MEDIUM_LOST: medium.state in (MediumState.LOST, MediumState.REPLACED),
+        Reason.MEDIUM_EXPIRED: medium.state == MediumState.EXPIRED,
+        Reason.CURRENCY_MISMATCH: account.currency != leaves.currency,
+        Reason.VERSION_CONFLICT: key not in (0, leaves.version),
+        Reason.ALREADY_IN: leaves.is_open,
+        Reason.ALREADY_EXISTS: medium.account_slot == slot,
+    }
+    return found | {reason for reason, does in holds.items() if does}

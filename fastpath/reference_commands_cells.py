@@ -9,7 +9,8 @@ import struct
 from copy import deepcopy
 from dataclasses import dataclass, fields
 
-from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass
+from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass, Refunded
+from fastpath.reference_funding import funds_objections
 from fastpath.reference_model import Account, Command, Decision, Period, first_told, fits
 from fastpath.types import AccountStatus, Op, Reason, Rule, Verdict
 
@@ -141,11 +142,10 @@ def _objections(
     if command.op in (Op.PASS_ADD, Op.PASS_REMOVE) and command.amount_minor < 0:
         return found | {Reason.AMOUNT_INVALID}
     left_minor = account.balance_minor - charge_of(command)
-    floor_minor = account.held_minor - account.credit_limit_minor
     if not fits(left_minor):
         found.add(Reason.AMOUNT_OVERFLOW)
-    elif takes_money and left_minor < floor_minor:
-        found.add(Reason.INSUFFICIENT_BALANCE)
+    elif takes_money:
+        found |= funds_objections(account, extras, command.amount_minor)
     fault = _change_cells(extras, rerate, command)
     return found | ({fault} if fault else set())
 
@@ -153,7 +153,7 @@ def _objections(
 def _change_cells(extras: Extras, rerate: Rerate | None, command: Command) -> Reason | None:
     if command.op == Op.PASS_ADD:
         one = Pass(command.from_us, command.expires_us, 0, command.rides)
-        return _put_new(extras, Cell(CellType.PASS, command.pass_id, one), command.now_us)
+        return put_new(extras, Cell(CellType.PASS, command.pass_id, one), command)
     if command.op == Op.PASS_REMOVE:
         return _remove_pass(extras, command)
     if command.op == Op.CONCESSION:
@@ -162,8 +162,11 @@ def _change_cells(extras: Extras, rerate: Rerate | None, command: Command) -> Re
     return _replace_totals(extras, rerate)
 
 
-def _is_over(cell: Cell, now_us: int) -> bool:
-    one, floor_us = cell.payload, now_us - KEPT_AFTER_US
+def is_over(cell: Cell, command: Command) -> bool:
+    """Whether nothing that may still come can need it."""
+    one, floor_us = cell.payload, command.now_us - KEPT_AFTER_US
+    if isinstance(one, Refunded):
+        return one.charge_us < command.now_us - command.horizon_us
     if isinstance(one, Concession):
         return one.until_us < floor_us
     if not isinstance(one, Pass):
@@ -171,17 +174,13 @@ def _is_over(cell: Cell, now_us: int) -> bool:
     return 0 < one.until_us < floor_us or (one.rides_left == 0 and one.last_used_us < floor_us)
 
 
-def _put_new(extras: Extras, cell: Cell, now_us: int) -> Reason | None:
+def put_new(extras: Extras, cell: Cell, command: Command) -> Reason | None:
+    """Add a cell in place of one that is over, or one more."""
     for place, old in enumerate(extras.cells):
-        if _is_over(old, now_us):
+        if is_over(old, command):
             extras.cells[place] = cell
             return None
     return None if extras.append(cell) else Reason.TOO_MANY_CELLS
-
-
-def _free(extras: Extras, cell: Cell) -> None:
-    cell.type = cell.key = cell.riders = 0
-    cell.payload = None
 
 
 def _remove_pass(extras: Extras, command: Command) -> Reason | None:
@@ -189,7 +188,7 @@ def _remove_pass(extras: Extras, command: Command) -> Reason | None:
         if (cell.type, cell.key) == (CellType.PASS, command.pass_id):
             assert isinstance(cell.payload, Pass)
             if command.from_us in (0, cell.payload.from_us):
-                _free(extras, cell)
+                cell.free()
                 return None
     return Reason.NOTHING_TO_REVERSE
 
@@ -199,14 +198,14 @@ def _set_concession(extras: Extras, command: Command) -> Reason | None:
     if command.expires_us == command.from_us:
         if cell is None:
             return Reason.NOTHING_TO_REVERSE
-        _free(extras, cell)
+        cell.free()
         return None
     made = Concession(command.from_us, command.expires_us)
     if cell is not None:
         cell.payload = made
         return None
     new = Cell(CellType.CONCESSION, command.rider_category, made)
-    return _put_new(extras, new, command.now_us)
+    return put_new(extras, new, command)
 
 
 def _replace_totals(extras: Extras, rerate: Rerate) -> Reason | None:
@@ -223,5 +222,5 @@ def _replace_totals(extras: Extras, rerate: Rerate) -> Reason | None:
         here.payload, here.riders = deepcopy(image.payload), image.riders
     for cell in waiting:
         if cell.type in TOTALS:
-            _free(extras, cell)
+            cell.free()
     return None

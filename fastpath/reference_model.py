@@ -13,7 +13,15 @@ from functools import cached_property
 
 from fastpath.layers import Layers, Legs
 from fastpath.limits import LimitSpec
-from fastpath.types import FarePart, JourneyState, Reason, Rule, TariffRules, TariffSpec
+from fastpath.types import (
+    FarePart,
+    JourneyState,
+    Purpose,
+    Reason,
+    Rule,
+    TariffRules,
+    TariffSpec,
+)
 
 MONEY_MAX = 1 << 60
 FARE_MAX = 100_000_000
@@ -197,6 +205,24 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a wallet command asks for beyond what every command has."""
+
+    key: int = 0
+    merchant: int = 0
+    charge_client: int = 0
+    charge_high: int = 0
+    charge_low: int = 0
+    amount_minor: int = 0
+    expires_us: int = 0
+    purpose: int = Purpose.NONE
+    number: int = 0
+    tier: int = 0
+    flags: int = 0
+    purposes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """One command of the control plane."""
 
@@ -219,6 +245,10 @@ class Command:
     from_us: int = 0
     pass_id: int = 0
     rides: int = 0
+    facts: Facts = Facts()
+    has_facts: int = 0
+    horizon_us: int = 30 * 86_400_000_000
+    """Operations older than that are no longer known."""
 
 
 @dataclass(slots=True)
@@ -239,6 +269,10 @@ class Decision:
     other_stop: int = 0
     acts: tuple[int, ...] = ()
     network: int = 0
+    amount_minor: int = 0
+    """Into (> 0) or out of the account from outside: commands."""
+    parts: tuple[tuple[int, int], ...] = ()
+    """(purse, amount > 0): what came from purse cells or went back to them."""
 
 
 # --- tariffs --------------------------------------------------------------------------------------

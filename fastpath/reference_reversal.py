@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastpath.reference_cells import Extras
+from fastpath.reference_funding import put_parts, split_parts
 from fastpath.reference_limits import uncount_spend
 from fastpath.reference_model import (
     LAST_LEGS_SHIFT,
@@ -82,8 +83,8 @@ def decide_reversal(
     else:
         out.reason = _reverse(
             _Case(
-                *(book, account, medium_period, original, charged),
-                *(out, extras or Extras(), spent_us),
+                *(book, account, medium_period, original, charged, out),
+                *(Extras() if extras is None else extras, spent_us),
             )
         )
     if account is not None:
@@ -118,11 +119,8 @@ def _reverse(case: _Case) -> Reason:
     undo = _undo_whole(account) if is_whole else _undo_money(version, original, charged)
     if not is_whole and undo.fare_minor == 0 and not charged.rules & Rule.PASS:
         return Reason.NOTHING_TO_REVERSE
-    balance_minor = account.balance_minor + undo.fare_minor - undo.subsidy_minor
-    subsidy_minor = account.subsidy_minor + undo.subsidy_minor
-    if not fits(balance_minor) or not fits(subsidy_minor):
+    if not _give_back(case, undo):
         return Reason.AMOUNT_OVERFLOW
-    account.balance_minor, account.subsidy_minor = balance_minor, subsidy_minor
     of_medium = version is None or version.rules.cap_owner == CapOwner.MEDIUM
     period = case.medium_period if case.medium_period and of_medium else account.period
     _uncount(case, version, period, undo, is_whole=is_whole)
@@ -135,6 +133,21 @@ def _reverse(case: _Case) -> Reason:
     if is_whole:
         _restore_journey(account)
     return Reason.OK
+
+
+def _give_back(case: _Case, undo: _Undo) -> bool:
+    """Money to the purses it came from; False = one would hold too much, nothing has changed."""
+    account, original = case.account, case.original
+    parts = case.charged.parts if original.kind != TapKind.CHECK_IN else ()
+    of_main = undo.fare_minor - undo.subsidy_minor - sum(amount for _, amount in parts)
+    main_minor, given = split_parts(case.extras, parts, original.now_us)
+    balance_minor = account.balance_minor + of_main + main_minor
+    subsidy_minor = account.subsidy_minor + undo.subsidy_minor
+    if not fits(balance_minor) or not fits(subsidy_minor) or not put_parts(case.extras, given):
+        return False
+    account.balance_minor, account.subsidy_minor = balance_minor, subsidy_minor
+    case.out.parts = given
+    return True
 
 
 def _undo_layers(case: _Case, version: Version, *, is_whole: bool) -> None:

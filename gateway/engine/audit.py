@@ -7,6 +7,7 @@ the next.
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -163,7 +164,7 @@ class _Auditor:
             self.report.findings.append(where | {"fields": fields})
 
     def _original(self, view: codec.RecordView) -> bytes | None:
-        """The record of the tap that a reversal undoes."""
+        """The record of the tap that a reversal undoes, of the charge that a refund is of."""
         position = 0
         if view.op == Op.SETTLEMENT and not view.flags & TapFlag.DEVICE_OPENED:
             position = self.memory.answer(view.id_a, view.id_b, view.id_c)
@@ -173,6 +174,9 @@ class _Auditor:
                     boot = int.from_bytes(item.image[:8], "little")
                     seq = int.from_bytes(item.image[8:12], "little")
                     position = self.memory.answer(view.id_a, boot, seq)
+        elif view.op == Op.REFUND:
+            charge = next(item.image[16:40] for item in view.items if item.type == Item.FACTS)
+            position = self.memory.operation(*struct.unpack("<QQQ", charge))
         return self._journal.read_record(position) if position else None
 
 

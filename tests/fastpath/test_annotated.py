@@ -16,6 +16,7 @@ TAG = re.compile(r"<[^>]*>")
 CORES = [
     *("_core", "_legs", "_factors", "_journey", "_period", "_pricing"),
     *("_reversal", "_commands", "_cells", "_cell_commands", "_undo_cells", "_limits"),
+    *("_funding", "_wallet", "_wallet_holds", "_wallet_credit"),
 ]
 
 

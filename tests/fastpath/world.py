@@ -10,7 +10,10 @@ from fastpath import _probe, reference
 from fastpath._limit_book import LimitBook
 from fastpath._tariff import Book, CompiledTariff
 from fastpath.limits import LimitSpec
+from fastpath.reference_cells import Purse
 from fastpath.reference_commands_cells import CELL_OPS
+from fastpath.reference_funding import PARTS_MAX
+from fastpath.reference_wallet import WALLET_OPS
 from fastpath.types import (
     JourneyState,
     MediumKind,
@@ -36,9 +39,16 @@ def as_struct(value: object) -> dict[str, object]:
     if isinstance(value, reference.Decision):
         acts = [*value.acts, *[0] * (ACTS_MAX - len(value.acts))]
         fields |= {"spare": 0, "acts": acts, "act_count": len(value.acts)}
+        fields |= {"parts": parts_struct(value.parts), "part_count": len(value.parts)}
     if isinstance(value, reference.Command):
-        fields["spare"] = bytes(7)
+        fields["spare"] = bytes(6)
     return fields
+
+
+def parts_struct(parts: tuple[tuple[int, int], ...]) -> dict[str, object]:
+    """Parts of layout.h: four places, the rest empty."""
+    filled = [*parts, *[(0, 0)] * (PARTS_MAX - len(parts))]
+    return {"parts": [{"purse_id": purse, "amount_minor": minor} for purse, minor in filled]}
 
 
 def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
@@ -52,7 +62,20 @@ def without_spare(struct: dict[str, object] | None) -> dict[str, object] | None:
         assert isinstance(count, int)
         assert not any(acts[count:])
         found["acts"] = tuple(acts[:count])
+        parts, count = found["parts"]["parts"], found.pop("part_count")  # type: ignore[index]
+        pairs = [(one["purse_id"], one["amount_minor"]) for one in parts]
+        assert not any(map(any, pairs[count:]))  # type: ignore[misc]
+        found["parts"] = tuple(pairs[:count])  # type: ignore[misc]
     return found
+
+
+def paid_struct(paid: reference.Paid) -> dict[str, object]:
+    """Paid of _wallet.pxd."""
+    return asdict(paid) | {
+        "is_known": True,
+        "part_count": len(paid.parts),
+        "parts": parts_struct(paid.parts),
+    }
 
 
 def state_of(value: object | None) -> dict[str, object] | None:
@@ -108,7 +131,11 @@ class World:
             self.spec_book.limits = reference.LimitVersion(compiled.key, spec)
 
     def money(self) -> int:
-        return self.account.balance_minor + self.account.subsidy_minor if self.account else 0
+        """What all purses hold together."""
+        cells = [one.payload for one in self.cells]
+        purses = sum(one.balance_minor for one in cells if isinstance(one, Purse))
+        inline = self.account.balance_minor + self.account.subsidy_minor if self.account else 0
+        return inline + purses
 
     def wait(self, us: int) -> World:
         self.now_us += us
@@ -156,7 +183,7 @@ class World:
         before, money = deepcopy((self.account, self.medium_period)), self.money()
         owner = reference.wants_extras(self.spec_book, self.account, tap)
         assert _probe.extras_owner(self.book, structs[1], as_struct(tap)) == owner
-        extras = None if owner is None else self.gather(owner)
+        extras = self.find_extras(owner)
         account, period, *cells, compiled = self.compiled_tap(structs, tap, extras)
         decision = reference.decide_tap(
             self.spec_book, self.medium, self.account, self.medium_period, tap, extras=extras
@@ -187,12 +214,15 @@ class World:
             self.book, *structs, as_struct(tap), extras.owner, extras.room, images
         )
 
+    def find_extras(self, owner: int | None) -> reference.Extras | None:
+        """Cells that a tariff or the funding looks at: as the engine gathers them."""
+        return self.gather(owner or 0) if owner is not None or self.cells else None
+
     def gather(self, owner: int) -> reference.Extras:
         """Copies of the cells that a decision is handed."""
         kinds = (
-            reference.CellType.PASS,
-            reference.CellType.CONCESSION,
-            reference.CellType.LIMITS,
+            *(reference.CellType.PASS, reference.CellType.CONCESSION, reference.CellType.PURSE),
+            *(reference.CellType.LIMITS, reference.CellType.PLAN),
         )
         of_owner = (
             reference.CellType.COUNTERS,
@@ -236,7 +266,7 @@ class World:
         assert self.rider.subsidy_minor >= 0
         assert 0 <= decision.subsidy_minor <= max(0, decision.fare_minor)
         assert decision.balance_minor == self.rider.spendable_minor
-        if decision.reason == Reason.OK and decision.fare_minor > 0:
+        if decision.reason == Reason.OK and decision.fare_minor > 0 and not decision.parts:
             assert self.rider.spendable_minor + self.rider.credit_limit_minor >= 0
 
     def reverse(self, tap: reference.Tap, charged: reference.Decision) -> reference.Decision:
@@ -246,7 +276,7 @@ class World:
         ]
         before, money = deepcopy((self.account, self.medium_period)), self.money()
         owner = reference.reversal_owner(self.spec_book, tap, charged)
-        extras = None if owner is None else self.gather(owner)
+        extras = self.find_extras(owner)
         account, period, *cells, compiled = self.compiled_reversal(structs, tap, charged, extras)
         decision = reference.decide_reversal(
             *(self.spec_book, self.account, self.medium_period, tap, charged),
@@ -290,6 +320,10 @@ class World:
         order = reference.Command(op=op, account_id=77, now_us=self.now_us, **fields)  # type: ignore[arg-type]
         if op in CELL_OPS:
             return self.cell_command(order)
+        if op in WALLET_OPS:
+            return self.wallet_command(order)
+        if op == Op.MEDIUM_MOVE:
+            return self.move(order, None)
         before, money = deepcopy((self.account, self.medium)), self.money()
         structs = [None if one is None else as_struct(one) for one in (self.account, self.medium)]
         account, medium, compiled = _probe.command(structs[0], SLOT, structs[1], as_struct(order))
@@ -299,12 +333,50 @@ class World:
         assert without_spare(medium) == state_of(self.medium)
         if decision.reason != Reason.OK:
             assert (self.account, self.medium) == before
-        elif op in (Op.CREDIT, Op.DEBIT, Op.ADJUST):
-            assert self.money() - money == order.amount_minor * (-1 if op == Op.DEBIT else 1)
         else:
             assert self.money() == money
         if self.account is not None and decision.reason == Reason.OK:
             self.account.version += 1
+        return decision
+
+    def wallet_command(
+        self, order: reference.Command, paid: reference.Paid | None = None
+    ) -> reference.Decision:
+        """Both engines decide a wallet command; money is neither made nor lost."""
+        extras = reference.Extras(0, deepcopy(self.cells), max(0, self.cells_max - len(self.cells)))
+        before, money = deepcopy(self.account), self.money()
+        account, images, compiled = _probe.wallet_command(
+            None if self.account is None else as_struct(self.account),
+            as_struct(order),
+            extras.room,
+            [one.pack() for one in extras.cells],
+            paid and paid_struct(paid),
+        )
+        decision = reference.decide_command(
+            self.account, SLOT, self.medium, order, extras=extras, paid=paid
+        )
+        assert without_spare(compiled) == state_of(decision)
+        assert account == state_of(self.account)
+        if decision.reason == Reason.OK:
+            assert images == [one.pack() for one in extras.cells]
+            self.cells = [one for one in extras.cells if one.type]
+            self.rider.version += 1
+        else:
+            assert self.account == before
+            assert (decision.amount_minor, decision.parts) == (0, ())
+        assert self.money() - money == decision.amount_minor
+        return decision
+
+    def move(
+        self, order: reference.Command, leaves: reference.Account | None
+    ) -> reference.Decision:
+        """Both engines decide about a medium that leaves one account for the rider's."""
+        structs = [
+            None if one is None else as_struct(one) for one in (self.account, leaves, self.medium)
+        ]
+        compiled = _probe.move(structs[0], structs[1], SLOT, structs[2], as_struct(order))
+        decision = reference.decide_command(self.account, SLOT, self.medium, order, leaves=leaves)
+        assert without_spare(compiled) == state_of(decision)
         return decision
 
     def cell_command(
