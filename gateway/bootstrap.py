@@ -168,7 +168,7 @@ def run_worker(config: Config, ready_fd: int) -> int:
     """The worker with its jobs, until SIGTERM."""
     from gateway.worker import main
 
-    return main(config, build_registry(config), lambda: open_built_ledger(config), ready_fd)
+    return main(config, build_access(config), lambda: open_built_ledger(config), ready_fd)
 
 
 PROCESSES = {

@@ -254,6 +254,17 @@ class CreditConfig:
     """How often the worker looks for statements to close, repayments and due dates."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskConfig:
+    """Rules that follow the records and freeze accounts. Rules are files of their own."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    rules: tuple[Text, ...] = ()
+    """Names of files of rules, as in config/risk, or paths; none = nothing is watched."""
+    dirs: tuple[Path, ...] = ()
+    """Folders searched before the rules that come with faregate."""
+
+
 def _slot_order(item: tuple[str, str]) -> int:
     return int(item[0])
 
@@ -400,6 +411,7 @@ class Config:
     registry: RegistryConfig = field(default_factory=RegistryConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     credit: CreditConfig = field(default_factory=CreditConfig)
+    risk: RiskConfig = field(default_factory=RiskConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     approvals: ApprovalsConfig = field(default_factory=ApprovalsConfig)
     riders: RidersConfig = field(default_factory=RidersConfig)

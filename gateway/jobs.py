@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.control.client import ControlClient
     from gateway.db import Database
+    from gateway.registry.access import Access
 
 
 class Job(abc.ABC):
@@ -40,6 +41,8 @@ class Tools:
     """What the worker hands to those who make jobs."""
 
     config: Config
+    access: Access
+    """Tenants, persons, who may."""
     registry: Database
     commands: ControlClient
     """The way to the data plane; blocking, so call it in a thread (`asyncio.to_thread`)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.config import CreditConfig, LimitsConfig, TariffsConfig
+from gateway.config import CreditConfig, LimitsConfig, RiskConfig, TariffsConfig
 from gateway.errors import ConfigError, EnvironmentFault, TariffError
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -84,6 +84,19 @@ def list_credit_policies(config: CreditConfig | None = None) -> dict[str, Path]:
         for path in sorted(folder.glob("*.toml")):
             found.setdefault(path.stem, path)
     return found
+
+
+def find_risk_rules(name: str, config: RiskConfig | None = None) -> Path:
+    """A file of risk rules by its name or path. Raises: ConfigError RISK_RULES_NOT_FOUND."""
+    if name.endswith(".toml") or "/" in name:
+        found = [Path(name)]
+    else:
+        folders = (*(config.dirs if config else ()), shipped_dir() / "risk")
+        found = [folder / f"{name}.toml" for folder in folders]
+    for path in found:
+        if path.is_file():
+            return path
+    raise ConfigError("RISK_RULES_NOT_FOUND", f"there are no rules {name}")
 
 
 def list_cities() -> dict[str, Path]:

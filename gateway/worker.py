@@ -27,10 +27,17 @@ from gateway.errors import InvariantError
 from gateway.jobs import Job, JobFactory, Tools
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
+from gateway.registry.access import Access
+from gateway.risk.job import build_risk_jobs
 
 log = logging.getLogger(__name__)
 
-JOBS: tuple[JobFactory, ...] = (build_delivery_jobs, build_receive_jobs, build_credit_jobs)
+JOBS: tuple[JobFactory, ...] = (
+    build_delivery_jobs,
+    build_receive_jobs,
+    build_credit_jobs,
+    build_risk_jobs,
+)
 """Everything that makes jobs, in the order of their start."""
 
 RESTART_FIRST_S = 0.5
@@ -135,22 +142,18 @@ class Worker:
         return {"jobs": {kept.job.name: kept.report() for kept in self._kept}}
 
 
-def build_jobs(
-    config: Config, registry: Database, open_ledger: Callable[[], Database]
-) -> list[Job]:
+def build_jobs(config: Config, access: Access, open_ledger: Callable[[], Database]) -> list[Job]:
     """All jobs of these settings. Raises: ConfigError and what the factories raise."""
     commands = ControlClient(
         config.control.socket, client="worker", timeout_s=config.control.timeout_s
     )
-    tools = Tools(config, registry, commands, now_us, open_ledger)
+    tools = Tools(config, access, access.database, commands, now_us, open_ledger)
     return [job for make in JOBS for job in make(tools)]
 
 
-def main(
-    config: Config, registry: Database, open_ledger: Callable[[], Database], ready_fd: int
-) -> int:
+def main(config: Config, access: Access, open_ledger: Callable[[], Database], ready_fd: int) -> int:
     """Work until SIGTERM; the exit status."""
-    return asyncio.run(_serve(config, build_jobs(config, registry, open_ledger), ready_fd))
+    return asyncio.run(_serve(config, build_jobs(config, access, open_ledger), ready_fd))
 
 
 async def _serve(config: Config, jobs: list[Job], ready_fd: int) -> int:
