@@ -166,9 +166,23 @@ def run_ledger(config: Config, ready_fd: int) -> int:
 
 def run_worker(config: Config, ready_fd: int) -> int:
     """The worker with its jobs, until SIGTERM."""
+    from gateway.apiplane import build_freezes
+    from gateway.clock import now_us
+    from gateway.control.client import ControlClient
+    from gateway.jobs import Tools
     from gateway.worker import main
 
-    return main(config, build_access(config), lambda: open_built_ledger(config), ready_fd)
+    access = build_access(config)
+    tools = Tools(
+        config,
+        access,
+        access.database,
+        ControlClient(config.control.socket, client="worker", timeout_s=config.control.timeout_s),
+        now_us,
+        lambda: open_built_ledger(config),
+        lambda: build_freezes(config, access),
+    )
+    return main(tools, ready_fd)
 
 
 PROCESSES = {

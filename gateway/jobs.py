@@ -6,7 +6,7 @@ Nothing here imports what a job needs: each package has its own jobs and a funct
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gateway.control.client import ControlClient
     from gateway.db import Database
     from gateway.registry.access import Access
+    from gateway.wallet.freezes import Freezes
 
 
 class Job(abc.ABC):
@@ -50,6 +51,9 @@ class Tools:
     open_ledger: Callable[[], Database]
     """The ledger, to be read: call it when a job runs, not when it is made, since the projector may
     not have made it yet. Raises: DatabaseError."""
+
+    open_freezes: Callable[[], tuple[Freezes, Callable[[], Awaitable[None]]]]
+    """The services on freezes, and how to end them: open them where they are used."""
 
 
 JobFactory = Callable[[Tools], Iterable[Job]]

@@ -18,16 +18,13 @@ from typing import Any
 
 from gateway.clock import now_us
 from gateway.config import Config, WorkerConfig
-from gateway.control.client import ControlClient
 from gateway.credit.job import build_credit_jobs
-from gateway.db import Database
 from gateway.delivery.jobs import build_delivery_jobs
 from gateway.delivery.receive import build_receive_jobs
 from gateway.errors import InvariantError
 from gateway.jobs import Job, JobFactory, Tools
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
-from gateway.registry.access import Access
 from gateway.risk.job import build_risk_jobs
 
 log = logging.getLogger(__name__)
@@ -142,18 +139,14 @@ class Worker:
         return {"jobs": {kept.job.name: kept.report() for kept in self._kept}}
 
 
-def build_jobs(config: Config, access: Access, open_ledger: Callable[[], Database]) -> list[Job]:
-    """All jobs of these settings. Raises: ConfigError and what the factories raise."""
-    commands = ControlClient(
-        config.control.socket, client="worker", timeout_s=config.control.timeout_s
-    )
-    tools = Tools(config, access, access.database, commands, now_us, open_ledger)
+def build_jobs(tools: Tools) -> list[Job]:
+    """All jobs. Raises: ConfigError and what the factories raise."""
     return [job for make in JOBS for job in make(tools)]
 
 
-def main(config: Config, access: Access, open_ledger: Callable[[], Database], ready_fd: int) -> int:
+def main(tools: Tools, ready_fd: int) -> int:
     """Work until SIGTERM; the exit status."""
-    return asyncio.run(_serve(config, build_jobs(config, access, open_ledger), ready_fd))
+    return asyncio.run(_serve(tools.config, build_jobs(tools), ready_fd))
 
 
 async def _serve(config: Config, jobs: list[Job], ready_fd: int) -> int:

@@ -188,8 +188,6 @@ def _reason(alarm: Alarm) -> str:
 
 def build_risk_jobs(tools: Tools) -> Iterable[Job]:
     """The risk job, when rules are named. Raises: ConfigError."""
-    from gateway.apiplane import build_freezes  # noqa: PLC0415 - only with rules
-
     rules = [
         rule
         for name in tools.config.risk.rules
@@ -197,6 +195,6 @@ def build_risk_jobs(tools: Tools) -> Iterable[Job]:
     ]
     if not rules:
         return []
-    freezes, close = build_freezes(tools.config, tools.access)
+    freezes, close = tools.open_freezes()
     job = RiskJob(rules, tools.registry, tools.open_ledger, freezes, tools.now_us, close=close)
     return [job]
