@@ -20,6 +20,7 @@ from gateway.errors import ConfigError
 
 BUILT_IN = {
     "bank": "adapters.funding.bank.adapter:BankAdapter",
+    "clearing": "adapters.transit.clearing.adapter:ClearingAdapter",
 }
 """Kinds that come with faregate."""
 

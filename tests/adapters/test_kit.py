@@ -15,6 +15,7 @@ from adapters.funding.bank.bench import BankBench
 from adapters.funding.bank.settings import BankSettings
 from adapters.testing.conformance import Conformance
 from adapters.testing.kit import CHECKS, load_checks, run_check
+from adapters.transit.clearing.bench import ClearingBench
 
 load_checks()
 
@@ -23,6 +24,12 @@ class TestBank(Conformance):
     """The bank against its simulator."""
 
     bench = BankBench
+
+
+class TestClearing(Conformance):
+    """The clearing house against its simulator, over HTTP."""
+
+    bench = ClearingBench
 
 
 def bench_of(kind: type[BankAdapter]) -> Callable[[], BankBench]:

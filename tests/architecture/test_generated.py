@@ -33,6 +33,7 @@ NAMES = (
     "config/gateway.toml",
     "config/schema/gateway.schema.json",
     "config/schema/adapters/bank.schema.json",
+    "config/schema/adapters/clearing.schema.json",
 )
 
 
