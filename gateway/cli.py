@@ -54,6 +54,7 @@ COMMANDS = (
     "mode",
     "operation",
     "adapter",
+    "clearing",
     "journal",
     "statement",
     "ledger",

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapters.contract import Capability, Context
+from gateway.delivery.clearing.job import ClearingJob
+from gateway.delivery.clearing.outgoing import on_sent
 from gateway.delivery.handlers import build_handler
 from gateway.delivery.inbox import Handler, Inbox
 from gateway.delivery.kinds import Configured, load_adapters
@@ -23,6 +25,10 @@ INBOX_S = 1.0
 def build_delivery_jobs(tools: Tools) -> Iterable[Job]:
     """All jobs of the configured adapters. Raises: ConfigError."""
     for one in load_adapters(tools.config).values():
+        if one.kind == "clearing":
+            yield RelayJob(one, tools, on_outcome=on_sent)
+            yield ClearingJob(one, tools)
+            continue
         handler = build_handler(one, tools)
         if one.is_told:
             yield RelayJob(one, tools, on_outcome=getattr(handler, "on_outcome", None))

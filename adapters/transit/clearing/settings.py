@@ -35,8 +35,9 @@ class ClearingSettings(AdapterConfig):
     """Zone of its business day, as in the IANA database."""
     day_starts: Annotated[str, Field(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "04:00"
     """Local time at which its business day begins."""
-    days_back: Annotated[int, Field(ge=1, le=366)] = 31
-    """Files about a business day longer ago are not taken."""
+    days_back: Annotated[int, Field(ge=1, le=366)] = 28
+    """Files about a business day longer ago are not taken; below engine.op_horizon_days, or changes
+    of old deny lists are refused."""
     timeout_s: Annotated[float, Field(gt=0, le=25)] = 20.0
     """How long an answer may take; then the outcome is unknown, and asked about."""
     connect_s: Annotated[float, Field(gt=0, le=25)] = 5.0

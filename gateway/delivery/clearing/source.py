@@ -1,0 +1,74 @@
+"""Where the fares to be cleared come from: a port, and the ledger behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Protocol
+
+from sqlalchemy import select
+
+from adapters.transit.clearing.files import FareRow
+from fastpath.types import MediumKind, Op
+from gateway.db import Database
+from gateway.ledger.batch import find_watermark
+from gateway.ledger.history import HistoryRow, list_rows
+from gateway.ledger.records import COMMANDS_FROM
+from gateway.ledger.tables import RECORDS
+
+CHUNK = 5_000
+
+
+class Source(Protocol):
+    """Fares in an order that never changes, each with a number that grows."""
+
+    def is_complete(self, until_us: int) -> bool:
+        """Whether everything that was posted before an instant can be read."""
+
+    def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
+        """Fares numbered above `after` that were posted before an instant, the oldest first."""
+
+
+class LedgerSource:
+    """Accepted fares of some tariffs (none named: all) from the ledger's records.
+
+    A fare belongs to the day on which it was posted, so a tap that came late is in a later file
+    and never in two; the time of the tap is in its row. Thread: any.
+    """
+
+    def __init__(self, ledger: Database, slots: Collection[int] = ()) -> None:
+        self._ledger = ledger
+        self._slots = list(slots)
+
+    def is_complete(self, until_us: int) -> bool:
+        with self._ledger.transaction() as connection:
+            return find_watermark(connection).ts_us >= until_us
+
+    def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
+        query = (
+            select(RECORDS)
+            .where(RECORDS.c.seq > after, RECORDS.c.ts_us < until_us)
+            .where(RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0)
+            .order_by(RECORDS.c.seq)
+            .limit(limit)
+        )
+        if self._slots:
+            query = query.where(RECORDS.c.tariff_slot.in_(self._slots))
+        with self._ledger.transaction() as connection:
+            rows = list_rows(connection.execute(query).all())
+        return [(row.seq, _fare(row)) for row in rows]
+
+
+def _fare(row: HistoryRow) -> FareRow:
+    head = row.record().head
+    return FareRow(
+        row_id=str(row.seq),
+        ts_us=head.device_ts_us or row.at_us,
+        token=head.token.hex(),
+        medium_kind=MediumKind(head.purse).name.lower() if head.purse in set(MediumKind) else "",
+        device=row.id_a,
+        stop_id=head.stop,
+        stop_name="",
+        tap_kind=Op(row.op).name.lower(),
+        fare_minor=row.fare_minor,
+        subsidy_minor=head.subsidy_minor,
+    )
