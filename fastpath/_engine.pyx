@@ -263,7 +263,7 @@ cdef struct Target:
 
 # Commands about something that is valid from an instant on.
 cdef inline bint has_span(uint8_t op) noexcept nogil:
-    return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION
+    return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION or op == OP_RERATE
 
 
 # Who asked for what. Called after fill_decision: for commands some fields of the head keep what was asked for, so that a

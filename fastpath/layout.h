@@ -329,7 +329,7 @@ typedef struct {
     uint8_t  item_count;
     uint64_t seq;                /* 1, 2, 3 ... over the whole journal */
     int64_t  ts_us;              /* server instant */
-    int64_t  device_ts_us;       /* taps: device clock; commands: expiry asked for (medium, pass, concession) */
+    int64_t  device_ts_us;       /* taps: device clock; commands: expiry asked for (medium, pass, concession); re-rating: instant of a claim */
     uint64_t account_id;         /* 0 = none */
     uint64_t id_a;               /* taps: device; commands: client */
     uint64_t id_b;               /* taps: boot epoch; commands: first half of the operation id */
@@ -342,14 +342,14 @@ typedef struct {
     int64_t  subsidy_minor;      /* the part of fare_minor drawn from purse 1 */
     uint64_t tariff_key;
     uint32_t stop;               /* commands: the account version asked for, low 32 bits */
-    uint32_t other_stop;         /* commands: pass id */
+    uint32_t other_stop;         /* commands: pass id; re-rating: stop of a claim */
     uint32_t flags;              /* taps: TAP_* | network << 8 | kind << 16 | tariff slot << 24; commands: status bits | purse << 16 |
                                     medium state << 24 */
     uint32_t rules;              /* RULE_* */
     uint32_t distance_m;         /* taps; commands: currency | rider category << 16 | medium kind << 24 */
     uint32_t denylist_version;   /* taps: the version the device had; MEDIUM_STATE: the version this change makes */
-    int64_t  fare_ts_us;         /* the instant the fare was computed for; pass, concession: valid from */
-    int64_t  period_paid_minor;  /* cap progress after the tap; pass: rides */
+    int64_t  fare_ts_us;         /* the instant the fare was computed for; pass, concession: valid from; re-rating: where pricing again began */
+    int64_t  period_paid_minor;  /* cap progress after the tap; pass: rides; re-rating: kind of a claim */
 } RecordHead;
 
 /* After-image of one 64-byte line. */

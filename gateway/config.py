@@ -383,6 +383,25 @@ class WorkerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReratingConfig:
+    """Re-rating: late and undone taps priced again, incomplete journeys completed later."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _RULES
+    follow: bool = True
+    """Whether the worker follows the journal and prices accounts again by itself."""
+    quiet_s: Seconds = 60
+    """How long no late tap of an account may have come before it is priced again."""
+    batch: Annotated[int, Strict(), Field(ge=1, le=10_000)] = 200
+    """How many accounts are read and priced at once."""
+    history: Literal["ledger", "journal"] = "ledger"
+    """Where records are read. The journal needs nothing else, but is walked from its beginning."""
+    complete_days: Annotated[int, Strict(), Field(ge=0, le=3_650)] = 56
+    """How many days after its tap an incomplete journey may still be completed."""
+    complete_per_month: Annotated[int, Strict(), Field(ge=0, le=1_000)] = 3
+    """How many journeys a rider completes a calendar month; service desks are not counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
     """Logs, on standard error. They never hold tokens."""
 
@@ -417,6 +436,7 @@ class Config:
     riders: RidersConfig = field(default_factory=RidersConfig)
     security: SecurityConfig = field(default_factory=SecurityConfig)
     worker: WorkerConfig = field(default_factory=WorkerConfig)
+    rerating: ReratingConfig = field(default_factory=ReratingConfig)
     adapters: dict[AdapterName, dict[str, Any]] = field(default_factory=dict)
     """Peers: a table [adapters.NAME] each, with its `kind` and that kind's settings
     (docs/adapters.md)."""

@@ -25,6 +25,7 @@ from gateway.errors import InvariantError
 from gateway.jobs import Job, JobFactory, Tools
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
+from gateway.rerating.jobs import build_rerating_jobs
 from gateway.risk.job import build_risk_jobs
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ JOBS: tuple[JobFactory, ...] = (
     build_receive_jobs,
     build_credit_jobs,
     build_risk_jobs,
+    build_rerating_jobs,
 )
 """Everything that makes jobs, in the order of their start."""
 

@@ -47,6 +47,8 @@ class PastTap:
     """What its own record charged; later corrections stand in records of their own."""
     position: int = 0
     is_claim: bool = False
+    is_new_claim: bool = False
+    """Being said now; no record has it yet."""
 
     @property
     def is_offline(self) -> bool:
@@ -75,6 +77,10 @@ class Claim:
     at_us: int
     by_desk: bool = False
     said_us: int = 0
+
+    def is_same(self, other: Claim) -> bool:
+        """Whether another claim says the same, whoever says it."""
+        return (self.kind, self.stop, self.at_us) == (other.kind, other.stop, other.at_us)
 
     @property
     def code(self) -> int:

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastpath._journal import RecordView
 from fastpath.cells import CellType, type_of
-from fastpath.types import TapKind
-from gateway.errors import RerateError
+from fastpath.types import Rule, TapKind
+from gateway.errors import RerateError, Retry
 from gateway.rerating import cut
 from gateway.rerating.books import Books
 from gateway.rerating.events import Claim, Event, PastTap, Story, read_story, tap_of_claim
@@ -100,8 +100,10 @@ def make_plan(
     """
     if cut.newest_version(records) != now.version:
         said = f"account {now.account_id} is at version {now.version}, its records are not"
-        raise RerateError("RERATE_HISTORY_BEHIND", said)
+        raise RerateError("RERATE_HISTORY_BEHIND", said, retry=Retry.SAFE)
     story = read_story(records)
+    if claim is not None and any(claim.is_same(one) for one in story.claims):
+        return _nothing(now)
     since_us = _earliest(story, since_us, claim)
     if since_us is None:
         return _nothing(now)
@@ -110,6 +112,8 @@ def make_plan(
         base = replace(base, events=_with_claim(base.events, claim, len(records)))
     other = sum(not cut.is_fare_cell(one) for one in now.cells)
     outcome = replay(base, books, room=max(0, cells_max - other - len(base.cells)))
+    if claim is not None:
+        _check_claim(outcome)
     amount_minor = outcome.total_minor - cut.charged_behind(story, base.index)
     begin_us = min(one.order_us for one in base.events) if base.events else since_us
     return _plan_of(now, outcome, amount_minor, begin_us, claim)
@@ -126,7 +130,21 @@ def _with_claim(events: list[Event], claim: Claim, index: int) -> list[Event]:
     if made is None:
         said = "no journey was begun before, or ended after, the instant given"
         raise RerateError("RERATE_NOTHING_INCOMPLETE", said)
-    return [*events, Event(index, claim.at_us, made)]
+    return [*events, Event(index, claim.at_us, replace(made, is_new_claim=True))]
+
+
+def _check_claim(outcome: Outcome) -> None:
+    """Raises: RerateError RERATE_BAD_CLAIM: what was said completes no journey."""
+    place = next(at for at, one in enumerate(outcome.taps) if one.tap.is_new_claim)
+    said = outcome.taps[place]
+    if said.tap.kind == TapKind.CHECK_OUT:
+        completes = said.was_open and not said.made.rules & Rule.MISSING_CHECK_IN
+    else:
+        left = next(iter(outcome.taps[place + 1 :]), said)
+        is_exit = left.tap.kind == TapKind.CHECK_OUT
+        completes = is_exit and not left.made.rules & Rule.MISSING_CHECK_IN and not said.was_open
+    if not completes:
+        raise RerateError("RERATE_BAD_CLAIM", f"stop {said.tap.stop} completes no journey then")
 
 
 def _nothing(now: Standing) -> Plan:

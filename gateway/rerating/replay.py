@@ -20,6 +20,13 @@ class PricedTap:
     tap: PastTap
     made: Replayed
     entry: PastTap | None = None
+    was_open: bool = False
+    """Whether a journey was open before it."""
+
+    @property
+    def is_missing_entry(self) -> bool:
+        """Whether it is a check-out that nobody checked in for."""
+        return not self.was_open and bool(self.made.rules & Rule.MISSING_CHECK_IN)
 
     @property
     def difference_minor(self) -> int:
@@ -43,7 +50,7 @@ class Outcome:
 def replay(base: Base, books: Books, *, room: int) -> Outcome:
     """Price what lies behind a base. room: how many more cells the account may get.
 
-    Raises: RerateError RERATE_TARIFF: no tariff covers a tap.
+    Raises: RerateError RERATE_TARIFF: no tariff covers a tap. RERATE_BAD_CLAIM: nor a claim's stop.
     """
     engine = Replay(base.account, base.cells, room)
     priced: list[PricedTap] = []
@@ -52,9 +59,10 @@ def replay(base: Base, books: Books, *, room: int) -> Outcome:
         if isinstance(event.what, Change):
             _apply(engine, event.what)
             continue
+        was_open = engine.is_open
         made = _price(engine, books, event.what)
         left = entry if made.rules & Rule.MISSING_CHECK_OUT else None
-        priced.append(PricedTap(event.what, made, left))
+        priced.append(PricedTap(event.what, made, left, was_open))
         if event.what.kind == TapKind.CHECK_IN:
             entry = event.what
     return Outcome(priced, engine.lines, engine.cells, entry if engine.is_open else None)
@@ -131,5 +139,7 @@ def _price(engine: Replay, books: Books, tap: PastTap) -> Replayed:
     reason = Reason(made.reason)
     if not reason.accepted or reason == Reason.OK_RISK:
         said = f"a tap at stop {tap.stop} cannot be priced again: {reason.name.lower()}"
+        if tap.is_claim:
+            raise RerateError("RERATE_BAD_CLAIM", said)
         raise RerateError("RERATE_TARIFF", said)
     return made
