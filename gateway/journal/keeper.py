@@ -3,8 +3,9 @@
 Files are filled with zeros ahead, not just allocated: an append into written blocks changes no
 metadata (16 KiB and fdatasync: 0.23 ms against 0.39 ms). The filling is paced and synced piece by
 piece: at full speed it drove the 99th percentile of the appends beside it from 0.4 ms to 10 ms;
-256 KiB every 5 ms left it at 0.7 ms. An append never waits for a whole file of zeros: what is not
-filled yet when a segment is needed stays allocated and reads as zeros; its syncs cost some more.
+256 KiB every 5 ms left it at 0.7 ms. An append never waits for a whole file of zeros: a segment is
+taken as far as it is filled, and the rest is filled ahead of the appends while it is in use (into
+blocks that are only allocated a synced append has a 99th percentile of 4 ms instead of 0.6).
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ FILL_PAUSE_S = 0.005
 CALM_PAUSE_S = 0.05
 """Between two pieces while the reserve grows twice as fast as the segment in use fills up: every
 piece is a sync of its own that an append may have to wait behind."""
+AHEAD_BYTES = 1 << 20
+"""So far before the appends the rest of a segment in use is filled."""
+NO_PIECE = 1 << 62
 HASH_PAUSE_S = 0.001
 RETRY_S = 1.0
 
@@ -127,9 +131,16 @@ class Keeper:
         self._ready: int | None = None
         self._fault: OSError | None = None
         self._closed: list[Closed] = []
-        self.used_bytes = 0
-        """How far the segment in use is written; set by the writer, only read by the thread."""
+        self._used_bytes = 0
+        """How far the segment in use is written, or will be in a moment; set by the writer."""
+        self._in_use: Path | None = None
+        """The segment in use while it is not filled to its end."""
         self._filled_bytes = 0
+        """How far that one is filled."""
+        self._made_bytes = 0
+        """How far the reserve is filled, the one in the making or the one made last."""
+        self._piece_from = NO_PIECE
+        """Where the zeros begin that the thread writes into the segment in use right now."""
         self._hurry = False
         self._needed = False
         self._ending = False
@@ -149,6 +160,7 @@ class Keeper:
         with self._changed:
             self._wanted = None if ready else base
             self._ready = base if ready else None
+            self._made_bytes = self._segment_bytes if ready else 0
             self._fault = None
             self._changed.notify_all()
         if self._thread is None:
@@ -182,6 +194,26 @@ class Keeper:
             raise self._fault or OSError(errno.EIO, "no segment was prepared")
         return path
 
+    def use(self, path: Path) -> None:
+        """Say that the segment just taken is written from now on; call before the next `want`."""
+        with self._changed:
+            self._used_bytes, self._filled_bytes = 0, self._made_bytes
+            part = self._thread is not None and self._filled_bytes < self._segment_bytes
+            self._in_use = path if part else None
+            self._changed.notify_all()
+
+    def claim(self, end: int) -> None:
+        """Call before writing the segment in use up to here: no zeros go below that any more.
+
+        Cost: two words; waits for one piece of zeros if the appends have just run into it. Both
+        sides first say what they are about to write, then look at what the other has said.
+        """
+        self._used_bytes = end
+        if end > self._piece_from:
+            with self._changed:
+                while end > self._piece_from:
+                    self._changed.wait()
+
     def settle(self) -> None:
         """Wait until nothing is left to do (or cannot be done)."""
         with self._changed:
@@ -206,7 +238,8 @@ class Keeper:
                 self._work()
         except BaseException as error:  # whoever waits for this thread must not wait for ever
             with self._changed:
-                self._busy, self._closed = False, []
+                self._busy, self._closed, self._in_use = False, [], None
+                self._piece_from = NO_PIECE
                 self._fault = OSError(errno.EIO, f"the journal's keeper died: {error!r}")
                 self._thread = None
                 self._changed.notify_all()
@@ -225,10 +258,14 @@ class Keeper:
             return not self._ending
 
     def _is_idle(self) -> bool:
-        return not self._closed and (self._wanted is None or self._fault is not None)
+        nothing_wanted = self._wanted is None or self._fault is not None
+        return not self._closed and self._in_use is None and nothing_wanted
 
     def _work(self) -> None:
-        """Everything that waits, once. The reserve first: an append may be waiting for it."""
+        """Everything that waits, once. The segment in use first; but an append may be waiting for
+        the reserve."""
+        if self._in_use is not None and not self._needed:
+            self._fill_ahead(self._in_use)
         if self._wanted is not None:
             self._prepare(self._wanted)
         if self._closed:
@@ -254,7 +291,7 @@ class Keeper:
     def _make(self, base: int) -> None:
         path = self._directory / segment_name(base)
         spare = path.with_name(path.name + ".tmp")
-        self._filled_bytes = 0
+        self._made_bytes = 0
         fd = self._files.open(spare, write=True, create=True)
         try:
             self._files.allocate(fd, self._segment_bytes)
@@ -267,12 +304,56 @@ class Keeper:
         self._files.rename(spare, path)
         self._files.fsync_dir(self._directory)
 
+    def _fill_ahead(self, path: Path) -> None:
+        """Fill the rest of the segment in use, in front of the appends; stops when it is not in use
+        any more or the next one is needed.
+        """
+        zeros = bytes(FILL_BYTES)
+        fd = self._files.open(path, write=True)
+        try:
+            while (span := self._next_piece(path)) is not None:
+                offset, end = span
+                write_whole(self._files, fd, zeros[: end - offset], offset)
+                self._files.fdatasync(fd)
+                self._piece_done(path, end)
+        except OSError as error:
+            log.warning("journal_fill_failed", extra={"path": str(path), "error": str(error)})
+            self._piece_done(path, self._segment_bytes)
+        finally:
+            self._files.close(fd)
+
+    def _next_piece(self, path: Path) -> tuple[int, int] | None:
+        """Claim the next piece of zeros; None = there is none to write, or no time for it."""
+        with self._changed:
+            while self._in_use == path and not (self._ending or self._needed):
+                ahead = self._used_bytes + AHEAD_BYTES
+                start = max(self._filled_bytes, -(-ahead // FILL_BYTES) * FILL_BYTES)
+                if start >= self._segment_bytes:
+                    self._in_use = None
+                    break
+                self._piece_from = start
+                # The writer takes no lock: it may have gone past here since.
+                if self._used_bytes <= start:
+                    return start, min(start + FILL_BYTES, self._segment_bytes)
+                self._piece_from = NO_PIECE
+                self._changed.notify_all()
+        return None
+
+    def _piece_done(self, path: Path, end: int) -> None:
+        with self._changed:
+            self._piece_from = NO_PIECE
+            if self._in_use == path:
+                self._filled_bytes = end
+            self._changed.notify_all()
+            if not (self._hurry or self._ending):
+                self._changed.wait(FILL_PAUSE_S)
+
     def _pause_filling(self) -> bool:
         """Leave the disk to the appends for a moment; False: what is filled has to do."""
         if self._ending:
             raise _EndingError
-        self._filled_bytes += FILL_BYTES
-        calm = self._filled_bytes > 2 * self.used_bytes
+        self._made_bytes += FILL_BYTES
+        calm = self._made_bytes > 2 * self._used_bytes
         if self._thread is not None and not self._hurry:
             with self._changed:
                 self._changed.wait(CALM_PAUSE_S if calm else FILL_PAUSE_S)

@@ -120,9 +120,9 @@ class SegmentWriter:
         return view
 
     def _write(self, group: bytes | bytearray | memoryview, offset: int) -> None:
+        self.keeper.claim(offset + len(group))
         if not self._write_at_once(group, offset):
             self._write_and_sync(group, offset)
-        self.keeper.used_bytes = offset + len(group)
 
     def _write_at_once(self, group: bytes | bytearray | memoryview, offset: int) -> bool:
         """One system call where the files offer it; False: nothing is known, do it in two steps.
@@ -198,7 +198,7 @@ class SegmentWriter:
             raise
         self._fd, self._segment, self._totals = fd, head, Totals()
         self._sync()
-        self.keeper.used_bytes = 0
+        self.keeper.use(path)
         self._want_next(base)
 
     def _describe_active(self) -> Closed | None:

@@ -59,3 +59,131 @@ def test_at_the_start_there_is_time_for_all(tmp_path: Path) -> None:
     path, pieces = take(tmp_path, whole=True)
     assert pieces == SEGMENT_BYTES // FILL_BYTES
     assert path.stat().st_size == SEGMENT_BYTES
+
+
+# --- the rest of a segment that was taken before it was whole
+
+
+def taken_in_part(files: HeldFiles, folder: Path) -> tuple[Keeper, Path]:
+    """A segment in use of which two pieces are filled; the others wait for `files.gate`."""
+    keeper = Keeper(files, folder, SEGMENT_BYTES)
+    keeper.want(0)
+    assert files.begun.wait(20)
+    with ThreadPoolExecutor(1) as pool:
+        taken = pool.submit(keeper.take, 0, whole=False)
+        until = time.monotonic() + 20
+        while not keeper._needed and time.monotonic() < until:
+            time.sleep(0.001)
+        files.gate.set()
+        return keeper, taken.result(20)
+
+
+class NotingFiles(HeldFiles):
+    """Notes where zeros are written; can hold a piece up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[int] = []
+        self.hold_from = 1 << 62
+        self.held, self.let_go = threading.Event(), threading.Event()
+
+    def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        self.spans.append(offset)
+        if offset >= self.hold_from and self.gate.is_set():
+            self.held.set()
+            self.let_go.wait(20)
+        return super().pwrite(fd, data, offset)
+
+
+def test_the_rest_of_a_segment_in_use_is_filled_ahead_of_the_appends(tmp_path: Path) -> None:
+    files = NotingFiles()
+    keeper, path = taken_in_part(files, tmp_path)
+    files.spans.clear()
+    keeper.claim(2 << 20)
+    keeper.use(path)
+    keeper.claim(3 << 20)
+    keeper.settle()
+    keeper.close()
+    assert files.spans[-1] == SEGMENT_BYTES - FILL_BYTES
+    later = [offset for offset in files.spans if offset >= 4 << 20]
+    assert later == list(range(4 << 20, SEGMENT_BYTES, FILL_BYTES))
+
+
+def test_a_segment_that_is_whole_is_left_alone(tmp_path: Path) -> None:
+    files = NotingFiles()
+    files.gate.set()
+    keeper = Keeper(files, tmp_path, SEGMENT_BYTES)
+    keeper.want(0)
+    path = keeper.take(0)
+    files.spans.clear()
+    keeper.use(path)
+    keeper.settle()
+    keeper.close()
+    assert files.spans == []
+
+
+def test_an_append_that_runs_into_a_piece_of_zeros_waits_for_it(tmp_path: Path) -> None:
+    files = NotingFiles()
+    keeper, path = taken_in_part(files, tmp_path)
+    files.hold_from = 2 << 20
+    keeper.use(path)
+    assert files.held.wait(20)
+    before = files.spans[-1]
+    keeper.claim(before)
+    with ThreadPoolExecutor(1) as pool:
+        append = pool.submit(keeper.claim, before + 1)
+        time.sleep(0.05)
+        assert not append.done()
+        files.hold_from = 1 << 62
+        files.let_go.set()
+        append.result(20)
+    keeper.settle()
+    keeper.close()
+    assert files.spans.count(before) == 1
+
+
+def test_zeros_never_touch_what_was_appended(tmp_path: Path) -> None:
+    """An append as fast as it can beside the filling; every byte is still there."""
+    files = HeldFiles()
+    keeper, path = taken_in_part(files, tmp_path)
+    keeper.use(path)
+    fd, at, numbers = files.open(path, write=True), 0, iter(range(1, 1 << 30))
+    sizes = (100, 3_000, 70_000, 900_000, 2_000_000)
+    written = bytearray()
+    while at < SEGMENT_BYTES:
+        number = next(numbers)
+        piece = number.to_bytes(4) * (sizes[number % len(sizes)] // 4)
+        piece = piece[: SEGMENT_BYTES - at]
+        keeper.claim(at + len(piece))
+        files.pwrite(fd, piece, at)
+        written += piece
+        at += len(piece)
+        time.sleep(0.0005)
+    keeper.settle()
+    keeper.close()
+    files.close(fd)
+    assert path.read_bytes() == bytes(written)
+
+
+def test_a_disk_that_fails_ends_the_filling_and_no_append(tmp_path: Path) -> None:
+    class Failing(HeldFiles):
+        def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+            if self.gate.is_set() and offset > FILL_BYTES:
+                raise OSError(5, "no")
+            return super().pwrite(fd, data, offset)
+
+    keeper, path = taken_in_part(Failing(), tmp_path)
+    keeper.use(path)
+    keeper.settle()
+    keeper.claim(SEGMENT_BYTES)
+    keeper.close()
+
+
+def test_the_next_one_is_made_when_this_one_is_filled(tmp_path: Path) -> None:
+    files = HeldFiles()
+    keeper, path = taken_in_part(files, tmp_path)
+    keeper.use(path)
+    keeper.want(SEGMENT_BYTES)
+    following = keeper.take(SEGMENT_BYTES)
+    keeper.close()
+    assert following.stat().st_size == SEGMENT_BYTES
