@@ -154,6 +154,8 @@ class JournalConfig:
     """Folder of the segment files."""
     segment_mib: Annotated[int, Strict(), Field(ge=1, le=4096)] = 256
     """Size of one file, taken from the disk beforehand."""
+    reserve_segments: Annotated[int, Strict(), Field(ge=1, le=16)] = 2
+    """Files filled with zeros ahead: a burst of taps that needs more slows down its commits."""
     commit_thread: Literal["auto", "always", "never"] = "auto"
     """Whether commits happen in a helper thread; auto goes by commit_thread_above_ms."""
     commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 10.0

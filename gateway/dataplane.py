@@ -160,6 +160,7 @@ class DataPlane:
             segment_bytes=self.config.journal.segment_mib << 20,
             group_bytes_max=self.config.engine.group_bytes_max,
             signing_key=self.signing_key,
+            reserve=self.config.journal.reserve_segments,
         )
 
     def _read_record(self, position: int) -> bytes:

@@ -15,6 +15,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,11 @@ from gateway.journal.segment import root_name, segment_name
 
 log = logging.getLogger(__name__)
 
-FILL_BYTES = 256 << 10
-FILL_PAUSE_S = 0.005
-CALM_PAUSE_S = 0.05
-"""Between two pieces while the reserve grows twice as fast as the segment in use fills up: every
-piece is a sync of its own that an append may have to wait behind."""
+FILL_BYTES = 64 << 10
+FILL_PAUSE_S = 0.001
+CALM_PAUSE_S = 0.005
+"""Between two pieces while one segment is in reserve, or the first grows twice as fast as the one
+in use fills up: every piece is a sync of its own that an append may have to wait behind."""
 AHEAD_BYTES = 1 << 20
 """So far before the appends the rest of a segment in use is filled."""
 NO_PIECE = 1 << 62
@@ -45,6 +46,16 @@ def write_whole(files: FileOps, fd: int, data: bytes, offset: int) -> None:
         raise OSError(errno.ENOSPC, "short write")
 
 
+def write_synced(files: FileOps, fd: int, data: bytes, offset: int) -> None:
+    """Durable when it returns, in one system call where the files offer it."""
+    at_once = getattr(files, "pwrite_synced", None)
+    if at_once is None:
+        write_whole(files, fd, data, offset)
+        files.fdatasync(fd)
+    elif at_once(fd, data, offset) != len(data):
+        raise OSError(errno.ENOSPC, "short write")
+
+
 def zero_fill(
     files: FileOps, fd: int, span: tuple[int, int], go_on: Callable[[], bool] | None = None
 ) -> None:
@@ -55,12 +66,13 @@ def zero_fill(
     zeros = bytes(min(FILL_BYTES, max(0, end - offset)))
     while offset < end:
         size = min(FILL_BYTES, end - offset)
-        write_whole(files, fd, zeros[:size], offset)
+        if go_on is None:
+            write_whole(files, fd, zeros[:size], offset)
+        else:
+            write_synced(files, fd, zeros[:size], offset)
         offset += size
-        if go_on is not None:
-            files.fdatasync(fd)
-            if not go_on():
-                break
+        if go_on is not None and not go_on():
+            break
     files.fdatasync(fd)
 
 
@@ -106,8 +118,9 @@ class _EndingError(Exception):
 
 
 class Keeper:
-    """Keeps one prepared segment in reserve and seals closed ones.
+    """Keeps prepared segments in reserve and seals closed ones.
 
+    Args: reserve: how many; a burst may write them all before blocks cost more.
     With `background` in a thread of its own; without, in the calls themselves, so that a simulated
     run is the same each time. Errors in the background are logged; those that matter for an
     append come up in `take`.
@@ -121,14 +134,18 @@ class Keeper:
         *,
         signing_key: Ed25519PrivateKey | None = None,
         background: bool = True,
+        reserve: int = 1,
     ) -> None:
         self._files = files
         self._directory = directory
         self._segment_bytes = segment_bytes
         self._key = signing_key
         self._changed = threading.Condition()
-        self._wanted: int | None = None
-        self._ready: int | None = None
+        self._reserve = reserve if background else 1
+        self._next: int | None = None
+        """The base that is taken next."""
+        self._ready: deque[tuple[int, int]] = deque()
+        """(base, how far it is filled) of those that lie ready, the next one first."""
         self._fault: OSError | None = None
         self._closed: list[Closed] = []
         self._used_bytes = 0
@@ -138,7 +155,7 @@ class Keeper:
         self._filled_bytes = 0
         """How far that one is filled."""
         self._made_bytes = 0
-        """How far the reserve is filled, the one in the making or the one made last."""
+        """The same of the one in the making."""
         self._piece_from = NO_PIECE
         """Where the zeros begin that the thread writes into the segment in use right now."""
         self._hurry = False
@@ -153,14 +170,20 @@ class Keeper:
     @property
     def has_reserve(self) -> bool:
         """Whether a prepared segment lies ready, or nothing yet speaks against one."""
-        return self._fault is None
+        return self._fault is None or bool(self._ready)
+
+    def _missing(self) -> int | None:
+        """The base of the segment to make; None = there are enough."""
+        if self._next is None or len(self._ready) >= self._reserve:
+            return None
+        return self._next + len(self._ready) * self._segment_bytes
 
     def want(self, base: int, *, ready: bool = False) -> None:
-        """Have the segment of `base` made ready; `ready`: it already is."""
+        """Have the segment of `base` and those behind it made ready; `ready`: it already is."""
         with self._changed:
-            self._wanted = None if ready else base
-            self._ready = base if ready else None
-            self._made_bytes = self._segment_bytes if ready else 0
+            self._next = base
+            if ready:
+                self._ready.append((base, self._segment_bytes))
             self._fault = None
             self._changed.notify_all()
         if self._thread is None:
@@ -185,19 +208,20 @@ class Keeper:
             self._hurry, self._needed = True, not whole
             self._fault = None
             self._changed.notify_all()
-            while self._thread is not None and self._wanted == base and self._fault is None:
+            while self._thread is not None and not self._ready and self._fault is None:
                 self._changed.wait()
             self._hurry = self._needed = False
-        if self._ready != base and self._thread is None:
+        if not self._ready and self._thread is None:
             self._work()
-        if self._ready != base:
+        if not self._ready or self._ready[0][0] != base:
             raise self._fault or OSError(errno.EIO, "no segment was prepared")
         return path
 
     def use(self, path: Path) -> None:
         """Say that the segment just taken is written from now on; call before the next `want`."""
         with self._changed:
-            self._used_bytes, self._filled_bytes = 0, self._made_bytes
+            self._used_bytes, self._next = 0, None
+            _, self._filled_bytes = self._ready.popleft()
             part = self._thread is not None and self._filled_bytes < self._segment_bytes
             self._in_use = path if part else None
             self._changed.notify_all()
@@ -251,14 +275,14 @@ class Keeper:
             self._busy = False
             self._changed.notify_all()
             while not self._ending and self._is_idle():
-                retry = RETRY_S if self._wanted is not None else None
+                retry = RETRY_S if self._missing() is not None else None
                 if not self._changed.wait(retry):
                     break
             self._busy = True
             return not self._ending
 
     def _is_idle(self) -> bool:
-        nothing_wanted = self._wanted is None or self._fault is not None
+        nothing_wanted = self._missing() is None or self._fault is not None
         return not self._closed and self._in_use is None and nothing_wanted
 
     def _work(self) -> None:
@@ -266,8 +290,8 @@ class Keeper:
         the reserve."""
         if self._in_use is not None and not self._needed:
             self._fill_ahead(self._in_use)
-        if self._wanted is not None:
-            self._prepare(self._wanted)
+        if (base := self._missing()) is not None:
+            self._prepare(base)
         if self._closed:
             self._seal_now(self._closed[0])
             with self._changed:
@@ -285,7 +309,8 @@ class Keeper:
                 self._changed.notify_all()
             return
         with self._changed:
-            self._wanted, self._ready, self._fault = None, base, None
+            self._ready.append((base, self._made_bytes))
+            self._fault = None
             self._changed.notify_all()
 
     def _make(self, base: int) -> None:
@@ -313,8 +338,7 @@ class Keeper:
         try:
             while (span := self._next_piece(path)) is not None:
                 offset, end = span
-                write_whole(self._files, fd, zeros[: end - offset], offset)
-                self._files.fdatasync(fd)
+                write_synced(self._files, fd, zeros[: end - offset], offset)
                 self._piece_done(path, end)
         except OSError as error:
             log.warning("journal_fill_failed", extra={"path": str(path), "error": str(error)})
@@ -353,7 +377,7 @@ class Keeper:
         if self._ending:
             raise _EndingError
         self._made_bytes += FILL_BYTES
-        calm = self._made_bytes > 2 * self._used_bytes
+        calm = bool(self._ready) or self._made_bytes > 2 * self._used_bytes
         if self._thread is not None and not self._hurry:
             with self._changed:
                 self._changed.wait(CALM_PAUSE_S if calm else FILL_PAUSE_S)

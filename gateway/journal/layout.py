@@ -26,6 +26,8 @@ class SegmentOptions:
     signing_key: Ed25519PrivateKey | None = None
     background: bool = True
     """Prepare and seal segments in a thread; without it, in the appends (for simulations)."""
+    reserve: int = 1
+    """Segments made ready ahead; always one without the thread."""
     warn_percent: int = WARN_PERCENT
     refuse_percent: int = REFUSE_PERCENT
 

@@ -129,13 +129,14 @@ def _find_spare(files: FileOps, inventory: Inventory) -> int | None:
             continue
         segment = SegmentFile(files, entry.path, entry.base, inventory.segment_bytes)
         try:
-            group = segment.find_group(SEGMENT_HEAD_BYTES)
+            empty = segment.find_nonzero(0) is None
+            group = None if empty else segment.find_group(SEGMENT_HEAD_BYTES)
             if group is not None:
                 said = entry.head_fault or "the head is empty"
                 said = f"{said}, but a sound group stands at offset {group}"
                 refuse(Finding("segment_head", str(entry.path), 0, said))
             whole = segment.file_bytes() == inventory.segment_bytes
-            if found is None and whole and segment.find_nonzero(0) is None:
+            if found is None and whole and empty:
                 found = entry.base
         finally:
             segment.close()

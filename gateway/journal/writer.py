@@ -49,6 +49,7 @@ class SegmentWriter:
             options.segment_bytes,
             signing_key=options.signing_key,
             background=options.background,
+            reserve=options.reserve,
         )
 
     def _take_lock(self) -> int:

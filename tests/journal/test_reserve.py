@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.journal.files import RealFiles
 from gateway.journal.keeper import FILL_BYTES, Keeper
+from gateway.journal.segment import segment_name
 
 SEGMENT_BYTES = 8 << 20
 
@@ -187,3 +188,66 @@ def test_the_next_one_is_made_when_this_one_is_filled(tmp_path: Path) -> None:
     following = keeper.take(SEGMENT_BYTES)
     keeper.close()
     assert following.stat().st_size == SEGMENT_BYTES
+
+
+# --- more than one in reserve
+
+
+def make_ready(folder: Path, reserve: int) -> Keeper:
+    keeper = Keeper(RealFiles(), folder, 4 * FILL_BYTES, reserve=reserve)
+    keeper.want(0)
+    keeper.settle()
+    return keeper
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_so_many_lie_ready_and_what_is_taken_is_made_again(tmp_path: Path) -> None:
+    size = 4 * FILL_BYTES
+    keeper = make_ready(tmp_path, 3)
+    assert names(tmp_path) == [segment_name(size * n) for n in range(3)]
+    for number in range(4):
+        path = keeper.take(size * number)
+        assert path.name == segment_name(size * number)
+        assert path.stat().st_size == size
+        keeper.use(path)
+        keeper.want(size * (number + 1))
+    keeper.settle()
+    keeper.close()
+    assert names(tmp_path) == [segment_name(size * n) for n in range(7)]
+
+
+def test_a_segment_taken_twice_because_it_could_not_be_begun(tmp_path: Path) -> None:
+    keeper = make_ready(tmp_path, 2)
+    assert keeper.take(0) == keeper.take(0)
+    keeper.close()
+
+
+def test_one_ready_is_reserve_enough_when_there_is_no_room_for_more(tmp_path: Path) -> None:
+    class Full(RealFiles):
+        made = 0
+
+        def allocate(self, fd: int, size: int) -> None:
+            self.made += 1
+            if self.made > 1:
+                raise OSError(28, "no room")
+            super().allocate(fd, size)
+
+    keeper = Keeper(Full(), tmp_path, 4 * FILL_BYTES, reserve=2)
+    keeper.want(0)
+    keeper.settle()
+    assert keeper.has_reserve
+    keeper.use(keeper.take(0))
+    keeper.want(4 * FILL_BYTES)
+    keeper.settle()
+    assert not keeper.has_reserve
+    keeper.close()
+
+
+def test_without_a_thread_there_is_one(tmp_path: Path) -> None:
+    keeper = Keeper(RealFiles(), tmp_path, 4 * FILL_BYTES, background=False, reserve=3)
+    keeper.want(0)
+    keeper.close()
+    assert names(tmp_path) == [segment_name(0)]
