@@ -75,6 +75,11 @@ class RealFiles:
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
         return os.open(path, flags | (os.O_CREAT | os.O_TRUNC if create else 0), 0o640)
 
+    def open_direct(self, path: Path) -> int:
+        """For writes past the page cache, in whole blocks. Raises OSError: not every file system
+        has them."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_DIRECT)
+
     def close(self, fd: int) -> None:
         os.close(fd)
 

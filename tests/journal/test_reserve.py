@@ -8,19 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from gateway.journal.files import RealFiles
-from gateway.journal.keeper import FILL_BYTES, Keeper
+from gateway.journal.keeper import SYNCED_BYTES, Keeper, Zeros
 from gateway.journal.segment import segment_name
 
 SEGMENT_BYTES = 8 << 20
 
 
 class HeldFiles(RealFiles):
-    """Counts what is filled; the second piece waits for a permission."""
+    """Counts what is filled; the second piece waits for a permission. No writes past the cache."""
+
+    def open_direct(self, path: Path) -> int:
+        raise OSError(22, "not here")
 
     def __init__(self) -> None:
         self.pieces = 0
         self.begun = threading.Event()
         self.gate = threading.Event()
+
+    def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        return self.pwrite(fd, data, offset)
 
     def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
         self.pieces += 1
@@ -58,7 +64,7 @@ def test_who_needs_it_waits_for_one_piece_and_not_for_all(tmp_path: Path) -> Non
 
 def test_at_the_start_there_is_time_for_all(tmp_path: Path) -> None:
     path, pieces = take(tmp_path, whole=True)
-    assert pieces == SEGMENT_BYTES // FILL_BYTES
+    assert pieces == SEGMENT_BYTES // SYNCED_BYTES
     assert path.stat().st_size == SEGMENT_BYTES
 
 
@@ -105,9 +111,9 @@ def test_the_rest_of_a_segment_in_use_is_filled_ahead_of_the_appends(tmp_path: P
     keeper.claim(3 << 20)
     keeper.settle()
     keeper.close()
-    assert files.spans[-1] == SEGMENT_BYTES - FILL_BYTES
+    assert files.spans[-1] == SEGMENT_BYTES - SYNCED_BYTES
     later = [offset for offset in files.spans if offset >= 4 << 20]
-    assert later == list(range(4 << 20, SEGMENT_BYTES, FILL_BYTES))
+    assert later == list(range(4 << 20, SEGMENT_BYTES, SYNCED_BYTES))
 
 
 def test_a_segment_that_is_whole_is_left_alone(tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ def test_zeros_never_touch_what_was_appended(tmp_path: Path) -> None:
 def test_a_disk_that_fails_ends_the_filling_and_no_append(tmp_path: Path) -> None:
     class Failing(HeldFiles):
         def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
-            if self.gate.is_set() and offset > FILL_BYTES:
+            if self.gate.is_set() and offset > SYNCED_BYTES:
                 raise OSError(5, "no")
             return super().pwrite(fd, data, offset)
 
@@ -194,7 +200,7 @@ def test_the_next_one_is_made_when_this_one_is_filled(tmp_path: Path) -> None:
 
 
 def make_ready(folder: Path, reserve: int) -> Keeper:
-    keeper = Keeper(RealFiles(), folder, 4 * FILL_BYTES, reserve=reserve)
+    keeper = Keeper(RealFiles(), folder, 4 * SYNCED_BYTES, reserve=reserve)
     keeper.want(0)
     keeper.settle()
     return keeper
@@ -205,7 +211,7 @@ def names(folder: Path) -> list[str]:
 
 
 def test_so_many_lie_ready_and_what_is_taken_is_made_again(tmp_path: Path) -> None:
-    size = 4 * FILL_BYTES
+    size = 4 * SYNCED_BYTES
     keeper = make_ready(tmp_path, 3)
     assert names(tmp_path) == [segment_name(size * n) for n in range(3)]
     for number in range(4):
@@ -235,19 +241,33 @@ def test_one_ready_is_reserve_enough_when_there_is_no_room_for_more(tmp_path: Pa
                 raise OSError(28, "no room")
             super().allocate(fd, size)
 
-    keeper = Keeper(Full(), tmp_path, 4 * FILL_BYTES, reserve=2)
+    keeper = Keeper(Full(), tmp_path, 4 * SYNCED_BYTES, reserve=2)
     keeper.want(0)
     keeper.settle()
     assert keeper.has_reserve
     keeper.use(keeper.take(0))
-    keeper.want(4 * FILL_BYTES)
+    keeper.want(4 * SYNCED_BYTES)
     keeper.settle()
     assert not keeper.has_reserve
     keeper.close()
 
 
 def test_without_a_thread_there_is_one(tmp_path: Path) -> None:
-    keeper = Keeper(RealFiles(), tmp_path, 4 * FILL_BYTES, background=False, reserve=3)
+    keeper = Keeper(RealFiles(), tmp_path, 4 * SYNCED_BYTES, background=False, reserve=3)
     keeper.want(0)
     keeper.close()
     assert names(tmp_path) == [segment_name(0)]
+
+
+def test_zeros_past_the_page_cache_or_through_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for files in (RealFiles(), HeldFiles()):
+        if isinstance(files, HeldFiles):
+            files.gate.set()
+        path.write_bytes(b"x" * (3 << 20))
+        zeros = Zeros(files, path)
+        for at in range(4096, 2 << 20, zeros.piece_bytes):
+            zeros.write(at, min(at + zeros.piece_bytes, 2 << 20))
+        zeros.sync()
+        zeros.close()
+        assert path.read_bytes() == b"x" * 4096 + bytes((2 << 20) - 4096) + b"x" * (1 << 20)
