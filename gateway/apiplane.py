@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -10,20 +11,28 @@ from gateway.config import Config
 from gateway.control.pipe import ControlPipe
 from gateway.http.api import Api
 from gateway.http.endpoint import Services
+from gateway.keys import load_control_secrets
+from gateway.ledger.history import History
 from gateway.registry.actors import Actor, ActorKind
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
 from gateway.wallet.commands import Commands
+from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.media import Media
 from gateway.wallet.money import Money
+from gateway.wallet.own import Ownerships
 from gateway.wallet.requests import RequestBook
+from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore
 from gateway.wallet.stores.requests import Requests
+from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.webhooks import Webhooks
 
 if TYPE_CHECKING:
+    from gateway.db import Database
     from gateway.registry.access import Access
 
 STEP_UP_S = 300.0
@@ -32,7 +41,13 @@ NOBODY = Actor(ActorKind.TENANT, "nobody")
 """Who calls an endpoint without login: holds nothing."""
 
 
-def build_api(config: Config, access: Access) -> Api:
+def build_events(config: Config, access: Access, ledger: Database) -> Events:
+    """The stream of events, from the ledger."""
+    own = Ownerships(AccountStore(access.database), access.tenants)
+    return Events(History(ledger), own, time.monotonic, config.api.wait_max_s)
+
+
+def build_api(config: Config, access: Access, ledger: Database) -> Api:
     """Everything behind the API of one process. It connects when first asked."""
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
     commands = Commands(pipe)
@@ -51,6 +66,14 @@ def build_api(config: Config, access: Access) -> Api:
             Money(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=STEP_UP_S),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
+            Webhooks(
+                WebhookStore(access.database),
+                Sealer(load_control_secrets(config).registry_keys),
+                now_us,
+                lambda: History(ledger).as_of().next_seq - 1,
+                allow_private=config.api.webhook_private,
+            ),
+            build_events(config, access, ledger),
             RequestBook(commands, book),
         ]
     )
@@ -63,7 +86,6 @@ def build_freezes(
     """The services on freezes for a process without the API, and how to end them."""
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
     commands = Commands(pipe)
-    store = FreezeStore(access.database)
     reach = AccountAccess(AccountStore(access.database), access.links, access.tenants)
     eyes = Eyes(access.approvals, commands)
-    return Freezes(commands, reach, store, eyes, clock), pipe.close
+    return Freezes(commands, reach, FreezeStore(access.database), eyes, clock), pipe.close

@@ -147,7 +147,7 @@ def run_http(config: Config, ready_fd: int) -> int:
     from gateway.apiplane import build_api
     from gateway.http.app import main
 
-    return main(config, ready_fd, build_api(config, build_access(config)))
+    return main(config, ready_fd, build_api(config, build_access(config), build_ledger(config)))
 
 
 def run_snapshotter(config: Config, ready_fd: int) -> int:

@@ -27,6 +27,7 @@ from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
 from gateway.rerating.jobs import build_rerating_jobs
 from gateway.risk.job import build_risk_jobs
+from gateway.wallet.jobs import build_wallet_jobs
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ JOBS: tuple[JobFactory, ...] = (
     build_credit_jobs,
     build_risk_jobs,
     build_rerating_jobs,
+    build_wallet_jobs,
 )
 """Everything that makes jobs, in the order of their start."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.http.endpoint import Endpoint
-from gateway.http.routes import accounts, freezes, media, meta, money
+from gateway.http.routes import accounts, events, freezes, media, meta, money, webhooks
 
-MODULES = (meta, accounts, money, freezes, media)
+MODULES = (meta, accounts, money, freezes, media, events, webhooks)
 """In the order of the document."""
 
 

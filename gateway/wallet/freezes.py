@@ -60,6 +60,67 @@ class FourEyes(Protocol):
         """Raises: ApprovalNeeded."""
 
 
+class FreezeClock:
+    """Ends freezes: those that are lifted, and by itself those whose time is over."""
+
+    def __init__(self, commands: Commands, store: FreezeStore, clock: Callable[[], int]) -> None:
+        self._commands = commands
+        self._store = store
+        self._clock = clock
+
+    async def expire_due(self, actor: Actor) -> int:
+        """End what is over; finish what a dead process left half placed. Returns how many."""
+        now_us = self._clock()
+        due = await asyncio.to_thread(self._store.list_due, now_us)
+        for row in due:
+            cause = Cause(derived_operation_id(row.expires_us, "unfreeze", row.freeze_id))
+            await self.end(actor, cause, freeze_of(row), "expired")
+        half = await asyncio.to_thread(self._store.list_half_placed, now_us - 60_000_000)
+        for row in half:
+            await self._resume(row)
+        return len(due) + len(half)
+
+    async def _resume(self, row: FreezeRow) -> None:
+        """Its command was sent or not: the operation tells."""
+        done = await self._commands.find_operation(parse_operation_id(row.freeze_id))
+        if done is None or not str(done["reason"]).startswith("ok"):
+            await asyncio.to_thread(self._store.drop, row.freeze_id)
+            return
+        await asyncio.to_thread(
+            lambda: self._store.settle(
+                row.freeze_id,
+                position=done["position"],
+                placed_us=done["ts_us"],
+                notice="account_frozen",
+            )
+        )
+
+    async def end(
+        self, actor: Actor, cause: Cause, freeze: Freeze, state: Literal["lifted", "expired"]
+    ) -> None:
+        """Unfreeze what no other freeze of the account blocks, then write it down."""
+        others = await asyncio.to_thread(self._store.list_account, freeze.account_id)
+        left = _blocked(one for one in others if one.freeze_id != freeze.freeze_id)
+        if free := PARTS[freeze.what] - left:
+            what = "both" if len(free) == 2 else free.pop()
+            await self._commands.do(
+                actor,
+                replace(cause, note=f"{state} {freeze.freeze_id}"),
+                "unfreeze",
+                account_id=freeze.account_id,
+                what=what,
+            )
+        await asyncio.to_thread(
+            lambda: self._store.end(
+                freeze.freeze_id,
+                state=state,
+                by=actor.subject,
+                now_us=self._clock(),
+                notice="account_unfrozen",
+            )
+        )
+
+
 class Freezes:
     """The services on freezes."""
 
@@ -76,6 +137,7 @@ class Freezes:
         self._store = store
         self._eyes = eyes
         self._clock = clock
+        self._ending = FreezeClock(commands, store, clock)
 
     async def place(
         self, actor: Actor, cause: Cause, account_id: int, order: FreezeOrder
@@ -137,60 +199,8 @@ class Freezes:
             raise _unknown(freeze_id)
         if found.state == "active":
             await self._eyes.require_unfreeze(actor, found, cause)
-            await self._end(actor, cause, found, "lifted")
+            await self._ending.end(actor, cause, found, "lifted")
         return await self._get(freeze_id)
-
-    async def expire_due(self, actor: Actor) -> int:
-        """End what is over; finish what a dead process left half placed. Returns how many."""
-        now_us = self._clock()
-        due = await asyncio.to_thread(self._store.list_due, now_us)
-        for row in due:
-            cause = Cause(derived_operation_id(row.expires_us, "unfreeze", row.freeze_id))
-            await self._end(actor, cause, freeze_of(row), "expired")
-        half = await asyncio.to_thread(self._store.list_half_placed, now_us - 60_000_000)
-        for row in half:
-            await self._resume(row)
-        return len(due) + len(half)
-
-    async def _resume(self, row: FreezeRow) -> None:
-        """Its command was sent or not: the operation tells."""
-        done = await self._commands.find_operation(parse_operation_id(row.freeze_id))
-        if done is None or not str(done["reason"]).startswith("ok"):
-            await asyncio.to_thread(self._store.drop, row.freeze_id)
-            return
-        await asyncio.to_thread(
-            lambda: self._store.settle(
-                row.freeze_id,
-                position=done["position"],
-                placed_us=done["ts_us"],
-                notice="account_frozen",
-            )
-        )
-
-    async def _end(
-        self, actor: Actor, cause: Cause, freeze: Freeze, state: Literal["lifted", "expired"]
-    ) -> None:
-        """Unfreeze what no other freeze of the account blocks, then write it down."""
-        others = await asyncio.to_thread(self._store.list_account, freeze.account_id)
-        left = _blocked(one for one in others if one.freeze_id != freeze.freeze_id)
-        if free := PARTS[freeze.what] - left:
-            what = "both" if len(free) == 2 else free.pop()
-            await self._commands.do(
-                actor,
-                replace(cause, note=f"{state} {freeze.freeze_id}"),
-                "unfreeze",
-                account_id=freeze.account_id,
-                what=what,
-            )
-        await asyncio.to_thread(
-            lambda: self._store.end(
-                freeze.freeze_id,
-                state=state,
-                by=actor.subject,
-                now_us=self._clock(),
-                notice="account_unfrozen",
-            )
-        )
 
     async def _get(self, freeze_id: str) -> Freeze:
         row = await asyncio.to_thread(self._store.find, freeze_id)

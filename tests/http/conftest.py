@@ -20,6 +20,7 @@ FLAGS = {
     "api.rate_per_s": "100000",
     "api.rate_burst": "100000",
     "api.rate_anonymous_per_s": "100000",
+    "api.webhook_private": "true",
 }
 
 

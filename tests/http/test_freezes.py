@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import asyncio
 
-from gateway.apiplane import build_freezes
 from gateway.clock import now_us
+from gateway.control.pipe import ControlPipe
 from gateway.registry.actors import Actor
-from gateway.wallet.stores.freezes import NoticeStore
+from gateway.wallet.commands import Commands
+from gateway.wallet.freezes import FreezeClock
+from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from tests.http.town import Town
 
 FREEZE = {"reason": "owner asked", "what": "debit"}
@@ -64,12 +66,14 @@ async def test_a_freeze_is_over_by_itself(town: Town) -> None:
     said = await town.city("POST", path, FREEZE | {"expires_us": 1})
     assert said.body["faults"][0]["pointer"] == "/expires_us"
     made = await town.city.ok("POST", path, FREEZE | {"expires_us": now_us() + 200_000})
-    freezes, close = build_freezes(town.config, town.access)
+    pipe = ControlPipe(town.config.control.socket)
+    store = FreezeStore(town.access.database)
+    freezes = FreezeClock(Commands(pipe), store, now_us)
     assert await freezes.expire_due(Actor.system("worker")) == 0
     await asyncio.sleep(0.25)
     assert await freezes.expire_due(Actor.system("worker")) == 1
     assert await freezes.expire_due(Actor.system("worker")) == 0
-    await close()
+    await pipe.close()
     (shown,) = (await town.city.ok("GET", path))["data"]
     assert (shown["freeze_id"], shown["state"]) == (made["freeze_id"], "expired")
     assert (await town.city.ok("GET", f"/v1/accounts/{account}"))["status"] == []

@@ -11,9 +11,11 @@ from aiohttp import ClientSession
 from multidict import CIMultiDictProxy
 
 from gateway.apiplane import build_api
-from gateway.bootstrap import build_access
+from gateway.bootstrap import build_access, build_ledger
 from gateway.config import Config
 from gateway.http.app import build_app
+from gateway.journals import open_reader
+from gateway.ledger.projector import build_projector
 from gateway.observability.page import PageReader
 from gateway.registry.actors import Actor
 from gateway.registry.credentials import NewCredential
@@ -95,11 +97,13 @@ class Town:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.access = build_access(config)
+        self.ledger = build_ledger(config)
         self._keys = itertools.count(1)
         for kind in (TenantKind.CITY, TenantKind.SCHOOL, TenantKind.HOSPITAL):
             self.access.tenants.add(SYSTEM, Tenant(str(kind), kind, f"a {kind}"))
         self.merchant = self.access.tenants.add_merchant(SYSTEM, Merchant(0, "school", "canteen"))
-        self.app = build_app(config, PageReader(config.page_path), build_api(config, self.access))
+        self.api = build_api(config, self.access, self.ledger)
+        self.app = build_app(config, PageReader(config.page_path), self.api)
         self.city = self.caller(TenantKind.CITY)
         self.school = self.caller(TenantKind.SCHOOL)
         self.hospital = self.caller(TenantKind.HOSPITAL)
@@ -122,6 +126,17 @@ class Town:
         other = Actor.system("somebody-else")
         await asyncio.to_thread(self.access.approvals.approve, other, said.body["approval_id"])
         return await self.city("POST", path, body, key=key, **more)
+
+    def project(self) -> None:
+        """Bring the ledger up to the journal. Blocking."""
+        journal = open_reader(self.config)
+        try:
+            projector = build_projector(self.config, self.ledger, journal)
+            projector.start()
+            while projector.step():
+                pass
+        finally:
+            journal.close()
 
     def fresh_key(self) -> str:
         return f"key-{next(self._keys)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,18 @@ class AccountStore:
         query = query.order_by(ACCOUNTS.c.account_id).limit(limit)
         with self._database.reading() as connection:
             return [_ownership(row, frozenset()) for row in connection.execute(query)]
+
+    def own_among(self, account_ids: Iterable[int], tenant_id: str) -> set[int]:
+        """Those of these accounts that a tenant owns or was granted."""
+        wanted = sorted(set(account_ids))
+        own = select(ACCOUNTS.c.account_id).where(
+            ACCOUNTS.c.account_id.in_(wanted), ACCOUNTS.c.tenant_id == tenant_id
+        )
+        granted = select(GRANTS.c.account_id).where(
+            GRANTS.c.account_id.in_(wanted), GRANTS.c.tenant_id == tenant_id
+        )
+        with self._database.reading() as connection:
+            return {*connection.scalars(own), *connection.scalars(granted)}
 
     def _one(self, account_id: int) -> Ownership:
         return self.find(account_id) or Ownership(account_id)

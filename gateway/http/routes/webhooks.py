@@ -1,0 +1,146 @@
+"""/v1/webhooks: where events are sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.endpoint import Answer, Call, Endpoint, Page
+from gateway.http.routes.accounts import cause_of
+from gateway.shapes import INT_MAX, says
+from gateway.wallet.webhooks import Delivery, Webhook, Webhooks
+
+EventType = Annotated[str, says("type of an event", pattern="^[a-z_]{1,40}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddWebhook:
+    """Where events are to be sent."""
+
+    url: Annotated[str, says("https", minLength=10, maxLength=500, pattern="^[!-~]+$")]
+    events: Annotated[tuple[EventType, ...], says("empty = all", maxItems=12)] = ()
+    after: Annotated[
+        int | None, says("behind this number; absent = from now on", minimum=0, maximum=INT_MAX)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """Nothing more to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookList:
+    """The caller's webhooks."""
+
+    data: tuple[Webhook, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryList:
+    """Deliveries, the newest first."""
+
+    data: tuple[Delivery, ...]
+    has_more: bool
+    next_cursor: Annotated[str | None, says("send it as starting_after")]
+
+
+async def _add(call: Call) -> Webhook:
+    body: AddWebhook = call.body
+    return await call.service(Webhooks).add(
+        call.actor, cause_of(call), body.url, body.events, after=body.after
+    )
+
+
+async def _list(call: Call) -> WebhookList:
+    return WebhookList(data=tuple(await call.service(Webhooks).list_all(call.actor)))
+
+
+async def _rotate(call: Call) -> Webhook:
+    return await call.service(Webhooks).rotate(call.actor, cause_of(call), call.path["webhook_id"])
+
+
+async def _enable(call: Call) -> Webhook:
+    return await call.service(Webhooks).enable(call.actor, call.path["webhook_id"])
+
+
+async def _remove(call: Call) -> Answer:
+    await call.service(Webhooks).remove(call.actor, call.path["webhook_id"])
+    return Answer(value=None)
+
+
+async def _deliveries(call: Call) -> DeliveryList:
+    page: Page = call.query
+    before = read_cursor("dlv", page.starting_after)
+    found = await call.service(Webhooks).list_deliveries(
+        call.actor, call.path["webhook_id"], before=before, limit=page.limit
+    )
+    data, cursor = cut_page("dlv", found, page.limit, lambda one: one.delivery_id)
+    return DeliveryList(data=data, has_more=cursor is not None, next_cursor=cursor)
+
+
+SCOPES = ("webhooks:write",)
+
+ENDPOINTS = [
+    Endpoint(
+        method="POST",
+        path="/v1/webhooks",
+        handler=_add,
+        summary="Send events to a URL",
+        tag="events",
+        body=AddWebhook,
+        answer=Webhook,
+        status=201,
+        scopes=SCOPES,
+        errors=("API_CONFLICT",),
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/webhooks",
+        handler=_list,
+        summary="List webhooks",
+        tag="events",
+        answer=WebhookList,
+        scopes=SCOPES,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/webhooks/{webhook_id}/rotate",
+        handler=_rotate,
+        summary="Make a new secret; for a day both sign",
+        tag="events",
+        body=Nothing,
+        answer=Webhook,
+        scopes=SCOPES,
+    ),
+    Endpoint(
+        method="POST",
+        path="/v1/webhooks/{webhook_id}/enable",
+        handler=_enable,
+        summary="Take a disabled webhook up again",
+        tag="events",
+        body=Nothing,
+        answer=Webhook,
+        scopes=SCOPES,
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/v1/webhooks/{webhook_id}",
+        handler=_remove,
+        summary="Send no more events there",
+        tag="events",
+        status=204,
+        scopes=SCOPES,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/webhooks/{webhook_id}/deliveries",
+        handler=_deliveries,
+        summary="List what was sent, the newest first",
+        tag="events",
+        query=Page,
+        answer=DeliveryList,
+        scopes=SCOPES,
+    ),
+]

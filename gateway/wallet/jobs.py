@@ -1,0 +1,52 @@
+"""The wallet's jobs in the worker: freezes that are over, webhooks, rules of owners."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from gateway.control.pipe import ControlPipe
+from gateway.jobs import Job, Tools
+from gateway.keys import load_control_secrets
+from gateway.ledger.history import History
+from gateway.registry.tenants import Tenants
+from gateway.wallet.commands import Commands
+from gateway.wallet.events import Events
+from gateway.wallet.freeze_job import FreezeJob
+from gateway.wallet.freezes import FreezeClock
+from gateway.wallet.own import Ownerships
+from gateway.wallet.sealing import Sealer
+from gateway.wallet.stores.accounts import AccountStore
+from gateway.wallet.stores.freezes import FreezeStore
+from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.webhook_job import HookSettings, WebhookJob
+from gateway.wallet.webhook_sender import WebhookSender
+
+DAY_US = 86_400_000_000
+
+
+def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
+    """All of them. Raises: ConfigError: a secret is missing or bad."""
+    commands = Commands(
+        ControlPipe(tools.config.control.socket, timeout_s=tools.config.control.timeout_s)
+    )
+    yield FreezeJob(FreezeClock(commands, FreezeStore(tools.registry), tools.now_us))
+    yield _build_webhooks(tools)
+
+
+def _build_webhooks(tools: Tools) -> WebhookJob:
+    config = tools.config.api
+    own = Ownerships(AccountStore(tools.registry), Tenants(tools.registry))
+
+    def open_events() -> Events:
+        return Events(History(tools.open_ledger()), own, time.monotonic, config.wait_max_s)
+
+    return WebhookJob(
+        WebhookStore(tools.registry),
+        open_events,
+        Sealer(load_control_secrets(tools.config).registry_keys),
+        WebhookSender(allow_private=config.webhook_private, timeout_s=config.webhook_timeout_s),
+        HookSettings(config.webhook_give_up_days * DAY_US),
+        clock=tools.now_us,
+        houses=own.is_house,
+    )

@@ -1,0 +1,251 @@
+"""Webhooks against a real receiver: signed, in order, again after failures, never to addresses
+inside, switched off after long failure (wallet.md 4.3, case 60).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from gateway.clock import now_us
+from gateway.wallet.events import Events
+from gateway.wallet.sealing import Sealer
+from gateway.wallet.signing import verify
+from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.webhook_job import PAUSES_S, HookSettings, WebhookJob, pause_us
+from gateway.wallet.webhook_sender import Forbidden, WebhookSender, check_address
+from gateway.wallet.webhooks import Webhooks
+from tests.http.town import Town
+
+DAY_US = 86_400_000_000
+
+
+class Receiver:
+    """Somebody's server."""
+
+    def __init__(self) -> None:
+        self.status = 204
+        self.headers: dict[str, str] = {}
+        self.got: list[tuple[dict[str, str], bytes]] = []
+
+    async def take(self, request: web.Request) -> web.Response:
+        self.got.append((dict(request.headers), await request.read()))
+        return web.Response(status=self.status, headers=self.headers)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
+    made = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", made.take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    yield made, f"http://{host}:{port}/hook"
+    await runner.cleanup()
+
+
+class Post:
+    """The job with a clock of its own."""
+
+    def __init__(self, town: Town, *, allow_private: bool = True) -> None:
+        self.now_us = now_us()
+        self.store = WebhookStore(town.access.database)
+        services = town.api.services
+        self.events = services.get(Events)
+        sealer: Sealer = services.get(Webhooks)._sealer
+        self.sender = WebhookSender(allow_private=allow_private, timeout_s=5)
+        self.job = WebhookJob(
+            self.store,
+            lambda: self.events,
+            sealer,
+            self.sender,
+            HookSettings(5 * DAY_US),
+            clock=lambda: self.now_us,
+            houses=lambda tenant_id: tenant_id == "city",
+        )
+
+    async def work(self) -> int:
+        return await self.job.work(self.events)
+
+
+async def _begin(town: Town, url: str, **more: Any) -> tuple[dict[str, Any], bytes]:
+    hook = await town.city.ok("POST", "/v1/webhooks", {"url": url, "after": 0} | more, key="w")
+    return hook, base64.b64decode(hook["secret"].removeprefix("whsec_"))
+
+
+async def test_events_arrive_signed_and_in_order(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    hook, secret = await _begin(town, url, events=["credit", "debit"])
+    account = await town.city.account(100)
+    pay = {"amount_minor": 1, "purpose": 0}
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", pay)
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    assert await post.work() == 2
+    assert await post.work() == 0
+    await post.sender.close()
+    for headers, body in server.got:
+        assert verify(secret, headers, body, int(time.time()))
+        assert not verify(secret, headers, body + b" ", int(time.time()))
+        assert not verify(secret, headers, body, int(time.time()) + 400)
+    assert [b'"type":"credit"' in server.got[0][1], b'"type":"debit"' in server.got[1][1]] == [
+        True,
+        True,
+    ]
+    path = f"/v1/webhooks/{hook['webhook_id']}/deliveries"
+    sent = (await town.city.ok("GET", path))["data"]
+    assert [one["state"] for one in sent] == ["done", "done"]
+
+
+async def test_a_failing_receiver_gets_the_same_event_again_later_and_order_is_kept(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    server.status = 500
+    hook, _ = await _begin(town, url)
+    await town.city.account(100)
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    assert await post.work() == 1, "the second event waits behind the first"
+    assert await post.work() == 0
+    post.now_us += int(PAUSES_S[0] * 1.3 * 1_000_000)
+    server.status = 200
+    assert await post.work() == 2
+    await post.sender.close()
+    ids = [headers["webhook-id"] for headers, _ in server.got]
+    assert ids[0] == ids[1] != ids[2]
+    (shown,) = (await town.city.ok("GET", "/v1/webhooks"))["data"]
+    assert (shown["state"], shown["webhook_id"]) == ("active", hook["webhook_id"])
+
+
+async def test_long_failure_and_gone_switch_it_off_and_it_can_be_taken_up_again(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    server.status = 503
+    hook, _ = await _begin(town, url)
+    await town.city.account()
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    await post.work()
+    post.now_us += 6 * DAY_US
+    await post.work()
+    (shown,) = (await town.city.ok("GET", "/v1/webhooks"))["data"]
+    assert shown["state"] == "disabled"
+    assert "503" in shown["reason"]
+    post.now_us += 6 * DAY_US
+    assert await post.work() == 0
+    server.status = 200
+    await town.city.ok("POST", f"/v1/webhooks/{hook['webhook_id']}/enable", {})
+    assert await post.work() == 1
+    await post.sender.close()
+
+
+async def test_redirects_are_not_followed(town: Town, receiver: tuple[Receiver, str]) -> None:
+    server, url = receiver
+    server.status, server.headers = 302, {"Location": url}
+    await _begin(town, url)
+    await town.city.account()
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    await post.work()
+    await post.sender.close()
+    assert len(server.got) == 1
+
+
+async def test_nothing_is_sent_inside(town: Town, receiver: tuple[Receiver, str]) -> None:
+    server, url = receiver
+    await _begin(town, url)
+    await town.city.account()
+    await asyncio.to_thread(town.project)
+    post = Post(town, allow_private=False)
+    await post.work()
+    port = url.split(":")[2].split("/")[0]
+    sent = await post.sender.send(f"http://localhost:{port}/hook", {}, b"")
+    assert (sent.status, "not a public address" in sent.error) == (0, True)
+    await post.sender.close()
+    assert server.got == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::1",
+    ],
+)
+def test_addresses_inside_are_refused(address: str) -> None:
+    with pytest.raises(Forbidden):
+        check_address(address, allow_private=False)
+
+
+def test_public_addresses_are_fine_and_pauses_grow() -> None:
+    for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946"):
+        check_address(address, allow_private=False)
+    assert pause_us(1) < pause_us(2) < pause_us(3) < pause_us(len(PAUSES_S))
+
+
+async def test_secrets_are_shown_once_rotate_and_stay_sealed(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    hook, old = await _begin(town, url)
+    assert await _begin(town, url) == (hook, old), "the same key shows the same secret"
+    (shown,) = (await town.city.ok("GET", "/v1/webhooks"))["data"]
+    assert shown["secret"] == ""
+    path = f"/v1/webhooks/{hook['webhook_id']}/rotate"
+    rotated = await town.city.ok("POST", path, {}, key="r")
+    assert await town.city.ok("POST", path, {}, key="r") == rotated
+    new = base64.b64decode(rotated["secret"].removeprefix("whsec_"))
+    assert new != old
+    await town.city.account()
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    post.now_us = now_us()
+    await post.work()
+    await post.sender.close()
+    headers, body = server.got[0]
+    assert all(verify(one, headers, body, int(time.time())) for one in (old, new))
+    row = await asyncio.to_thread(post.store.find, hook["webhook_id"])
+    assert row is not None
+    assert old not in row.sealed + row.old_sealed
+
+
+async def test_webhooks_are_a_tenants_own_and_need_a_url_to_send_to(town: Town) -> None:
+    made = await town.school.ok("POST", "/v1/webhooks", {"url": "https://example.org/hook"})
+    path = f"/v1/webhooks/{made['webhook_id']}"
+    assert (await town.city("DELETE", path)).status == 404
+    assert (await town.school("DELETE", path)).status == 204
+    assert (await town.school("DELETE", path)).status == 404
+    for url in (
+        "ftp://a.example/x",
+        "https://u:p@a.example/",
+        "https://a.example/#x",
+        "https:///x",
+    ):
+        said = await town.city("POST", "/v1/webhooks", {"url": url})
+        assert (said.status, said.body["faults"][0]["pointer"]) == (422, "/url")
