@@ -144,10 +144,9 @@ def make(
     """
     import datetime
 
-    from gateway.bootstrap import build_ledger, build_registry
+    from gateway.bootstrap import build_registry, open_built_ledger
     from gateway.clock import now_us
-    from gateway.delivery.clearing.job import build_outgoing, settings_of
-    from gateway.delivery.clearing.source import LedgerSource
+    from gateway.delivery.clearing.job import build_outgoing, build_source
     from gateway.delivery.kinds import load_adapter
 
     settings = load_settings(config, replaced).config
@@ -156,7 +155,7 @@ def make(
     except ValueError as error:
         raise UsageError(detail=f"--date {date}: YYYY-MM-DD") from error
     one = load_adapter(settings, name)
-    source = LedgerSource(build_ledger(settings), settings_of(one).tariff_slots)
+    source = build_source(settings, one, open_built_ledger(settings))
     made = build_outgoing(settings, one, build_registry(settings)).make_day(source, day, now_us())
     for file in made:
         print_result(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -221,3 +223,11 @@ async def test_an_unknown_word_for_no_is_kept() -> None:
         await bench.remote.stop()
         bench.dispose()
     assert (outcome.refusal, outcome.detail) == (Refusal.OTHER, "moon")
+
+
+def test_the_page_shows_a_statement_that_is_read(settings: BankSettings) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "bank.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```text\n(FGBANK.*?)```", page, re.DOTALL)
+    entries = read_statement(shown.encode(), settings)
+    assert [entry.kind for entry in entries] == ["bank_credit", "bank_return"]
+    assert find_account(entries[0].reference) == 1001

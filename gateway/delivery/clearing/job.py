@@ -22,6 +22,7 @@ from gateway.delivery.clearing.source import LedgerSource, Source
 from gateway.delivery.cursors import Stream, pull
 from gateway.delivery.kinds import Configured
 from gateway.jobs import Job, Tools
+from gateway.observability.page import PageReader
 
 log = logging.getLogger(__name__)
 TURN_S = 20.0
@@ -32,6 +33,12 @@ def build_outgoing(config: Config, one: Configured, registry: Database) -> Outgo
     settings = settings_of(one)
     folder = config.gateway.data_dir / "clearing" / one.name
     return Outgoing(one.name, settings, registry, folder)
+
+
+def build_source(config: Config, one: Configured, ledger: Database) -> LedgerSource:
+    """Where a configured clearing house's fares come from."""
+    slots = settings_of(one).tariff_slots
+    return LedgerSource(ledger, slots, pages=PageReader(config.page_path))
 
 
 def settings_of(one: Configured) -> ClearingSettings:
@@ -68,7 +75,7 @@ class ClearingJob(Job):
             await asyncio.sleep(TURN_S)
 
     def _open_source(self) -> Source:
-        return LedgerSource(self._tools.open_ledger(), settings_of(self._one).tariff_slots)
+        return build_source(self._tools.config, self._one, self._tools.open_ledger())
 
     async def _fetch(self) -> None:
         """Whatever goes wrong at the peer, the next turn begins behind the last whole page."""

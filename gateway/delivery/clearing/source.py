@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from sqlalchemy import select
 
 from adapters.transit.clearing.files import FareRow
 from fastpath.types import MediumKind, Op
+from gateway.clock import now_us
 from gateway.db import Database
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.history import HistoryRow, list_rows
 from gateway.ledger.records import COMMANDS_FROM
 from gateway.ledger.tables import RECORDS
+from gateway.observability import page
+from gateway.observability.page import PageReader
 
 CHUNK = 5_000
 
@@ -28,6 +31,10 @@ class Source(Protocol):
         """Fares numbered above `after` that were posted before an instant, the oldest first."""
 
 
+SURE_AFTER_US = 5_000_000
+"""How long after an instant the data plane's clock may still name an earlier one."""
+
+
 class LedgerSource:
     """Accepted fares of some tariffs (none named: all) from the ledger's records.
 
@@ -35,13 +42,34 @@ class LedgerSource:
     and never in two; the time of the tap is in its row. Thread: any.
     """
 
-    def __init__(self, ledger: Database, slots: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        ledger: Database,
+        slots: Collection[int] = (),
+        *,
+        pages: PageReader | None = None,
+        now_us: Callable[[], int] = now_us,
+    ) -> None:
         self._ledger = ledger
         self._slots = list(slots)
+        self._pages = pages
+        self._now_us = now_us
 
     def is_complete(self, until_us: int) -> bool:
-        with self._ledger.transaction() as connection:
-            return find_watermark(connection).ts_us >= until_us
+        """A later record is projected, or the data plane serves and all it has is."""
+        durable = self._durable_seq(until_us)
+        with self._ledger.reading() as connection:
+            found = find_watermark(connection)
+        return found.ts_us >= until_us or (durable is not None and found.next_seq > durable)
+
+    def _durable_seq(self, until_us: int) -> int | None:
+        """Of a data plane that serves, looked at when the instant is surely over."""
+        if self._pages is None or self._now_us() < until_us + SURE_AFTER_US:
+            return None
+        view = self._pages.read()
+        if view is None or not view.writer_lives() or view[page.STATE] != page.PlaneState.READY:
+            return None
+        return view[page.DURABLE_SEQ]
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
         query = (
@@ -53,7 +81,7 @@ class LedgerSource:
         )
         if self._slots:
             query = query.where(RECORDS.c.tariff_slot.in_(self._slots))
-        with self._ledger.transaction() as connection:
+        with self._ledger.reading() as connection:
             rows = list_rows(connection.execute(query).all())
         return [(row.seq, _fare(row)) for row in rows]
 

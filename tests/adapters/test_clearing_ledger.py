@@ -1,0 +1,108 @@
+"""Fares for the clearing house from a real journal and its ledger."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.transit.clearing.lines import read_file
+from adapters.transit.clearing.settings import ClearingSettings
+from adapters.transit.clearing.simulator import HOUSE, US
+from gateway.clock import now_us
+from gateway.config import Config
+from gateway.db import Database
+from gateway.delivery.clearing.book import ClearingBook
+from gateway.delivery.clearing.outgoing import Outgoing
+from gateway.delivery.clearing.source import LedgerSource
+from gateway.ledger.batch import find_watermark
+from gateway.ledger.store import open_ledger
+from gateway.observability.page import DURABLE_SEQ, STATE, Page, PageReader, PlaneState
+from gateway.registry.store import open_registry
+from tests.ledger import books
+from tests.support.plane import make_folder, running
+
+FOREVER_US = 1 << 60
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> Config:
+    """A gateway that has had its day."""
+    config = make_folder(tmp_path / "town")
+    async with running(config) as hands:
+        await books.live(hands)
+    return config
+
+
+@pytest.fixture
+def ledger(town: Config) -> Database:
+    made = open_ledger(town.gateway.data_dir / "ledger.sqlite", create=True)
+    books.project(town, made)
+    return made
+
+
+def test_the_fares_are_what_the_ledger_owes_the_operators(ledger: Database) -> None:
+    fares = LedgerSource(ledger).list_fares(0, FOREVER_US, 1000)
+    owed = sum(-due for code, due in books.balances(ledger).items() if code.startswith("operator"))
+    assert sum(row.fare_minor for _, row in fares) == owed > 0
+    assert {row.tap_kind for _, row in fares} >= {"check_out", "flat", "reversal"}
+    assert all(len(row.token) == 32 and row.device for _, row in fares)
+    assert any(row.fare_minor < 0 for _, row in fares)
+    numbers = [number for number, _ in fares]
+    assert numbers == sorted(set(numbers))
+
+
+def test_it_can_be_read_in_pieces_and_by_tariff(ledger: Database) -> None:
+    source = LedgerSource(ledger)
+    whole = source.list_fares(0, FOREVER_US, 1000)
+    pieces = []
+    while piece := source.list_fares(pieces[-1][0] if pieces else 0, FOREVER_US, 2):
+        pieces += piece
+    assert pieces == whole
+    assert LedgerSource(ledger, [15]).list_fares(0, FOREVER_US, 1000) == []
+    assert source.list_fares(0, 1, 1000) == []
+
+
+def test_a_file_of_it(town: Config, ledger: Database, tmp_path: Path) -> None:
+    registry = open_registry(tmp_path / "registry.sqlite", create=True)
+    settings = ClearingSettings(sender=US, receiver=HOUSE, folder=tmp_path)
+    outgoing = Outgoing("cc", settings, registry, tmp_path / "files")
+    tomorrow_us = now_us() + 86_400_000_000
+    source = LedgerSource(ledger)
+    assert outgoing.make_due(source, tomorrow_us) == [], "nothing says that the day is complete"
+    today = outgoing.days.day_of(now_us())
+    source.is_complete = lambda _: True  # type: ignore[method-assign]
+    made = outgoing.make_due(source, tomorrow_us)
+    content = read_file(made[-1].name, (tmp_path / "files" / made[-1].name).read_bytes())
+    assert content.label.day == today
+    fares = source.list_fares(0, FOREVER_US, 1000)
+    assert [row[2] for row in content.rows] == [row.row_id for _, row in fares]
+    total = ClearingBook("cc", registry).totals()["sent"]["total_minor"]
+    assert total == sum(row.fare_minor for _, row in fares)
+    assert isinstance(today, datetime.date)
+
+
+@pytest.mark.parametrize(
+    ("case", "complete"),
+    [
+        ((PlaneState.READY, 0, 5_000_000), True),
+        ((PlaneState.READY, 1, 5_000_000), False),
+        ((PlaneState.READY, 0, 4_999_999), False),
+        ((PlaneState.DRAINING, 0, 5_000_000), False),
+    ],
+)
+def test_a_quiet_day_is_complete_when_all_there_is_was_projected(
+    town: Config, ledger: Database, case: tuple[PlaneState, int, int], complete: bool
+) -> None:
+    state, behind, later_us = case
+    with ledger.reading() as connection:
+        next_seq = find_watermark(connection).next_seq
+    page = Page.create(town.page_path)
+    page.slots[STATE] = state
+    page.slots[DURABLE_SEQ] = next_seq - 1 + behind
+    source = LedgerSource(
+        ledger, pages=PageReader(town.page_path), now_us=lambda: FOREVER_US + later_us
+    )
+    assert source.is_complete(FOREVER_US) is complete
+    page.close()
