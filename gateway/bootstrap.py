@@ -11,6 +11,10 @@ from gateway.config import Config
 from gateway.errors import ConfigError, SnapshotError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection
+
     from fastpath.api import CompiledTariff, LimitBook
     from gateway.control.client import ControlClient
     from gateway.credit.desk import CreditDesk
@@ -280,6 +284,23 @@ def _open_ledger(config: Config, *, create: bool) -> Database:
     file = chosen.password_file
     password = read_password(file) if file is not None else None
     return open_ledger(chosen.url, create=create, password=password)
+
+
+def build_note() -> Callable[[Connection, str, str, Mapping[str, object]], None]:
+    """Tells the audit trail what this user did by the command line, in the caller's transaction."""
+    from getpass import getuser
+
+    from gateway.clock import now_us
+    from gateway.registry.audit import AuditEvent, append
+
+    actor = f"cli:{getuser()}"
+
+    def note(
+        connection: Connection, action: str, subject: str, facts: Mapping[str, object]
+    ) -> None:
+        append(connection, AuditEvent(actor, action, subject, now_us(), facts=facts))
+
+    return note
 
 
 def build_devices(config: Config) -> DeviceRegistry:

@@ -60,6 +60,8 @@ COMMANDS = (
     "journal",
     "statement",
     "ledger",
+    "settle",
+    "reconcile",
     "backup",
     "moving",
     "config",

@@ -135,7 +135,7 @@ class BatchWriter:
         day = self._calendar.service_day(at_us, 0 if is_command else head.tariff_key)
         if line is not None and not head.is_risk:
             currency = line.currency
-        elif head.tariff_key and not is_command:
+        elif not is_command:
             currency = self._calendar.currency_of(head.tariff_key)
         else:
             currency = 0

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.db import Database
 from gateway.ledger.store import open_ledger
+from gateway.registry.store import open_registry
 from tests.support.postgres import running_postgres
 
 
@@ -30,6 +31,21 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
     database = open_ledger(url, create=True)
     yield database
     database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def books(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Database, Database]]:
+    """An empty ledger, a file or a database of PostgreSQL, and an empty registry."""
+    if request.param == "sqlite":
+        ledger = open_ledger(tmp_path / "ledger.sqlite", create=True)
+        yield ledger, open_registry(tmp_path / "registry.sqlite", create=True)
+        return
+    url = request.getfixturevalue("ledger_postgres_url")
+    _empty(url)
+    ledger = open_ledger(url, create=True)
+    registry = open_registry(tmp_path / "registry.sqlite", create=True)
+    yield ledger, registry
+    ledger.close()
 
 
 @pytest.fixture
