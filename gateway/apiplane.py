@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from gateway.db import Database
     from gateway.registry.access import Access
 
-STEP_UP_S = 300.0
-"""How long a rider's second factor counts for media."""
 NOBODY = Actor(ActorKind.TENANT, "nobody")
 """Who calls an endpoint without login: holds nothing."""
 
@@ -64,7 +62,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
         [
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
             Money(commands, accounts, eyes),
-            Media(commands, accounts, access.links, now_us, step_up_s=STEP_UP_S),
+            Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
             Webhooks(
                 WebhookStore(access.database),
@@ -75,6 +73,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             ),
             build_events(config, access, ledger),
             RequestBook(commands, book),
+            *access.services(),
         ]
     )
     return Api(access.authenticator, NOBODY, book, services, close)

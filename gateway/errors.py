@@ -374,6 +374,7 @@ CODES: dict[str, str] = {
     "AUTH_FORBIDDEN": "ask whoever it belongs to",
     "AUTH_STEP_UP": "show a second factor (TOTP, WebAuthn or a recovery code), then repeat it",
     "AUTH_SAME_EYES": "somebody else has to approve it, not another key of the proposer",
+    "AUTH_PROOF": "the password, code or assertion is not right, or was used before: show another",
     "AUTH_WEAK_PASSWORD": "choose one of at least 10 characters that does not hold the login",
     "AUTH_NO_FACTOR": "set up a second factor first: TOTP or WebAuthn",
     "APPROVAL_NEEDED": "`faregate approval approve ID` by somebody else, then the same again",

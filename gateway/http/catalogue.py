@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 from gateway.http.endpoint import Endpoint
-from gateway.http.routes import accounts, events, freezes, media, meta, money, webhooks
+from gateway.http.routes import (
+    accounts,
+    approvals,
+    events,
+    freezes,
+    media,
+    meta,
+    money,
+    oauth,
+    persons,
+    sessions,
+    webhooks,
+)
 
-MODULES = (meta, accounts, money, freezes, media, events, webhooks)
+MODULES = (
+    meta,
+    accounts,
+    money,
+    freezes,
+    media,
+    events,
+    webhooks,
+    oauth,
+    sessions,
+    persons,
+    approvals,
+)
 """In the order of the document."""
 
 

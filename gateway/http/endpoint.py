@@ -106,6 +106,8 @@ class Endpoint:
     idempotent: bool | None = None
     errors: tuple[str, ...] = ()
     if_match: IfMatch = "none"
+    is_form: bool = False
+    """The body is a form (application/x-www-form-urlencoded), as OAuth2 wants it."""
     has_version: bool = False
     """The answer carries an ETag."""
     more_statuses: tuple[int, ...] = ()

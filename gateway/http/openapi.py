@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from gateway.errors import CODES
 from gateway.http.endpoint import Endpoint, path_names, path_type
 from gateway.http.problems import CONTENT_TYPE, status_of, title_of
-from gateway.http.reading import query_schemas
+from gateway.http.reading import FORM, query_schemas
 from gateway.shapes import OperationId, Shapes, SignedMinor, says
 
 API_VERSION = "1.0.0"
@@ -23,6 +23,10 @@ answer. What a time-out left open is told by `GET /v1/requests/{key}`."""
 
 TAGS = {
     "meta": "The document itself, and what became of a request.",
+    "oauth": "Short tokens for clients.",
+    "session": "Riders sign in, and show a second factor.",
+    "persons": "Persons, their accounts, media and consents.",
+    "approvals": "What waits for a second pair of eyes.",
     "accounts": "Accounts and their purses: opened, shown, closed.",
     "money": "Credits, payments, refunds, adjustments.",
     "holds": "Value reserved, then captured or given back.",
@@ -135,7 +139,7 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
         schema = shapes.schema(endpoint.body, closed=True)
         made["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": schema}},
+            "content": {FORM if endpoint.is_form else "application/json": {"schema": schema}},
         }
     return made
 

@@ -16,6 +16,7 @@ from gateway.errors import (
     ApprovalNeeded,
     CommandError,
     FareGatewayError,
+    RateLimited,
     Retry,
     Uncertain,
 )
@@ -44,6 +45,9 @@ STATUS: dict[str, int] = {
     "AUTH_FORBIDDEN": 403,
     "AUTH_STEP_UP": 403,
     "AUTH_SAME_EYES": 403,
+    "AUTH_PROOF": 403,
+    "AUTH_NO_FACTOR": 409,
+    "AUTH_WEAK_PASSWORD": 422,
     "RATE_LIMITED": 429,
     "APPROVAL_NEEDED": 409,
     "REGISTRY_EXISTS": 409,
@@ -51,6 +55,8 @@ STATUS: dict[str, int] = {
     "REGISTRY_NOT_FOUND": 404,
     "REGISTRY_UNKNOWN": 404,
     "REGISTRY_SCOPE": 422,
+    "REGISTRY_FIELD": 422,
+    "REGISTRY_ERASED": 410,
     # --- commands
     "CREDIT_NOT_FOUND": 404,
     "CREDIT_PLAN_AMOUNT": 422,
@@ -181,7 +187,7 @@ def problem_response(
     """An error as an answer."""
     status = status_of(error.code)
     sent = dict(headers or {})
-    if isinstance(error, ApiError) and error.retry_after_s:
+    if isinstance(error, ApiError | RateLimited) and error.retry_after_s:
         sent["Retry-After"] = str(error.retry_after_s)
     elif status == 503:
         sent["Retry-After"] = "1"

@@ -8,6 +8,7 @@ import hashlib
 import re
 from dataclasses import fields
 from typing import Any, get_type_hints
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from gateway.http.endpoint import Endpoint, path_names, path_type
 from gateway.schema_check import Finding, NotJson, check, escape, parse_json
 from gateway.shapes import Schema, Shapes, from_json
 
+FORM = "application/x-www-form-urlencoded"
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
 _ETAG = re.compile(r'"([1-9][0-9]{0,15})"\Z')
 _KEY = re.compile(r"[!-~]{1,255}\Z")
@@ -81,10 +83,11 @@ class Reader:
             if data.strip() not in {b"", b"{}"}:
                 raise ApiError("API_MALFORMED", "this takes no body")
             return None, []
-        if request.content_type != "application/json" or "Content-Encoding" in request.headers:
-            raise ApiError("API_MEDIA_TYPE", "the body must be application/json")
+        wanted = FORM if self.endpoint.is_form else "application/json"
+        if request.content_type != wanted or "Content-Encoding" in request.headers:
+            raise ApiError("API_MEDIA_TYPE", f"the body must be {wanted}")
         try:
-            value = parse_json(data)
+            value = parse_form(data) if self.endpoint.is_form else parse_json(data)
         except NotJson as error:
             raise ApiError("API_MALFORMED", str(error)) from error
         found = check(value, self.body_schema, self._named)
@@ -112,6 +115,18 @@ class Reader:
                 "API_KEY_MISSING", "Idempotency-Key must be there once, 1 to 255 visible characters"
             )
         return sent[0]
+
+
+def parse_form(data: bytes) -> dict[str, str]:
+    """The fields of a form, none twice. Raises: NotJson."""
+    try:
+        pairs = parse_qsl(data.decode(), keep_blank_values=True, strict_parsing=bool(data))
+    except ValueError as error:
+        raise NotJson("the body is no form") from error
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        raise NotJson("a field is there twice")
+    return values
 
 
 def query_schemas(endpoint: Endpoint, shapes: Shapes) -> dict[str, Schema]:

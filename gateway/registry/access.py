@@ -32,3 +32,16 @@ class Access:
     sessions: Sessions
     factors: Factors
     passkeys: Passkeys
+
+    def services(self) -> tuple[object, ...]:
+        """What the API calls by its class."""
+        return (
+            self.authenticator,
+            self.persons,
+            self.links,
+            self.consents,
+            self.approvals,
+            self.sessions,
+            self.factors,
+            self.passkeys,
+        )

@@ -233,6 +233,8 @@ class Approvals:
         now = self._clock()
         with self._database.transaction() as connection:
             found = _shown(_get(connection, approval_id), now)
+            if (found.state, found.decided_by) == (state, actor.subject):
+                return found  # said before
             if found.state is not ApprovalState.PROPOSED:
                 raise RegistryError("APPROVAL_CLOSED", f"{approval_id} is {found.state}")
             if state is ApprovalState.APPROVED:

@@ -124,7 +124,7 @@ class Factors:
             return put_factor(connection, self.key_of(connection, actor.person_id), made)
 
     def confirm_totp(self, actor: Actor, factor_id: str, code: str) -> None:
-        """Show that the app has the secret. Raises: AuthError AUTH_INVALID; RateLimited."""
+        """Show that the app has the secret. Raises: AuthError AUTH_PROOF; RateLimited."""
         self._throttle.take(actor.person_id)
         now = self.clock()
         with self.database.transaction() as connection:
@@ -133,7 +133,7 @@ class Factors:
             if row is None or row.kind != FactorKind.TOTP:
                 raise RegistryError("REGISTRY_UNKNOWN", f"there is no factor {factor_id}")
             if not _take_code(connection, key, row, code, now):
-                raise AuthError("AUTH_INVALID")
+                raise AuthError("AUTH_PROOF")
             mine = FACTORS.c.factor_id == factor_id
             connection.execute(update(FACTORS).where(mine).values(confirmed_us=now))
             note(connection, actor, "factor.add", now, kind=str(FactorKind.TOTP))
@@ -142,7 +142,7 @@ class Factors:
     def step_up_totp(self, actor: Actor, token: str, code: str) -> int:
         """Show a code. Returns: until when the step-up is good (microseconds UTC).
 
-        Raises: AuthError AUTH_INVALID: wrong, or shown before; AUTH_NO_FACTOR; RateLimited.
+        Raises: AuthError AUTH_PROOF: wrong, or shown before; AUTH_NO_FACTOR; RateLimited.
         """
         self._throttle.take(actor.person_id)
         now = self.clock()
@@ -150,7 +150,7 @@ class Factors:
             key = self.key_of(connection, actor.person_id)
             rows = list_factors(connection, actor.person_id, FactorKind.TOTP)
             if not any(_take_code(connection, key, row, code, now) for row in rows):
-                raise AuthError("AUTH_INVALID")
+                raise AuthError("AUTH_PROOF")
             until = self.mark(connection, actor, token, FactorKind.TOTP)
         self._throttle.give_back(actor.person_id)
         return until
@@ -193,7 +193,7 @@ class Factors:
                 until = self.mark(connection, actor, token, FactorKind.RECOVERY)
                 self._throttle.give_back(actor.person_id)
                 return until
-        raise AuthError("AUTH_INVALID")
+        raise AuthError("AUTH_PROOF")
 
     # --- for all kinds ---
 

@@ -75,7 +75,7 @@ class Passkeys:
         return dict(json.loads(options_to_json(options)))
 
     def finish_registration(self, actor: Actor, token: str, credential: Mapping[str, Any]) -> str:
-        """What `create` gave; the id of the new factor. Raises: AuthError AUTH_INVALID."""
+        """What `create` gave; the id of the new factor. Raises: AuthError AUTH_PROOF."""
         now, challenge = self._factors.clock(), self._take_challenge(actor, token)
         try:
             made = verify_registration_response(
@@ -86,7 +86,7 @@ class Passkeys:
                 require_user_verification=True,
             )
         except _MALFORMED as error:
-            raise AuthError("AUTH_INVALID", "this credential cannot be taken") from error
+            raise AuthError("AUTH_PROOF", "this credential cannot be taken") from error
         secret = {
             "id": bytes_to_base64url(made.credential_id),
             "key": bytes_to_base64url(made.credential_public_key),
@@ -122,7 +122,7 @@ class Passkeys:
         with self._factors.database.transaction() as connection:
             known = self._known(connection, actor)
             if str(credential.get("id")) not in known:
-                raise AuthError("AUTH_INVALID")
+                raise AuthError("AUTH_PROOF", "this assertion cannot be taken")
             row, public_key = known[str(credential["id"])]
             try:
                 shown = verify_authentication_response(
@@ -135,7 +135,7 @@ class Passkeys:
                     require_user_verification=True,
                 )
             except _MALFORMED as error:
-                raise AuthError("AUTH_INVALID", "this assertion cannot be taken") from error
+                raise AuthError("AUTH_PROOF", "this assertion cannot be taken") from error
             values = {"counter": shown.new_sign_count, "used_us": self._factors.clock()}
             mine = FACTORS.c.factor_id == row.factor_id
             connection.execute(update(FACTORS).where(mine).values(values))
@@ -169,7 +169,7 @@ class Passkeys:
             connection.execute(update(SESSIONS).where(mine).values(values))
         age_us = self._factors.clock() - row.challenge_us if row is not None else CHALLENGE_US
         if row is None or not row.challenge or not 0 <= age_us < CHALLENGE_US:
-            raise AuthError("AUTH_INVALID", "no ceremony is under way")
+            raise AuthError("AUTH_PROOF", "no ceremony is under way")
         return bytes(row.challenge)
 
 

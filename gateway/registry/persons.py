@@ -7,6 +7,7 @@ hold the wrapped key: docs/security.md says how those end.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -96,13 +97,16 @@ class Persons:
         self._index = index
         self._clock = clock
 
-    def add(self, actor: Actor, data: Mapping[str, str]) -> Person:
-        """Enter a person. Raises: AuthError, RegistryError: a field nobody knows, or too long."""
+    def add(self, actor: Actor, data: Mapping[str, str], *, cause: bytes = b"") -> Person:
+        """Enter a person. Raises: AuthError, RegistryError: a field nobody knows, or too long.
+
+        Args: cause: the request's operation id; the same one enters one person.
+        """
         actor.require(Scope.PERSONS_WRITE)
         _check_data(data)
         now = self._clock()
         person = Person(
-            person_id=f"per_{secrets.token_hex(ID_BYTES)}",
+            person_id=_new_id(actor, cause),
             tenant_id=actor.tenant_id,
             created_us=now,
             changed_us=now,
@@ -110,6 +114,8 @@ class Persons:
         )
         key, wrapped = self._ring.make(person.person_id)
         with self._database.transaction() as connection:
+            if cause and (row := _find_row(connection, person.person_id)):
+                return self._read(connection, row)
             connection.execute(insert(PERSONS).values(_row(person, wrapped)))
             self._put_fields(connection, key, person.person_id, data)
             _note(connection, actor, "person.add", person.person_id, now, fields=sorted(data))
@@ -265,10 +271,19 @@ class Persons:
         return _person(row, {one.name: key.open(one.name, one.sealed).decode() for one in fields})
 
 
+def _new_id(actor: Actor, cause: bytes) -> str:
+    said = hashlib.sha256(actor.tenant_id.encode() + b"|" + cause).digest()
+    return f"per_{(said if cause else secrets.token_bytes(32))[:ID_BYTES].hex()}"
+
+
+def _find_row(connection: Connection, person_id: str) -> Row[Any] | None:
+    wanted = select(PERSONS).where(PERSONS.c.person_id == person_id).with_for_update()
+    return connection.execute(wanted).first()
+
+
 def get_row(connection: Connection, person_id: str) -> Row[Any]:
     """A person's row, erased or not. Raises: RegistryError REGISTRY_UNKNOWN."""
-    wanted = select(PERSONS).where(PERSONS.c.person_id == person_id).with_for_update()
-    row = connection.execute(wanted).first()
+    row = _find_row(connection, person_id)
     if row is None:
         raise RegistryError("REGISTRY_UNKNOWN", f"there is no person {person_id}")
     return row

@@ -84,7 +84,7 @@ class Sessions:
         await asyncio.to_thread(self._put_login, actor, person_id, blind, stored)
 
     async def change_password(self, actor: Actor, old: str, new: str) -> None:
-        """A rider's own; all their sessions end. Raises: AuthError AUTH_INVALID: the old one."""
+        """A rider's own; all their sessions end. Raises: AuthError AUTH_PROOF: the old one."""
         await self.check_password(actor, old)
         check_password(new, old)
         stored = await self._passwords.hash(new)
@@ -96,7 +96,7 @@ class Sessions:
         row = await asyncio.to_thread(self._find_login, LOGINS.c.person_id == actor.person_id)
         stored = row.password_hash if row is not None else None
         if not await self._passwords.is_right(stored, password):
-            raise AuthError("AUTH_INVALID")
+            raise AuthError("AUTH_PROOF")
         self._throttle.give_back(actor.person_id)
 
     async def sign_in(self, login: str, password: str) -> Session:

@@ -77,7 +77,7 @@ async def test_a_code_may_be_one_step_off(town: Town, steps: int, right: bool) -
     if right:
         town.factors.step_up_totp(actor, token, code(town, totp, steps))
     else:
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             town.factors.step_up_totp(actor, token, code(town, totp, steps))
     assert is_up(town, token) is right
 
@@ -87,7 +87,7 @@ async def test_a_code_is_taken_once_and_none_before_it_again(town: Town) -> None
     before, now = code(town, totp, -1), code(town, totp)
     town.factors.step_up_totp(actor, token, now)
     for again in (now, before):
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             town.factors.step_up_totp(actor, token, again)
     town.factors.step_up_totp(actor, token, code(town, totp, 1))
 
@@ -99,10 +99,10 @@ async def test_the_code_that_confirmed_is_taken_too(town: Town) -> None:
     totp = pyotp.TOTP(parse_qs(urlsplit(uri).query)["secret"][0])
     with pytest.raises(AuthError, match="AUTH_NO_FACTOR"):
         town.factors.step_up_totp(actor, token, code(town, totp))
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.factors.confirm_totp(actor, factor_id, "000000")
     town.factors.confirm_totp(actor, factor_id, code(town, totp))
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.factors.step_up_totp(actor, token, code(town, totp))
 
 
@@ -129,7 +129,7 @@ async def test_codes_cannot_be_guessed_quickly(town: Town) -> None:
     actor, token, totp = await with_totp(town)
     wrong = str((int(code(town, totp)) + 1) % 1_000_000).zfill(6)
     for _ in range(5):
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             town.factors.step_up_totp(actor, token, wrong)
     with pytest.raises(RateLimited):
         town.factors.step_up_totp(actor, token, code(town, totp))
@@ -142,7 +142,7 @@ async def test_a_stolen_session_adds_no_factor(town: Town) -> None:
         town.factors.begin_totp(actor, password="a wrong password"),
         town.passkeys.begin_registration(actor, token, password="a wrong password"),
     ):
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             await begin
     actor, token, _ = await with_second_rider(town)
     for again in (
@@ -169,7 +169,7 @@ async def with_second_rider(town: Town) -> tuple[Actor, str, pyotp.TOTP]:
 async def test_another_rider_s_code_and_session_are_of_no_use(town: Town) -> None:
     actor, token, totp = await with_totp(town)
     other, other_token, other_totp = await with_second_rider(town)
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.factors.step_up_totp(actor, token, code(town, other_totp))
     with pytest.raises(AuthError, match="AUTH_INVALID"):
         town.factors.step_up_totp(actor, other_token, code(town, totp))
@@ -202,12 +202,12 @@ async def test_a_recovery_code_works_once(town: Town) -> None:
     town.factors.step_up_code(actor, token, f" {codes[0].upper()} ")
     assert is_up(town, token)
     for wrong in (codes[0], "0" * 20, ""):
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             town.factors.step_up_code(actor, token, wrong)
     town.later(60)
     town.factors.step_up_code(actor, token, codes[9])
     town.factors.make_codes(town.sessions.authenticate(token))
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.factors.step_up_code(actor, token, codes[1])
 
 
@@ -278,7 +278,7 @@ async def test_a_wrong_assertion_is_refused(town: Town, name: str) -> None:
     actor, token, device = await with_passkey(town)
     told = copy.deepcopy(device.get(town.passkeys.begin_step_up(actor, token)))
     WRONG[name](told)
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.passkeys.step_up(actor, token, told)
     assert not is_up(town, token)
 
@@ -295,12 +295,12 @@ async def test_what_comes_from_elsewhere_or_unverified_is_refused(
     for name, value in how.items():
         setattr(device, name, value)
     options = town.passkeys.begin_step_up(actor, token)
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.passkeys.step_up(actor, token, device.get(options))
     await town.rider("li@example.cn")
     other, other_token = await town.signed_in("li@example.cn")
     options = await town.passkeys.begin_registration(other, other_token, password=PASSWORD)
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.passkeys.finish_registration(
             other, other_token, SoftAuthenticator(**how).create(options)
         )
@@ -313,7 +313,7 @@ async def test_a_copied_key_is_noticed_by_its_count(town: Town) -> None:
         town.passkeys.step_up(actor, token, device.get(town.passkeys.begin_step_up(actor, token)))
     for _ in range(2):
         options = town.passkeys.begin_step_up(actor, token)
-        with pytest.raises(AuthError, match="AUTH_INVALID"):
+        with pytest.raises(AuthError, match="AUTH_PROOF"):
             town.passkeys.step_up(actor, token, copied.get(options))
 
 
@@ -322,7 +322,7 @@ async def test_a_challenge_of_another_session_is_refused(town: Town) -> None:
     _, other = await town.signed_in()
     options = town.passkeys.begin_step_up(actor, token)
     town.passkeys.begin_step_up(actor, other)
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         town.passkeys.step_up(actor, other, device.get(options))
 
 

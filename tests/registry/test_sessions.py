@@ -125,7 +125,7 @@ async def test_a_session_ends_however_it_is_used(town: Town) -> None:
 async def test_a_new_password_ends_all_sessions(town: Town) -> None:
     await town.rider()
     actor, token = await town.signed_in()
-    with pytest.raises(AuthError, match="AUTH_INVALID"):
+    with pytest.raises(AuthError, match="AUTH_PROOF"):
         await town.sessions.change_password(actor, "not the old one", "another horse battery")
     await town.sessions.change_password(actor, PASSWORD, "another horse battery")
     with pytest.raises(AuthError):
