@@ -1,6 +1,6 @@
 """`faregate serve`: runs the data plane and, beside it, HTTP, snapshotter, ledger, worker.
 
-    start   pid lock, then http, worker and data; snapshotter and ledger once the data plane serves
+    start   pid lock, then http and data; snapshotter, ledger and worker once the data plane serves
     crash   the data plane comes back once (it recovers by itself), a second death in a row is the
             end; the others come back after a pause that grows
     stop    SIGTERM or SIGINT: the data plane drains first, then the others; the slow are killed
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from gateway.config import Config, LoadedConfig
 
 NAMES = ("data", "http", "snapshotter", "ledger", "worker")
-FOLLOWERS = ("snapshotter", "ledger")
-"""They read what the data plane has recovered, so they begin once it serves."""
+FOLLOWERS = ("snapshotter", "ledger", "worker")
+"""They read or command what the data plane has recovered, so they begin once it serves."""
 LAUNCHER = (sys.executable, "-m", "gateway.process")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0

@@ -21,7 +21,7 @@ from gateway.config import Config, WorkerConfig
 from gateway.credit.job import build_credit_jobs
 from gateway.delivery.jobs import build_delivery_jobs
 from gateway.delivery.receive import build_receive_jobs
-from gateway.errors import InvariantError
+from gateway.errors import FareGatewayError, InvariantError
 from gateway.jobs import Job, JobFactory, Tools
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
@@ -122,6 +122,9 @@ class Worker:
                 await kept.job.run()
             except InvariantError:
                 raise
+            except FareGatewayError as error:  # says itself what is missing and what to do
+                log.warning("job_failed", extra={"job": kept.job.name} | error.as_dict())
+                kept.last_error = str(error)[:200]
             except Exception as error:
                 log.exception("job_failed", extra={"job": kept.job.name})
                 kept.last_error = f"{type(error).__name__}: {error}"[:200]

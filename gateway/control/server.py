@@ -38,6 +38,7 @@ class ControlServer:
         self._server: asyncio.AbstractServer | None = None
         self._allowed = {0, os.geteuid()}
         self._work: set[asyncio.Task[None]] = set()
+        self._readers: set[asyncio.StreamReader] = set()
 
     async def start(self) -> None:
         """Listen. A socket left by a dead process is replaced."""
@@ -52,16 +53,19 @@ class ControlServer:
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=1 << 20)
 
     async def stop(self) -> None:
-        """No new connections."""
+        """No new connections, and no more requests; what was asked is still answered."""
         if self._server is not None:
             self._server.close()
         self._path.unlink(missing_ok=True)
+        for reader in self._readers:
+            reader.feed_eof()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Requests of one connection are begun in their order; each is answered once it is durable,
         so that many of them share a commit.
         """
         room = asyncio.Semaphore(IN_FLIGHT_MAX)
+        self._readers.add(reader)
         try:
             principal = self._principal(writer)
             while principal and (body := await _read_frame(reader)) is not None:
@@ -74,6 +78,7 @@ class ControlServer:
         except (ConnectionError, WireError) as error:
             log.info("control_connection_ended", extra={"detail": str(error)})
         finally:
+            self._readers.discard(reader)
             writer.close()
 
     async def _reply(
