@@ -102,7 +102,7 @@ class Story:
     """An account's records read for fares, in the journal's order.
 
     charged: (index, minor units) of everything that moved a fare. disturbed: (index, instant) of
-    what came out of its turn. rerated: (index, instant from which on it priced again).
+    what came out of its turn, or was taken back. rerated: (index, instant from which on it priced again).
     """
 
     events: list[Event] = field(default_factory=list)
@@ -171,7 +171,7 @@ class _Reader:
         self._taps: dict[TapId, tuple[int, PastTap]] = {}
         self._changes: list[tuple[int, Change]] = []
         self._claims: list[tuple[int, Claim]] = []
-        self._undone: list[tuple[int, RecordView, PastTap]] = []
+        self._undone: list[tuple[int, int]] = []
 
     def take(self, index: int, record: RecordView) -> None:
         story = self.story
@@ -196,7 +196,7 @@ class _Reader:
         found = self._taps.pop(undone_id(record), None)
         if found is not None:
             self.story.undone.append((found[0], index))
-            self._undone.append((index, record, found[1]))
+            self._undone.append((index, found[1].at_us))
 
     def _tap_of(self, record: RecordView) -> PastTap:
         rules = Rule(record.rules)
@@ -229,17 +229,8 @@ class _Reader:
             if made is not None:
                 story.events.append(Event(index, claim.at_us, made))
         story.events.sort(key=lambda one: one.index)
-        story.disturbed = [*_late(story.events), *self._undone_late()]
+        story.disturbed = [*_late(story.events), *self._undone]
         return story
-
-    def _undone_late(self) -> Iterator[tuple[int, int]]:
-        """Undoings that gave back only money, or what a re-rating had priced again."""
-        for index, record, tap in self._undone:
-            was_rerated = any(
-                at < index and from_us <= tap.at_us for at, from_us in self.story.rerated
-            )
-            if record.rules & Rule.MONEY_ONLY or was_rerated:
-                yield index, tap.at_us
 
 
 def _medium_kinds(records: Sequence[RecordView]) -> Iterator[tuple[bytes, int]]:

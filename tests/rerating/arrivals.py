@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from fastpath import _journal as codec
 from fastpath import reference
@@ -51,16 +51,25 @@ class Arrivals:
     of_medium: bool = False
     category: int = 0
     cells: list[reference.Cell] = field(default_factory=list)
+    period: reference.Period = field(default_factory=reference.Period)
+    """What was counted before."""
     records: list[codec.RecordView] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         account = reference.Account(
-            account_id=77, version=1, currency=156, rider_category=self.category
+            account_id=77,
+            version=1,
+            currency=156,
+            balance_minor=10**9,
+            rider_category=self.category,
         )
         self.world = World(self.begin_us, account=account)
         self.world.cells = list(self.cells)
         self.world.cells_max = CELLS_MAX - int(self.of_medium)
-        self.world.medium_period = reference.Period() if self.of_medium else None
+        if self.of_medium:
+            self.world.medium_period = replace(self.period)
+        else:
+            self.world.rider.period = replace(self.period)
         self.tariffs = [(slot, self.world.load(one, slot)) for slot, one in enumerate(self.specs)]
         self.seqs = itertools.count(1)
         self.undone: dict[int, Made] = {}

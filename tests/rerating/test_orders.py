@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from fastpath.reference import Cell
-from fastpath.types import CapOwner, Reason, TapKind, TariffSpec
+from fastpath.types import CapOwner, Op, Reason, TapKind, TariffSpec
 from tests.fastpath.strategies import MIDDLE_US, STOPS_MAX
 from tests.fastpath.strategies_layers import (
     DISTANCES,
     GAPS,
+    PASS_IDS,
     PLACES,
     TAP_LINES,
     extras,
@@ -31,6 +32,8 @@ SOME = settings(
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
 RERATE = "rerate"
+BUY = "buy"
+UNDO = "undo"
 Step = Made | str
 
 
@@ -148,3 +151,44 @@ def test_random_tariffs_many_times(data, spec, of_medium, held):
     spec = of_owner(patient(spec), of_medium=of_medium)
     taps = data.draw(days(spec))
     compare(spec, taps, data.draw(shuffled(taps)), held.cells, of_medium=of_medium)
+
+
+# --- commands and taps taken back in between
+
+
+def play_with(spec: TariffSpec, steps: Sequence[Step], undone: set[int]) -> Arrivals:
+    """As `play`; buys change what later taps cost, undoings take back the newest tap."""
+    arrivals = Arrivals([spec], MIDDLE_US + 100 * DAY_US)
+    standing: list[Made] = []
+    for step in steps:
+        if step == BUY:
+            arrivals.command(Op.PASS_ADD, pass_id=PASS_IDS[0], rides=-1, from_us=0)
+            arrivals.command(Op.SET_CATEGORY, rider_category=1)
+        elif step == UNDO and standing:
+            if Reason(arrivals.undo().reason).accepted:
+                undone.add(id(standing[-1]))
+            standing.pop()
+        elif step == RERATE:
+            arrivals.rerate()
+        elif isinstance(step, Made) and Reason(arrivals.arrive(step).reason).accepted:
+            standing.append(step)
+    return arrivals
+
+
+@SOME
+@given(data=st.data(), spec=layered_specs())
+def test_with_purchases_and_undoings(data, spec):
+    """What is bought later does not reach back; what was undone never was."""
+    spec = patient(spec)
+    taps = data.draw(days(spec))
+    steps = data.draw(shuffled(taps))
+    for extra in data.draw(st.lists(st.sampled_from([BUY, UNDO]), max_size=3)):
+        steps.insert(data.draw(st.integers(0, len(steps))), extra)
+    undone: set[int] = set()
+    some_order = play_with(spec, steps, undone)
+    some_order.rerate()
+    bought = [one for one in steps if one == BUY]
+    left = [one for one in taps if id(one) not in undone]
+    in_turn = play_with(spec, [*left, *bought], set())
+    assert some_order.charged_minor == in_turn.charged_minor
+    assert not some_order.plan().is_needed
