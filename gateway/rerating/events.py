@@ -102,7 +102,8 @@ class Story:
     """An account's records read for fares, in the journal's order.
 
     charged: (index, minor units) of everything that moved a fare. disturbed: (index, instant) of
-    what came out of its turn, or was taken back. rerated: (index, instant from which on it priced again).
+    what came out of its turn, or was taken back. rerated: (index, instant from which it priced
+    again).
     """
 
     events: list[Event] = field(default_factory=list)
