@@ -21,7 +21,7 @@ from benchmarks.crash_recount import Told
 from fastpath.types import Op, TapKind
 from gateway.clock import new_operation_id
 from gateway.control import frames as control
-from gateway.control.desk import client_number
+from gateway.control.arguments import client_number
 from gateway.errors import FareGatewayError, Uncertain, WireError
 from gateway.link.client import DeviceIdentity, LinkSession, open_session
 from gateway.link.frames import Answer, TapEvent

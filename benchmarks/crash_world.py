@@ -31,7 +31,8 @@ from fastpath.api import StoreHandle
 from fastpath.reference import SpecBook
 from fastpath.types import Op
 from gateway.config import Config, load_config
-from gateway.control.desk import Desk, client_number
+from gateway.control.arguments import client_number
+from gateway.control.desk import Desk
 from gateway.control.frames import Reply, Request
 from gateway.dataplane import DataPlane
 from gateway.engine.commit import CommitPace

@@ -40,7 +40,8 @@ def read_groups(folder: Path):
         base += unpack_from("<Q", data, 80)[0]
 
 
-said, counted, stored = {"records": 0, "fare_minor": 0, "amount_minor": 0}, {}, {}
+said, counted = {"records": 0, "fare_minor": 0, "amount_minor": 0}, {}
+inline, cells = {}, {}
 for group in read_groups(Path(sys.argv[1])):
     at = 128
     while at < len(group):
@@ -52,8 +53,14 @@ for group in read_groups(Path(sys.argv[1])):
         for item in range(at + 168, at + size, 72):
             if group[item : item + 2] == b"\x01\x00":  # line 0 of an account
                 owner, purse_0, purse_1 = unpack_from("<Q8xqq", group, item + 8)
-                stored[owner] = purse_0 + purse_1
+                inline[owner] = purse_0 + purse_1
+            elif group[item] == 2:  # a cell: its owner is the record's account
+                cell, kind, balance = unpack_from("<I4xB11xq", group, item + 4)
+                cells[cell] = account, balance if kind == 7 else 0
         at += size
+stored = dict(inline)
+for account, balance in cells.values():
+    stored[account] = stored.get(account, 0) + balance
 wrong = sorted(a for a in counted | stored if counted.get(a, 0) != stored.get(a, 0))
 said |= {"accounts": len(stored), "balance_minor": sum(stored.values()), "wrong": wrong[:20]}
 sys.stdout.write(json.dumps(said) + "\n")

@@ -9,3 +9,9 @@ def populate_accounts(handle: StoreHandle) -> int:
     For a thread beside the one that fills them: gives the GIL up. Accounts may be written meanwhile,
     but their number must not change.
     """
+
+def list_holds(handle: StoreHandle) -> list[tuple[int, int, int]]:
+    """All open holds as (expires_us, account, hold), in no order."""
+
+def find_holds(handle: StoreHandle, account_id: int) -> list[tuple[int, int, int]]:
+    """The same of one account."""

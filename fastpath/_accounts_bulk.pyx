@@ -3,11 +3,11 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastpath._accounts cimport Store, StoreHandle
+from fastpath._accounts cimport Store, StoreHandle, account_at, cell_at, find_account
 from fastpath._accounts_memory cimport (
     SHARD_COUNT, Shard, Slab, Table, key_is_zero, shard_entry, slab_chunk_bytes,
 )
-from fastpath._layout cimport MEDIUM_ACTIVE, TOKEN_BYTES, Medium
+from fastpath._layout cimport CELL_HOLD, MEDIUM_ACTIVE, TOKEN_BYTES, Account, Cell, Medium
 
 cdef extern from *:
     """
@@ -60,3 +60,33 @@ def populate_accounts(StoreHandle handle not None) -> int:
             if faregate_populate(slab.chunks[chunk], slab_chunk_bytes(slab)) != 0:
                 break
     return count * slab_chunk_bytes(slab)
+
+
+# Holds of one account, appended to a list of (expires_us, account, hold).
+cdef int add_holds(const Store* store, const Account* account, list found) except -1:
+    cdef uint32_t index = account.first_cell if account.held_minor != 0 else 0
+    cdef const Cell* cell
+    while index != 0:
+        cell = cell_at(store, index)
+        if cell.type == CELL_HOLD:
+            found.append((cell.hold.expires_us, account.account_id, cell.key))
+        index = cell.next
+    return 0
+
+
+def list_holds(StoreHandle handle not None) -> list:
+    """All open holds as (expires_us, account, hold), in no order."""
+    cdef uint32_t slot
+    cdef list found = []
+    for slot in range(1, handle.store.impl.accounts.used + 1):
+        add_holds(handle.store, account_at(handle.store, slot), found)
+    return found
+
+
+def find_holds(StoreHandle handle not None, uint64_t account_id) -> list:
+    """The same of one account."""
+    cdef uint32_t slot = find_account(handle.store, account_id)
+    cdef list found = []
+    if slot != 0:
+        add_holds(handle.store, account_at(handle.store, slot), found)
+    return found

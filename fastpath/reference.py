@@ -85,7 +85,6 @@ from fastpath.reference_model import (
     Account,
     Command,
     Decision,
-    Facts,
     LimitVersion,
     Medium,
     Pair,
@@ -120,6 +119,7 @@ from fastpath.types import (
     TariffRules,
     Verdict,
 )
+from fastpath.wallet import Facts
 
 __all__ = [
     "Account",

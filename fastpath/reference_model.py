@@ -1,7 +1,7 @@
 """What the reference engine works on: the structs of layout.h and tariffs as Python objects.
 
 Field names are those of layout.h, where the comments stand. Must import only the standard library
-and fastpath.types.
+and fastpath.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from fastpath.limits import LimitSpec
 from fastpath.types import (
     FarePart,
     JourneyState,
-    Purpose,
     Reason,
     Rule,
     TariffRules,
     TariffSpec,
 )
+from fastpath.wallet import Facts
 
 MONEY_MAX = 1 << 60
+NO_FACTS = Facts()
 FARE_MAX = 100_000_000
 LEGS_MAX = 15
 PRECEDENCE = {reason: place for place, reason in enumerate(Reason)}
@@ -205,24 +206,6 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What a wallet command asks for beyond what every command has."""
-
-    key: int = 0
-    merchant: int = 0
-    charge_client: int = 0
-    charge_high: int = 0
-    charge_low: int = 0
-    amount_minor: int = 0
-    expires_us: int = 0
-    purpose: int = Purpose.NONE
-    number: int = 0
-    tier: int = 0
-    flags: int = 0
-    purposes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Command:
     """One command of the control plane."""
 
@@ -245,7 +228,7 @@ class Command:
     from_us: int = 0
     pass_id: int = 0
     rides: int = 0
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
     has_facts: int = 0
     horizon_us: int = 30 * 86_400_000_000
     """Operations older than that are no longer known."""

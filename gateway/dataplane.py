@@ -33,6 +33,7 @@ from gateway.control.desk import Desk, limits_as_dict
 from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
 from gateway.engine.commit import CommitPace, GroupCommit
+from gateway.engine.holds import HoldClock
 from gateway.engine.recovery import Recovery, build_memory, recover
 from gateway.errors import Fenced, JournalError, TariffError
 from gateway.journal.layout import SegmentOptions
@@ -259,6 +260,13 @@ class DataPlane:
             on_broken=self._broken,
         )
         self.link.commit = self.commit
+        self.holds = HoldClock(
+            self.engine,
+            self.commit,
+            clock.now_us,
+            may_write=lambda: self.page[slots.DISK_STATE] < DiskState.NO_COMMANDS,
+            horizon_us=self.config.engine_limits().op_horizon_us,
+        )
         return Desk(
             self.engine,
             self.commit,
@@ -268,6 +276,7 @@ class DataPlane:
             load_tariff=self.load_tariff,
             load_limits=self.load_limits,
             drain=self.stopping.set,
+            on_hold=self.holds.note,
         )
 
     async def run(self, ready_fd: int) -> int:
@@ -280,6 +289,7 @@ class DataPlane:
         port = await self.link.start()
         self.page[slots.STATE] = PlaneState.READY
         ticker = asyncio.create_task(self._tick())
+        expiry = asyncio.create_task(self.holds.run())
         tell_ready(
             ready_fd,
             {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)},
@@ -288,6 +298,7 @@ class DataPlane:
         self.ready.set()
         log.info("serving", extra={"port": port, "records": self.recovery.records})
         await self.stopping.wait()
+        expiry.cancel()
         await self._drain(control)
         ticker.cancel()
         return 0

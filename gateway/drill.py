@@ -18,7 +18,7 @@ from fastpath.cells import type_of
 from fastpath.reference_cells import Cell, CellType, Purse
 from gateway.backup import check_backup, make_backup, restore_backup
 from gateway.config import Config, LoadedConfig, load_config
-from gateway.control.operations import ACCOUNT, ACCOUNT_FIELDS, list_cells
+from gateway.control.views import ACCOUNT, ACCOUNT_FIELDS, list_cells
 from gateway.engine.recovery import build_memory, recover
 from gateway.journals import open_reader
 from gateway.ledger.balances import control_totals, iter_accounts

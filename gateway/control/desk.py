@@ -8,7 +8,6 @@ is shown what could still be undone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ from fastpath._journal import RecordView, view_head
 from fastpath.cells import describe_cell
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
-from gateway.control import operations
+from gateway.control import operations, views
+from gateway.control.arguments import client_number
 from gateway.control.frames import Reply, Request
 from gateway.control.operations import Arguments, Ceilings
 from gateway.errors import CommandError, Retry
@@ -35,11 +35,6 @@ Read = Callable[[Arguments], Awaitable[dict[str, Any]]]
 TRANSIENT = frozenset({Reason.BUSY, Reason.JOURNAL_FULL})
 MODES = {mode.name.lower(): int(mode) for mode in DeviceMode}
 DISK_REFUSES = slots.DiskState.NO_COMMANDS
-
-
-def client_number(name: str) -> int:
-    """A client's name as the 64-bit number that scopes its operation ids."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
 def limits_as_dict(limits: LimitBook | None) -> dict[str, Any] | None:
@@ -64,6 +59,7 @@ class Desk:
         load_tariff: Callable[[int, str], dict[str, Any]],
         load_limits: Callable[[str], dict[str, Any]],
         drain: Callable[[], None],
+        on_hold: Callable[[int], None],
     ) -> None:
         self._engine = engine
         self._commit = commit
@@ -74,6 +70,7 @@ class Desk:
         self._load_tariff = load_tariff
         self._load_limits = load_limits
         self._drain = drain
+        self._on_hold = on_hold
         self._reads: dict[str, Read] = {
             "account_show": self._account_show,
             "cells_show": self._cells_show,
@@ -150,7 +147,9 @@ class Desk:
             return run()
 
     def _tell(self, head: RecordView) -> None:
-        """Carry a durable change of a medium's state to the validators."""
+        """Carry a durable change of a medium's state to the validators, of a hold to its clock."""
+        if head.op in (Op.HOLD_PLACE, Op.HOLD_EXTEND):
+            self._on_hold(head.account_id)
         if head.op == Op.MEDIUM_STATE:
             self._state.denylist.note(
                 head.denylist_version, head.token, denied=self._is_denied(head.token)
@@ -167,11 +166,14 @@ class Desk:
 
     async def _account_show(self, args: Arguments) -> dict[str, Any]:
         account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
-        data = self._engine.memory.account(account_id)
+        memory = self._engine.memory
+        data = memory.account(account_id)
+        cells = views.list_cells(memory, data) if data is not None else []
         await self._commit.committed()
         if data is None:
             raise CommandError("unknown_account", f"there is no account {account_id}")
-        return operations.account_as_dict(data)
+        shown = views.account_as_dict(data)
+        return shown | views.wallet_as_dict(shown, cells)
 
     async def _cells_show(self, args: Arguments) -> dict[str, Any]:
         """What a re-rating begins with: the account as bytes, its cells as bytes and by name."""

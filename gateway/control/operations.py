@@ -8,182 +8,40 @@ No sockets here.
 from __future__ import annotations
 
 import hashlib
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastpath._journal import RecordView
-from fastpath.cells import CELL_BYTES, CELLS_MAX, next_cell, type_of
-from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason
+from fastpath.cells import CELL_BYTES, CELLS_MAX
+from fastpath.types import AccountStatus, FactFlag, MediumKind, MediumState, Op, Reason
+from fastpath.wallet import Facts
+from gateway.control.arguments import (
+    AMOUNT_MAX,
+    KEY_MAX,
+    Arguments,
+    Operation,
+    bad_argument,
+    read_account,
+)
+from gateway.control.views import account_as_dict, list_cells, medium_as_dict
+from gateway.control.wallet_operations import WALLET_HINTS, WALLET_OPERATIONS, wallet_result
 from gateway.errors import CommandError
 
-if TYPE_CHECKING:
-    from fastpath.api import StoreHandle
-
-ACCOUNT = struct.Struct("<QQqqqqQ HHBBBB qQQQ II q I BBBB q IIqIIqIIq II q QQ II qqq BBBB IIi")
-"""Account of fastpath/layout.h."""
-
-ACCOUNT_FIELDS = [
-    "account_id",
-    "version",
-    "balance_minor",
-    "subsidy_minor",
-    "credit_limit_minor",
-    "held_minor",
-    "position",
-    "status",
-    "currency",
-    "rider_category",
-    "tier",
-    "cell_count",
-    "spare0",
-    "entry_ts_us",
-    "entry_device",
-    "entry_boot",
-    "entry_tariff",
-    "entry_seq",
-    "entry_stop",
-    "exit_ts_us",
-    "exit_stop",
-    "journey_state",
-    "entry_medium_kind",
-    "leg_count",
-    "entry_flags",
-    "journey_paid_minor",
-    "month",
-    "month_trips",
-    "month_paid_minor",
-    "prev_month",
-    "prev_month_trips",
-    "prev_month_paid_minor",
-    "day",
-    "day_trips",
-    "day_paid_minor",
-    "origin_stop",
-    "first_cell",
-    "last_flat_ts_us",
-    "last_device",
-    "last_boot",
-    "last_seq",
-    "last_stop",
-    "last_ts_us",
-    "last_fare_minor",
-    "last_subsidy_minor",
-    "last_kind",
-    "last_medium_kind",
-    "last_flags",
-    "spare3",
-    "last_month",
-    "prev_origin_stop",
-    "prev_paid_minor",
+__all__ = [
+    "AMOUNT_MAX",
+    "OPERATIONS",
+    "Arguments",
+    "Ceilings",
+    "Order",
+    "account_as_dict",
+    "bad_argument",
+    "list_cells",
+    "medium_as_dict",
+    "read_order",
+    "result_of",
 ]
 
-SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(("spare", "first_cell"))]
-
-AMOUNT_MAX = 1 << 53
-"""Amounts stay exact in JSON readers that know only doubles."""
-
-
-def account_as_dict(data: bytes) -> dict[str, Any]:
-    """An account record as JSON-able numbers, with what can be spent and the status in words."""
-    values = dict(zip(ACCOUNT_FIELDS, ACCOUNT.unpack(data), strict=True))
-    shown = {name: values[name] for name in SHOWN_FIELDS}
-    shown["spendable_minor"] = (
-        values["balance_minor"] + values["subsidy_minor"] - values["held_minor"]
-    )
-    shown["status_names"] = [
-        flag.name.lower() for flag in AccountStatus if values["status"] & flag and flag.name
-    ]
-    return shown
-
-
-def list_cells(memory: StoreHandle, account: bytes) -> list[bytes]:
-    """The extension cells of an account, 64 bytes each, oldest first; free ones left out."""
-    index = dict(zip(ACCOUNT_FIELDS, ACCOUNT.unpack(account), strict=True))["first_cell"]
-    found: list[bytes] = []
-    while index:
-        image = memory.cell(index)
-        if image is None:
-            break
-        if type_of(image):
-            found.append(image)
-        index = next_cell(image)
-    return found[::-1]
-
-
-def medium_as_dict(data: bytes) -> dict[str, Any]:
-    """A medium without its token: the caller knows it, nobody else has to."""
-    _, slot, kind, state, version, expires_us = struct.unpack("<16sIBBHq", data)
-    return {
-        "account_slot": slot,
-        "kind": MediumKind(kind).name.lower(),
-        "state": MediumState(state).name.lower(),
-        "version": version,
-        "expires_us": expires_us,
-    }
-
-
-class Arguments:
-    """Reads a command's arguments with their types and bounds. Raises: CommandError
-    COMMAND_BAD_ARGUMENT.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-
-    def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
-        value = self._values.pop(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise bad_argument(f"{name} must be a whole number from {low} to {high}")
-        return value
-
-    def token(self, name: str = "token") -> bytes:
-        value = self._values.pop(name, None)
-        if not isinstance(value, bytes) or len(value) != 16 or not any(value):
-            raise bad_argument(f"{name} must be 16 bytes, not all zero")
-        return value
-
-    def integers(self, name: str, low: int, high: int) -> tuple[int, ...]:
-        values = self._values.pop(name, None)
-        if not isinstance(values, list) or not all(
-            type(v) is int and low <= v <= high for v in values
-        ):
-            raise bad_argument(f"{name} must be a list of whole numbers from {low} to {high}")
-        return tuple(values)
-
-    def images(self, name: str, size: int, highest: int) -> bytes:
-        """A list of at most so many pieces of `size` bytes, joined."""
-        values = self._values.pop(name, None)
-        is_right = isinstance(values, list) and len(values) <= highest
-        if not is_right or not all(isinstance(v, bytes) and len(v) == size for v in values or ()):
-            raise bad_argument(f"{name} must be a list of at most {highest} times {size} bytes")
-        return b"".join(values or ())
-
-    def text(self, name: str, default: str = "") -> str:
-        value = self._values.pop(name, default)
-        if not isinstance(value, str):
-            raise bad_argument(f"{name} must be text")
-        return value
-
-    def choice(self, name: str, choices: Mapping[str, int], default: str | None = None) -> int:
-        value = self._values.pop(name, default)
-        if not isinstance(value, str) or value not in choices:
-            raise bad_argument(f"{name} must be one of {', '.join(choices)}")
-        return choices[value]
-
-    def end(self) -> None:
-        """Nothing else may be there."""
-        if self._values:
-            raise bad_argument(f"unknown arguments: {', '.join(sorted(self._values))}")
-
-
-def bad_argument(detail: str) -> CommandError:
-    """The caller's mistake; nothing was done."""
-    return CommandError("COMMAND_BAD_ARGUMENT", detail)
-
-
-PURSES = {"stored": 0, "subsidy": 1}
 KINDS = {kind.name.lower(): int(kind) for kind in MediumKind}
 STATES = {state.name.lower(): int(state) for state in MediumState}
 BLOCKS = {
@@ -191,16 +49,6 @@ BLOCKS = {
     "credit": int(AccountStatus.FROZEN_CREDIT),
     "both": int(AccountStatus.FROZEN_DEBIT | AccountStatus.FROZEN_CREDIT),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One money operation: its record type and how its arguments are read."""
-
-    op: Op
-    read: Callable[[Arguments], dict[str, Any]]
-    amount_ceiling: str = ""
-    """Which ceiling of [control] bounds the amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +68,6 @@ class Order:
     notes: tuple[bytes, ...] = field(default=())
 
 
-def _account(args: Arguments) -> dict[str, Any]:
-    return {"account_id": args.integer("account_id", 1, AMOUNT_MAX)}
-
-
 def _open(args: Arguments) -> dict[str, Any]:
     return {
         "account_id": args.integer("account_id", 0, AMOUNT_MAX, 0),
@@ -232,35 +76,48 @@ def _open(args: Arguments) -> dict[str, Any]:
     }
 
 
-def _amount(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {
-        "amount_minor": args.integer("amount_minor", 1, AMOUNT_MAX),
-        "purse": args.choice("purse", PURSES, "stored"),
-    }
+def _purse(args: Arguments, **facts: int) -> dict[str, Any]:
+    """Which purse, and what is said about the payment; only what is said becomes facts."""
+    purse, key = args.purse()
+    merchant = args.integer("merchant", 0, KEY_MAX, 0)
+    said = Facts(key=key, merchant=merchant, **facts)
+    return {"purse": purse} | ({} if said == Facts() else {"facts": said.pack()})
+
+
+def _credit(args: Arguments) -> dict[str, Any]:
+    amount = args.integer("amount_minor", 1, AMOUNT_MAX)
+    return read_account(args) | {"amount_minor": amount} | _purse(args)
+
+
+def _debit(args: Arguments) -> dict[str, Any]:
+    flags = FactFlag.WAY_HOME if args.flag("way_home") else FactFlag(0)
+    amount = args.integer("amount_minor", 1, AMOUNT_MAX)
+    facts = _purse(args, purpose=args.purpose(), flags=flags)
+    return read_account(args) | {"amount_minor": amount} | facts
 
 
 def _adjust(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {
+    return read_account(args) | {
         "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
         "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
-        "purse": args.choice("purse", PURSES, "stored"),
+        **_purse(args),
     }
 
 
 def _block(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {"status_bits": args.choice("what", BLOCKS, "debit")}
+    return read_account(args) | {"status_bits": args.choice("what", BLOCKS, "debit")}
 
 
 def _limit(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {"amount_minor": args.integer("amount_minor", 0, AMOUNT_MAX)}
+    return read_account(args) | {"amount_minor": args.integer("amount_minor", 0, AMOUNT_MAX)}
 
 
 def _category(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
+    return read_account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
 
 
 def _pass(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {
+    return read_account(args) | {
         "pass_id": args.integer("pass_id", 1, 2**32 - 1),
         "from_us": args.integer("from_us", 0, AMOUNT_MAX, 0),
         "amount_minor": args.integer("amount_minor", 0, AMOUNT_MAX, 0),
@@ -278,7 +135,7 @@ def _pass_add(args: Arguments) -> dict[str, Any]:
 
 
 def _concession(args: Arguments) -> dict[str, Any]:
-    fields = _account(args) | {
+    fields = read_account(args) | {
         "rider_category": args.integer("rider_category", 0, 255),
         "from_us": args.integer("from_us", 0, AMOUNT_MAX, 0),
         "expires_us": args.integer("until_us", 1, AMOUNT_MAX),
@@ -289,7 +146,7 @@ def _concession(args: Arguments) -> dict[str, Any]:
 
 
 def _no_concession(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
+    return read_account(args) | {"rider_category": args.integer("rider_category", 0, 255)}
 
 
 def _rerate(args: Arguments) -> dict[str, Any]:
@@ -301,7 +158,7 @@ def _rerate(args: Arguments) -> dict[str, Any]:
     if len(lines) != 128:
         raise bad_argument("lines must be account lines 1 and 2")
     images = lines + args.images("cells", CELL_BYTES, CELLS_MAX)
-    return _account(args) | {
+    return read_account(args) | {
         "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
         "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
         "images": images,
@@ -314,7 +171,7 @@ def _rerate(args: Arguments) -> dict[str, Any]:
 
 
 def _link(args: Arguments) -> dict[str, Any]:
-    return _account(args) | {
+    return read_account(args) | {
         "token": args.token(),
         "medium_kind": args.choice("kind", KINDS, "card"),
         "expires_us": args.integer("expires_us", 0, AMOUNT_MAX, 0),
@@ -327,9 +184,9 @@ def _state(args: Arguments) -> dict[str, Any]:
 
 OPERATIONS: dict[str, Operation] = {
     "account_open": Operation(Op.ACCOUNT_OPEN, _open),
-    "close": Operation(Op.ACCOUNT_CLOSE, _account),
-    "credit": Operation(Op.CREDIT, _amount, "credit_max_minor"),
-    "debit": Operation(Op.DEBIT, _amount, "credit_max_minor"),
+    "close": Operation(Op.ACCOUNT_CLOSE, read_account),
+    "credit": Operation(Op.CREDIT, _credit, "credit_max_minor"),
+    "debit": Operation(Op.DEBIT, _debit, "credit_max_minor"),
     "adjust": Operation(Op.ADJUST, _adjust, "adjust_max_minor"),
     "freeze": Operation(Op.FREEZE, _block),
     "unfreeze": Operation(Op.UNFREEZE, _block),
@@ -342,6 +199,7 @@ OPERATIONS: dict[str, Operation] = {
     "rerate": Operation(Op.RERATE, _rerate, "adjust_max_minor"),
     "medium_link": Operation(Op.MEDIUM_LINK, _link),
     "medium_state": Operation(Op.MEDIUM_STATE, _state),
+    **WALLET_OPERATIONS,
 }
 """Every operation that leaves a record, by its name on the control socket."""
 
@@ -353,6 +211,7 @@ HINTS = {
     ("concession_set", Reason.TOO_MANY_CELLS): "take off what is over: `faregate pass show`",
     ("concession_remove", Reason.NOTHING_TO_REVERSE): "`faregate pass show` lists its concessions",
     ("rerate", Reason.VERSION_CONFLICT): "the account moved on: read it and price it again",
+    **WALLET_HINTS,
 }
 """What to do about a refusal, where its name does not say it."""
 
@@ -365,6 +224,8 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
     actor = args.text("actor")
     who = f"{principal}:{actor}" if actor else principal
     notes = (who, args.text("reference"), args.text("note"), args.text("idempotency_key"))
+    if "account_id" in arguments and "expected_version" not in arguments:
+        arguments["expected_version"] = args.integer("expected_version", 0, AMOUNT_MAX, 0)
     args.end()
     if operation.amount_ceiling:
         ceiling = getattr(ceilings, operation.amount_ceiling)
@@ -384,7 +245,7 @@ def clip(text: str) -> bytes:
 
 def result_of(record: RecordView, *, repeated: bool) -> dict[str, Any]:
     """What a command's reply says."""
-    return {
+    return wallet_result(record) | {
         "op": Op(record.op).name.lower(),
         "account_id": record.account_id,
         "amount_minor": record.amount_minor,

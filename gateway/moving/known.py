@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fastpath._journal import iter_records
 from fastpath.types import Item, Op, Reason
-from gateway.control.desk import client_number
+from gateway.control.arguments import client_number
 from gateway.moving.steps import Batch
 
 
