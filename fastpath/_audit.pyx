@@ -306,7 +306,7 @@ def redecide(StoreHandle memory not None, Book book not None, bytes record not N
     lay_out(memory, head, &bench)
     is_tap = head.op < OP_ACCOUNT_OPEN
     if not is_tap:
-        again_command(memory, head, original, &bench, &decision)
+        again_command(memory, book, head, original, &bench, &decision)
     elif head.op == OP_REVERSAL or (head.op == OP_SETTLEMENT and not head.flags & TAP_DEVICE_OPENED):
         again_reversal(memory, book, head, original, &bench, &decision)
     else:
@@ -392,10 +392,10 @@ cdef void again_rerate(StoreHandle memory, const RecordHead* head, Bench* bench,
             rerate.cells[rerate.cell_count] = bench.extras.cells[i]
             rerate.cell_count += 1
     bench.has_extras = True
-    decide_cell_command(&bench.account, &bench.extras, &rerate, command, decision)
+    decide_cell_command(&bench.account, &bench.extras, &rerate, NULL, command, decision)
 
 
-cdef void again_wallet(StoreHandle memory, const RecordHead* head, bytes original, Bench* bench,
+cdef void again_wallet(StoreHandle memory, Book book, const RecordHead* head, bytes original, Bench* bench,
                        const Command* command, Decision* decision):
     cdef Paid paid
     memset(&paid, 0, sizeof(Paid))
@@ -403,10 +403,10 @@ cdef void again_wallet(StoreHandle memory, const RecordHead* head, bytes origina
         paid_of_record(<const RecordHead*> PyBytes_AS_STRING(original), &paid)
     gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
     bench.has_extras = True
-    decide_wallet_command(&bench.account, &bench.extras, &paid, command, decision)
+    decide_wallet_command(&bench.account, &bench.extras, &paid, book.c.limits, command, decision)
 
 
-cdef void again_command(StoreHandle memory, const RecordHead* head, bytes original, Bench* bench,
+cdef void again_command(StoreHandle memory, Book book, const RecordHead* head, bytes original, Bench* bench,
                         Decision* decision):
     cdef const Account* leaves
     cdef Command command
@@ -429,10 +429,10 @@ cdef void again_command(StoreHandle memory, const RecordHead* head, bytes origin
     if is_cell_command(head.op):
         gather_all_cells(memory.store, &bench.account, EXTRA_CELLS, &bench.extras)
         bench.has_extras = True
-        decide_cell_command(&bench.account, &bench.extras, NULL, &command, decision)
+        decide_cell_command(&bench.account, &bench.extras, NULL, book.c.limits, &command, decision)
         return
     if is_wallet_command(head.op):
-        again_wallet(memory, head, original, bench, &command, decision)
+        again_wallet(memory, book, head, original, bench, &command, decision)
         return
     if head.op == OP_MEDIUM_MOVE:
         leaves = account_at(memory.store, bench.medium.account_slot)

@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._layout cimport LINE_BYTES, Account, Cell, Command, Decision
+from fastpath._limits cimport LimitsC
 
 # What a re-rating puts in place of what is there.
 cdef struct Rerate:
@@ -22,6 +23,7 @@ cdef void free_cell(Cell* cell) noexcept nogil
 
 # Decide one such command. `extras` holds every cell of the account (NULL: none and
 # no room), `rerate` may be NULL for other
-# operations. Refused: nothing is changed. account.version and account.position are the caller's.
+# operations, `limits` of identity tiers (NULL: none). Refused: nothing is changed. account.version and account.position are the caller's.
 cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,
-                              const Command* command, Decision* out) noexcept nogil
+                              const LimitsC* limits, const Command* command,
+                              Decision* out) noexcept nogil

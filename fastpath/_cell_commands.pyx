@@ -10,6 +10,7 @@ from fastpath._commands cimport find_change_fault, find_money_fault
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._funding cimport find_funds_fault
 from fastpath._layout cimport *
+from fastpath._limits cimport LimitsC, ask_spend, count_spend
 from fastpath._totals cimport add_money, spendable
 
 cdef extern from *:
@@ -87,8 +88,8 @@ cdef int charge(Account* account, int64_t amount_minor, bint commit, Decision* o
     return REASON_OK
 
 
-cdef int add_pass(Account* account, Extras* extras, const Command* command,
-                  Decision* out) noexcept nogil:
+cdef int add_pass(Account* account, Extras* extras, const LimitsC* limits,
+                  const Command* command, Decision* out) noexcept nogil:
     cdef Cell* cell
     cdef int fault
     if (command.purse != 0 or command.pass_id == 0 or command.from_us < 0 or command.rides < -1 or command.rides == 0
@@ -103,6 +104,8 @@ cdef int add_pass(Account* account, Extras* extras, const Command* command,
     fault = charge(account, command.amount_minor, False, out)
     if fault == REASON_OK and command.amount_minor > 0:
         fault = find_funds_fault(account, extras, command.amount_minor, 0, False)
+        if fault == REASON_OK:
+            fault = ask_spend(limits, account, extras, command.amount_minor, command.now_us)
     if fault != REASON_OK:
         return fault
     cell = blank_cell(extras, CELL_PASS, command.pass_id, command)
@@ -111,6 +114,8 @@ cdef int add_pass(Account* account, Extras* extras, const Command* command,
     cell.pass_.from_us = command.from_us
     cell.pass_.until_us = command.expires_us
     cell.pass_.rides_left = command.rides
+    if count_spend(limits, account, extras, command.amount_minor, command.now_us):
+        out.rules |= RULE_COUNTED
     return charge(account, command.amount_minor, True, out)
 
 
@@ -228,7 +233,8 @@ cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
 
 
 cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,
-                              const Command* command, Decision* out) noexcept nogil:
+                              const LimitsC* limits, const Command* command,
+                              Decision* out) noexcept nogil:
     cdef int reason = REASON_BAD_REQUEST
     cdef Extras none
     memset(out, 0, sizeof(Decision))
@@ -238,7 +244,7 @@ cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* re
         none.room = 0
         extras = &none
     if command.op == OP_PASS_ADD:
-        reason = add_pass(account, extras, command, out)
+        reason = add_pass(account, extras, limits, command, out)
     elif command.op == OP_PASS_REMOVE:
         reason = remove_pass(account, extras, command, out)
     elif command.op == OP_CONCESSION:

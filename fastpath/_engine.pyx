@@ -1163,11 +1163,11 @@ cdef class Engine:
         self.find_target(command, &target, decision)
         if decision.reason == OK and is_cell_command(command.op):
             gather_all_cells(self.store, target.account, self.limits.cells_per_account, &self.extras)
-            decide_cell_command(target.account, &self.extras, &self.rerate, command, decision)
+            decide_cell_command(target.account, &self.extras, &self.rerate, self.book.c.limits, command, decision)
         elif decision.reason == OK and is_wallet_command(command.op):
             gather_all_cells(self.store, target.account, self.limits.cells_per_account, &self.extras)
             self.find_paid(command)
-            decide_wallet_command(target.account, &self.extras, &self.paid, command, decision)
+            decide_wallet_command(target.account, &self.extras, &self.paid, self.book.c.limits, command, decision)
         elif decision.reason == OK and command.op == OP_MEDIUM_MOVE:
             decide_move(target.account, account_at(self.store, target.medium.account_slot), target.slot, target.medium,
                         command, decision)

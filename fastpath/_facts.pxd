@@ -5,8 +5,8 @@ from libc.string cimport memcpy, memset
 
 from fastpath._layout cimport (
     ACTS_MAX, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, OP_DEBIT, OP_HOLD_CAPTURE, PARTS_MAX,
-    PURPOSE_NONE, REASON_BUSY, RULE_GIVEN_DISTANCE, TOKEN_BYTES, Decision, Facts, Parts, RecordHead,
-    RecordItem, Tap,
+    PURPOSE_NONE, REASON_BUSY, RULE_COUNTED, RULE_GIVEN_DISTANCE, TOKEN_BYTES, Decision, Facts,
+    Parts, RecordHead, RecordItem, Tap,
 )
 from fastpath._wallet cimport PURSE_SUBSIDY, Paid
 
@@ -76,6 +76,8 @@ cdef inline void paid_of_record(const RecordHead* head, Paid* paid) noexcept nog
     paid.is_known = True
     paid.charged_minor = -head.amount_minor
     paid.charge_us = max(head.ts_us, made_us)
+    paid.is_counted = head.rules & RULE_COUNTED != 0
+    paid.spent_us = head.ts_us
     paid.subsidy_minor = charged.subsidy_minor
     if head.op == OP_DEBIT and (head.flags >> KIND_SHIFT & 0xff) == PURSE_SUBSIDY:
         paid.subsidy_minor = paid.charged_minor

@@ -39,6 +39,12 @@ cdef int check_spend(const LimitsC* limits, const Account* account, const Extras
 # Whether spending would need a cell that the account does not have yet.
 cdef bint lacks_limits_cell(const LimitsC* limits, const Account* account, const Extras* extras,
                             int64_t now_us) noexcept nogil
+# See to it that what is spent later can be counted: OK or TOO_MANY_CELLS.
+cdef int reserve_spend(const LimitsC* limits, const Account* account, Extras* extras,
+                       int64_t now_us) noexcept nogil
+# What the limits, or no room to count it, have against a command that spends so much now.
+cdef int ask_spend(const LimitsC* limits, const Account* account, Extras* extras,
+                   int64_t amount_minor, int64_t now_us) noexcept nogil
 # Count what was spent; True = counted, so that it can be given back.
 cdef bint count_spend(const LimitsC* limits, const Account* account, Extras* extras,
                       int64_t amount_minor, int64_t now_us) noexcept nogil

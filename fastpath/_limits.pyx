@@ -120,6 +120,22 @@ cdef Spent* make_used(Extras* extras) noexcept nogil:
     return &cell.spent
 
 
+cdef int reserve_spend(const LimitsC* limits, const Account* account, Extras* extras,
+                       int64_t now_us) noexcept nogil:
+    if not lacks_limits_cell(limits, account, extras, now_us):
+        return REASON_OK
+    return REASON_OK if make_used(extras) != NULL else REASON_TOO_MANY_CELLS
+
+
+cdef int ask_spend(const LimitsC* limits, const Account* account, Extras* extras,
+                   int64_t amount_minor, int64_t now_us) noexcept nogil:
+    cdef int fault
+    if limits == NULL or amount_minor <= 0:
+        return REASON_OK
+    fault = check_spend(limits, account, extras, amount_minor, now_us)
+    return fault if fault != REASON_OK else reserve_spend(limits, account, extras, now_us)
+
+
 cdef inline int64_t added(int64_t spent_minor, int64_t amount_minor) noexcept nogil:
     return max(0, min(MONEY_MAX, spent_minor + amount_minor))
 

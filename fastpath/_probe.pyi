@@ -43,6 +43,7 @@ def cell_command(
     cells: list[bytes],
     lines: bytes | None = None,
     images: list[bytes] | None = None,
+    limits: LimitBook | None = None,
 ) -> tuple[_Struct | None, list[bytes], _Struct]: ...
 def limits(
     what: str,
@@ -59,6 +60,7 @@ def wallet_command(
     room: int,
     cells: list[bytes],
     paid: _Struct | None = None,
+    limits: LimitBook | None = None,
 ) -> tuple[_Struct | None, list[bytes], _Struct]: ...
 def move(
     account: _Struct | None, leaves: _Struct | None, slot: int, medium: _Struct | None, order: _Struct

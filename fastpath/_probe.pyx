@@ -181,7 +181,7 @@ cdef dict medium_fields(const Medium* m):
 
 
 def cell_command(dict account, dict order not None, uint32_t room, list cells not None,
-                 bytes lines=None, list images=None):
+                 bytes lines=None, list images=None, LimitBook limits=None):
     """decide_cell_command: (account, cells, decision) after it; lines None = no re-rating."""
     cdef Account a
     cdef Extras extras
@@ -198,7 +198,8 @@ def cell_command(dict account, dict order not None, uint32_t room, list cells no
     if account is not None:
         a = account
     decide_cell_command(&a if account is not None else NULL, &extras,
-                        &rerate if lines is not None else NULL, &c, &out)
+                        &rerate if lines is not None else NULL,
+                        &limits.c if limits is not None else NULL, &c, &out)
     return a if account is not None else None, images_of(&extras), out
 
 
@@ -226,7 +227,7 @@ def limits(str what, LimitBook book, dict account not None, uint32_t room, list 
 
 
 def wallet_command(dict account, dict order not None, uint32_t room, list cells not None,
-                   dict paid=None):
+                   dict paid=None, LimitBook limits=None):
     """decide_wallet_command: (account, cells, decision) after it; paid None = no such charge."""
     cdef Account a
     cdef Extras extras
@@ -239,7 +240,8 @@ def wallet_command(dict account, dict order not None, uint32_t room, list cells 
     if account is not None:
         a = account
     decide_wallet_command(&a if account is not None else NULL, &extras,
-                          &p if paid is not None else NULL, &c, &out)
+                          &p if paid is not None else NULL,
+                          &limits.c if limits is not None else NULL, &c, &out)
     return a if account is not None else None, images_of(&extras), out
 
 

@@ -3,7 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastpath._extras cimport Extras
-from fastpath._layout cimport Account, Command, Decision, Parts
+from fastpath._layout cimport RULE_COUNTED, Account, Command, Decision, Parts
+from fastpath._limits cimport LimitsC, count_spend
 
 # What a charge took, as its record says.
 cdef struct Paid:
@@ -11,6 +12,8 @@ cdef struct Paid:
     int64_t charged_minor
     int64_t subsidy_minor      # from purse 1
     int64_t charge_us
+    bint is_counted            # in the windows of the account's limits, at spent_us
+    int64_t spent_us
     uint32_t part_count
     Parts parts                # from purse cells
 
@@ -21,6 +24,7 @@ cdef struct WalletCase:
     const Paid* paid
     const Command* command
     Decision* out
+    const LimitsC* limits      # of identity tiers, NULL = none
 
 cdef enum:
     PURSE_STORED = 0           # Command.purse
@@ -33,4 +37,11 @@ cdef bint is_wallet_command(uint8_t op) noexcept nogil
 # what the charge of a REFUND took. Refused: the account is not changed, extras may be. The caller
 # writes version and position.
 cdef void decide_wallet_command(Account* account, Extras* extras, const Paid* paid,
-                                const Command* command, Decision* out) noexcept nogil
+                                const LimitsC* limits, const Command* command,
+                                Decision* out) noexcept nogil
+
+# Count what an accepted command spends.
+cdef inline void note_spent(WalletCase* case) noexcept nogil:
+    if case.limits != NULL and count_spend(case.limits, case.account, case.extras,
+                                           case.command.amount_minor, case.command.now_us):
+        case.out.rules |= RULE_COUNTED

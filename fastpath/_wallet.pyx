@@ -12,6 +12,7 @@ from fastpath._commands cimport find_change_fault, find_money_fault, find_plain_
 from fastpath._extras cimport Extras
 from fastpath._funding cimport draw_funds, find_funds_fault, has_ended, purses_left
 from fastpath._layout cimport *
+from fastpath._limits cimport LimitsC, ask_spend, check_balance_limit
 from fastpath._totals cimport add_money
 from fastpath._wallet_credit cimport decide_credit_command
 from fastpath._wallet_holds cimport decide_hold_command, decide_refund
@@ -40,9 +41,21 @@ cdef int find_standing_fault(const Account* account, const Command* command) noe
     return find_money_fault(account, command, ACCOUNT_CLOSED, frozen)
 
 
+# What the limits of the account's tier have against a debit or a credit.
+cdef int find_limit_fault(WalletCase* case) noexcept nogil:
+    cdef const Command* command = case.command
+    if case.limits == NULL or command.op == OP_ADJUST:
+        return REASON_OK
+    if command.op == OP_CREDIT:
+        return check_balance_limit(case.limits, case.account, case.extras, command.amount_minor,
+                                   command.now_us)
+    return ask_spend(case.limits, case.account, case.extras, command.amount_minor, command.now_us)
+
+
 cdef int move_cell(WalletCase* case, int64_t moved_minor) noexcept nogil:
     cdef Cell* cell = find_cell(case.extras, CELL_PURSE, case.command.facts.key)
     cdef int64_t sum_minor
+    cdef int fault
     if cell == NULL or (case.command.op != OP_ADJUST
                         and has_ended(&cell.purse, case.command.now_us)):
         return REASON_UNKNOWN_PURSE
@@ -50,6 +63,9 @@ cdef int move_cell(WalletCase* case, int64_t moved_minor) noexcept nogil:
         return REASON_AMOUNT_OVERFLOW
     if sum_minor < 0:
         return REASON_INSUFFICIENT_BALANCE
+    fault = find_limit_fault(case)
+    if fault != REASON_OK:
+        return fault
     cell.purse.balance_minor = sum_minor
     case.out.amount_minor = moved_minor
     case.out.period_paid_minor = sum_minor
@@ -69,10 +85,14 @@ cdef int move_inline(WalletCase* case, int64_t moved_minor) noexcept nogil:
     cdef bint is_subsidy = case.command.purse == PURSE_SUBSIDY
     cdef int64_t* purse = &account.subsidy_minor if is_subsidy else &account.balance_minor
     cdef int64_t sum_minor
+    cdef int fault
     if not add_money(purse[0], moved_minor, &sum_minor):
         return REASON_AMOUNT_OVERFLOW
     if is_subsidy and sum_minor < 0:
         return REASON_INSUFFICIENT_BALANCE
+    fault = find_limit_fault(case)
+    if fault != REASON_OK:
+        return fault
     purse[0] = sum_minor
     case.out.amount_minor = moved_minor
     return REASON_OK
@@ -90,6 +110,8 @@ cdef int pay(WalletCase* case) noexcept nogil:
     fault = find_funds_fault(account, case.extras, command.amount_minor,
                              purses_left(account, case.extras, purpose, command.now_us),
                              command.facts.flags & FACT_WAY_HOME != 0)
+    if fault == REASON_OK:
+        fault = find_limit_fault(case)
     if fault != REASON_OK:
         return fault
     left_minor = draw_funds(account, case.extras, purpose, command.amount_minor, command.now_us,
@@ -116,10 +138,14 @@ cdef int move(WalletCase* case) noexcept nogil:
     if command.op == OP_DEBIT:
         moved_minor = -moved_minor
     if command.purse == PURSE_CELL:
-        return move_cell(case, moved_minor)
-    if command.op == OP_DEBIT and command.purse == PURSE_STORED:
-        return pay(case)
-    return move_inline(case, moved_minor)
+        fault = move_cell(case, moved_minor)
+    elif command.op == OP_DEBIT and command.purse == PURSE_STORED:
+        fault = pay(case)
+    else:
+        fault = move_inline(case, moved_minor)
+    if fault == REASON_OK and command.op == OP_DEBIT:
+        note_spent(case)
+    return fault
 
 
 # --- purses ---------------------------------------------------------------------------------------
@@ -231,7 +257,8 @@ cdef int decide(WalletCase* case) noexcept nogil:
 
 
 cdef void decide_wallet_command(Account* account, Extras* extras, const Paid* paid,
-                                const Command* command, Decision* out) noexcept nogil:
+                                const LimitsC* limits, const Command* command,
+                                Decision* out) noexcept nogil:
     cdef Extras none
     cdef WalletCase case
     cdef int reason
@@ -243,6 +270,7 @@ cdef void decide_wallet_command(Account* account, Extras* extras, const Paid* pa
     case.account = account
     case.extras = extras
     case.paid = paid
+    case.limits = limits
     case.command = command
     case.out = out
     reason = decide(&case)

@@ -10,8 +10,9 @@ from fastpath._cell_commands cimport blank_cell, find_cell, free_cell
 from fastpath._commands cimport find_change_fault, find_money_fault, find_plain_fault
 from fastpath._funding cimport SUBSIDY_ID, find_funds_fault, put_parts, split_parts
 from fastpath._layout cimport *
+from fastpath._limits cimport check_spend, reserve_spend, uncount_spend
 from fastpath._totals cimport add_money
-from fastpath._wallet cimport Paid, WalletCase
+from fastpath._wallet cimport Paid, WalletCase, note_spent
 
 
 # --- holds ----------------------------------------------------------------------------------------
@@ -33,6 +34,9 @@ cdef int find_place_fault(const WalletCase* case) noexcept nogil:
     if not add_money(case.account.held_minor, command.amount_minor, &sum_minor):
         return REASON_AMOUNT_OVERFLOW
     fault = find_funds_fault(case.account, case.extras, command.amount_minor, 0, False)
+    if fault == REASON_OK:
+        fault = check_spend(case.limits, case.account, case.extras, command.amount_minor,
+                            command.now_us)
     if fault != REASON_OK:
         return fault
     if find_cell(case.extras, CELL_HOLD, command.facts.key) != NULL:
@@ -44,6 +48,8 @@ cdef int place_hold(WalletCase* case) noexcept nogil:
     cdef const Command* command = case.command
     cdef int fault = find_place_fault(case)
     cdef Cell* cell
+    if fault == REASON_OK:   # its captures will be counted
+        fault = reserve_spend(case.limits, case.account, case.extras, command.now_us)
     if fault != REASON_OK:
         return fault
     cell = blank_cell(case.extras, CELL_HOLD, command.facts.key, command)
@@ -90,6 +96,7 @@ cdef int capture_hold(WalletCase* case) noexcept nogil:
         return REASON_AMOUNT_OVERFLOW
     case.account.balance_minor = left_minor
     case.out.amount_minor = -command.amount_minor
+    note_spent(case)
     if left_minor < 0:
         case.out.rules |= RULE_CREDIT_LINE
     cell.hold.captured_minor += command.amount_minor
@@ -265,6 +272,8 @@ cdef int decide_refund(WalletCase* case) noexcept nogil:
         refunded.charged_minor = case.paid.charged_minor
         refunded.charge_us = case.paid.charge_us
     refunded.refunded_minor = before_minor + case.command.amount_minor
+    if case.paid.is_counted:
+        uncount_spend(case.limits, case.extras, case.command.amount_minor, case.paid.spent_us)
     case.out.amount_minor = case.command.amount_minor
     case.out.period_paid_minor = refunded.refunded_minor
     return REASON_OK

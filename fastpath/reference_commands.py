@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from fastpath.reference_cells import Extras
 from fastpath.reference_commands_cells import CELL_OPS, Rerate, decide_cell_command
-from fastpath.reference_model import MONEY_MAX, Account, Command, Decision, Medium, first_told
+from fastpath.reference_model import (
+    MONEY_MAX,
+    Account,
+    Command,
+    Decision,
+    LimitVersion,
+    Medium,
+    first_told,
+)
 from fastpath.reference_wallet import WALLET_OPS, Paid, decide_wallet_command
 from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Verdict
 
@@ -24,18 +32,20 @@ def decide_command(
     rerate: Rerate | None = None,
     paid: Paid | None = None,
     leaves: Account | None = None,
+    limits: LimitVersion | None = None,
 ) -> Decision:
     """Decide one command on an account (blank but for its id when it is to be opened) and a medium.
 
     `slot` is the account's place, compared with medium.account_slot. The caller writes account_slot
     and the versions. extras: all the account's cells, changed in place by an accepted command on
     passes, concessions, totals or the wallet (None = no room for any); rerate: what comes with a
-    RERATE; paid: what a refunded charge took; leaves: the account that a moving medium leaves.
+    RERATE; paid: what a refunded charge took; leaves: the account that a moving medium leaves;
+    limits: of identity tiers.
     """
     if command.op in CELL_OPS:
-        return decide_cell_command(account, extras, rerate, command)
+        return decide_cell_command(account, extras, rerate, command, limits=limits)
     if command.op in WALLET_OPS:
-        return decide_wallet_command(account, extras, paid, command)
+        return decide_wallet_command(account, extras, paid, command, limits=limits)
     if command.op == Op.MEDIUM_MOVE:
         return decide_move(account, leaves, slot, medium, command)
     objections = _command_objections(account, slot, medium, command)

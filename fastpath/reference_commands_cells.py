@@ -11,7 +11,16 @@ from dataclasses import dataclass, fields
 
 from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass, Refunded
 from fastpath.reference_funding import funds_objections
-from fastpath.reference_model import Account, Command, Decision, Period, first_told, fits
+from fastpath.reference_limits import ask_spend, count_spend
+from fastpath.reference_model import (
+    Account,
+    Command,
+    Decision,
+    LimitVersion,
+    Period,
+    first_told,
+    fits,
+)
 from fastpath.types import AccountStatus, Op, Reason, Rule, Verdict
 
 CELL_OPS = (Op.PASS_ADD, Op.PASS_REMOVE, Op.CONCESSION, Op.RERATE)
@@ -62,11 +71,19 @@ def _put_lines(account: Account, lines: bytes) -> None:
 
 
 def decide_cell_command(
-    account: Account | None, extras: Extras | None, rerate: Rerate | None, command: Command
+    account: Account | None,
+    extras: Extras | None,
+    rerate: Rerate | None,
+    command: Command,
+    *,
+    limits: LimitVersion | None = None,
 ) -> Decision:
-    """Decide a command on the account's cells; an accepted one changes account and extras."""
+    """Decide a command on the account's cells; an accepted one changes account and extras.
+
+    limits: of identity tiers; the price of a pass is asked for and counted.
+    """
     after = deepcopy(extras) if extras is not None else Extras()
-    objections = _objections(account, after, rerate, command)
+    objections = _objections(account, after, rerate, command, limits)
     told = first_told(objections)
     out = Decision(
         reason=told or Reason.OK,
@@ -75,6 +92,9 @@ def decide_cell_command(
     )
     if told is None:
         assert account is not None
+        price_minor = command.amount_minor if command.op == Op.PASS_ADD else 0
+        if count_spend(limits, account, after, price_minor, command.now_us):
+            out.rules |= Rule.COUNTED
         if extras is not None:
             extras.cells, extras.room = after.cells, after.room
         _apply(account, rerate, command, out)
@@ -121,7 +141,11 @@ def _is_malformed(rerate: Rerate | None, command: Command) -> bool:
 
 
 def _objections(
-    account: Account | None, extras: Extras, rerate: Rerate | None, command: Command
+    account: Account | None,
+    extras: Extras,
+    rerate: Rerate | None,
+    command: Command,
+    limits: LimitVersion | None,
 ) -> set[Reason]:
     """What speaks against it; `extras` is changed as the command would, as far as it can be."""
     if _is_malformed(rerate, command):
@@ -146,6 +170,7 @@ def _objections(
         found.add(Reason.AMOUNT_OVERFLOW)
     elif takes_money:
         found |= funds_objections(account, extras, command.amount_minor)
+        found |= ask_spend(limits, account, extras, command.amount_minor, command.now_us)
     fault = _change_cells(extras, rerate, command)
     return found | ({fault} if fault else set())
 

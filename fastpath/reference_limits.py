@@ -14,12 +14,14 @@ from fastpath.types import Reason
 __all__ = [
     "WINDOWS",
     "LimitVersion",
+    "ask_spend",
     "check_balance_limit",
     "check_spend",
     "count_spend",
     "find_limits",
     "find_used",
     "lacks_limits_cell",
+    "reserve_spend",
     "uncount_spend",
     "used_in_windows",
 ]
@@ -85,6 +87,26 @@ def lacks_limits_cell(
 ) -> bool:
     """Whether spending would need a cell that the account does not have yet."""
     return find_limits(version, account, now_us) is not None and find_used(extras) is None
+
+
+def reserve_spend(
+    version: LimitVersion | None, account: Account, extras: Extras, now_us: int
+) -> set[Reason]:
+    """See to it that what is spent later can be counted; what speaks against it: no room."""
+    if not lacks_limits_cell(version, account, extras, now_us):
+        return set()
+    is_made = extras.append(Cell(CellType.LIMITS, 0, Spent()))
+    return set() if is_made else {Reason.TOO_MANY_CELLS}
+
+
+def ask_spend(
+    version: LimitVersion | None, account: Account, extras: Extras, amount_minor: int, now_us: int
+) -> set[Reason]:
+    """What speaks against a command that spends so much now: the limits, or no room to count it."""
+    if amount_minor <= 0:
+        return set()
+    found = check_spend(version, account, extras, amount_minor, now_us)
+    return found | reserve_spend(version, account, extras, now_us)
 
 
 def count_spend(

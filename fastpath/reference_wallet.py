@@ -18,7 +18,8 @@ from fastpath.reference_funding import (
     has_ended,
     purses_minor,
 )
-from fastpath.reference_model import Account, Command, Decision, first_told, fits
+from fastpath.reference_limits import ask_spend, check_balance_limit
+from fastpath.reference_model import Account, Command, Decision, LimitVersion, first_told, fits
 from fastpath.reference_wallet_case import (
     CLOSED,
     PURSE_CELL,
@@ -27,6 +28,7 @@ from fastpath.reference_wallet_case import (
     common_objections,
     is_purpose,
     money_objections,
+    note_spent,
 )
 from fastpath.reference_wallet_credit import CREDIT_OPS
 from fastpath.reference_wallet_holds import HOLD_OPS
@@ -39,16 +41,21 @@ SUBSIDY, STORED = 1, 0
 
 
 def decide_wallet_command(
-    account: Account | None, extras: Extras | None, paid: Paid | None, command: Command
+    account: Account | None,
+    extras: Extras | None,
+    paid: Paid | None,
+    command: Command,
+    *,
+    limits: LimitVersion | None = None,
 ) -> Decision:
     """Decide a wallet command; an accepted one changes account and extras.
 
     extras: all the account's cells (None: none and no room). paid: what the charge that a REFUND
-    names took, None = not known. The caller writes the version.
+    names took, None = not known. limits: of identity tiers. The caller writes the version.
     """
     after = deepcopy(extras) if extras is not None else Extras()
     out = Decision(ts_us=command.now_us)
-    case = WalletCase(deepcopy(account), after, paid, command, out)
+    case = WalletCase(deepcopy(account), after, paid, command, out, limits)
     told = first_told(_DECIDE[Op(command.op)](case))
     if told is None and account is not None and case.account is not None:
         _take_over(account, case.account)
@@ -97,11 +104,25 @@ def _move(case: WalletCase) -> set[Reason]:
         return found
     if command.amount_minor == 0 or (command.amount_minor < 0 and command.op != Op.ADJUST):
         return found | {Reason.AMOUNT_INVALID}
+    found |= _limit_objections(case)
     if command.purse == PURSE_CELL:
-        return found | _move_cell(case)
-    if command.op == Op.DEBIT and command.purse == STORED:
-        return found | _pay(case)
-    return found | _move_inline(case)
+        found |= _move_cell(case)
+    elif command.op == Op.DEBIT and command.purse == STORED:
+        found |= _pay(case)
+    else:
+        found |= _move_inline(case)
+    if command.op == Op.DEBIT:
+        note_spent(case, command.amount_minor)
+    return found
+
+
+def _limit_objections(case: WalletCase) -> set[Reason]:
+    """What the limits of the account's tier have against a debit or a credit."""
+    command = case.command
+    asked = (case.limits, case.owner, case.extras, command.amount_minor, command.now_us)
+    if command.op == Op.DEBIT:
+        return ask_spend(*asked)
+    return check_balance_limit(*asked) if command.op == Op.CREDIT else set()
 
 
 def _signed_amount(command: Command) -> int:

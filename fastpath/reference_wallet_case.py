@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from fastpath.reference_cells import Extras
 from fastpath.reference_funding import Parts
-from fastpath.reference_model import Account, Command, Decision
-from fastpath.types import AccountStatus, Purpose, Reason
+from fastpath.reference_limits import count_spend
+from fastpath.reference_model import Account, Command, Decision, LimitVersion
+from fastpath.types import AccountStatus, Purpose, Reason, Rule
 
 CLOSED = AccountStatus.CLOSED
 NOTHING = AccountStatus(0)
@@ -20,12 +21,17 @@ PURSE_CELL = 2
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What a charge took, as its record says. subsidy: from purse 1; parts: from purse cells."""
+    """What a charge took, as its record says. subsidy: from purse 1; parts: from purse cells.
+
+    is_counted: in the windows of the account's limits, at spent_us.
+    """
 
     charged_minor: int
     subsidy_minor: int = 0
     parts: Parts = ()
     charge_us: int = 0
+    is_counted: bool = False
+    spent_us: int = 0
 
 
 @dataclass(slots=True)
@@ -37,12 +43,20 @@ class WalletCase:
     paid: Paid | None
     command: Command
     out: Decision
+    limits: LimitVersion | None = None
 
     @property
     def owner(self) -> Account:
         """The account, where it was seen to be there."""
         assert self.account is not None
         return self.account
+
+
+def note_spent(case: WalletCase, amount_minor: int) -> None:
+    """Count what the command spends in the windows of the account's limits."""
+    asked = (case.limits, case.owner, case.extras, amount_minor, case.command.now_us)
+    if count_spend(*asked):
+        case.out.rules |= Rule.COUNTED
 
 
 def is_purpose(purpose: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastpath.reference_cells import Cell, CellType, Hold
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import funds_objections
+from fastpath.reference_limits import ask_spend
 from fastpath.reference_model import fits
 from fastpath.reference_wallet_case import (
     CLOSED,
@@ -15,6 +16,7 @@ from fastpath.reference_wallet_case import (
     common_objections,
     is_purpose,
     money_objections,
+    note_spent,
 )
 from fastpath.types import AccountStatus, FactFlag, Op, Reason, Rule
 
@@ -39,9 +41,10 @@ def _place(case: WalletCase) -> set[Reason]:
     if not fits(case.account.held_minor + command.amount_minor):
         return found | {Reason.AMOUNT_OVERFLOW}
     found |= funds_objections(case.account, case.extras, command.amount_minor)
+    amount_minor = command.amount_minor
+    found |= ask_spend(case.limits, case.account, case.extras, amount_minor, command.now_us)
     if _find_hold(case):
         return found | {Reason.ALREADY_EXISTS}
-    amount_minor = command.amount_minor
     hold = Hold(amount_minor, 0, amount_minor, command.expires_us, facts.merchant, facts.purpose)
     fault = put_new(case.extras, Cell(CellType.HOLD, facts.key, hold), command)
     case.account.held_minor += amount_minor
@@ -66,6 +69,7 @@ def _capture(case: WalletCase) -> set[Reason]:
         return found | {Reason.AMOUNT_OVERFLOW}
     case.account.balance_minor -= command.amount_minor
     case.out.amount_minor = -command.amount_minor
+    note_spent(case, command.amount_minor)
     case.out.rules |= Rule.CREDIT_LINE if case.account.balance_minor < 0 else 0
     hold.captured_minor += command.amount_minor
     _let_go(case, hold, command.amount_minor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from fastpath.reference_cells import Cell, CellType, Refunded
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import SUBSIDY_ID, put_parts, split_parts
+from fastpath.reference_limits import uncount_spend
 from fastpath.reference_model import fits
 from fastpath.reference_wallet_case import CLOSED, Paid, WalletCase, money_objections
 from fastpath.types import Reason, Rule
@@ -32,6 +33,8 @@ def decide_refund(case: WalletCase) -> set[Reason]:
     found |= _give_back(case, case.paid, before_minor)
     after_minor = before_minor + command.amount_minor
     case.out.amount_minor, case.out.period_paid_minor = command.amount_minor, after_minor
+    if case.paid.is_counted:
+        uncount_spend(case.limits, case.extras, command.amount_minor, case.paid.spent_us)
     if there is not None:
         there.refunded_minor = after_minor
         return found

@@ -351,9 +351,13 @@ class World:
             extras.room,
             [one.pack() for one in extras.cells],
             paid and paid_struct(paid),
+            self.book.limits,
         )
         decision = reference.decide_command(
-            self.account, SLOT, self.medium, order, extras=extras, paid=paid
+            *(self.account, SLOT, self.medium, order),
+            extras=extras,
+            paid=paid,
+            limits=self.spec_book.limits,
         )
         assert without_spare(compiled) == state_of(decision)
         assert account == state_of(self.account)
@@ -392,9 +396,13 @@ class World:
             [one.pack() for one in extras.cells],
             rerate.lines if rerate else None,
             [one.pack() for one in rerate.cells] if rerate else None,
+            self.book.limits,
         )
         decision = reference.decide_command(
-            self.account, SLOT, self.medium, order, extras=extras, rerate=rerate
+            *(self.account, SLOT, self.medium, order),
+            extras=extras,
+            rerate=rerate,
+            limits=self.spec_book.limits,
         )
         assert without_spare(compiled) == state_of(decision)
         assert account == state_of(self.account)

@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 from fastpath import reference
 from fastpath.limits import LimitProfile, LimitSpec
 from fastpath.reference_cells import CellType, Spent
-from fastpath.types import Rule, TariffSpec
-from tests.fastpath.strategies import FIRST_DAY, MIDDLE_US, TAPS, SwitchStep, UndoStep, specs
+from fastpath.types import Op, Rule, TariffSpec
+from tests.fastpath.strategies import (
+    FIRST_DAY,
+    MIDDLE_US,
+    TAPS,
+    CommandStep,
+    SwitchStep,
+    UndoStep,
+    specs,
+)
 from tests.fastpath.strategies_layers import LAYER_DAYS, extras, layered_specs
 from tests.fastpath.test_core_history import ACCOUNTS, MEDIA, ROOMY, Life
 from tests.fastpath.test_core_layers import GOOD, RICH, play
-from tests.fastpath.world import World
+from tests.fastpath.world import DAY_US, World
 from tests.limits.both import limits
 from tests.limits.test_both_engines import ZONES
 
@@ -60,9 +68,54 @@ class Recounted(World):
         self.counted_minor += made.fare_minor if charged.rules & Rule.COUNTED else 0
         return made
 
+    def command(self, op: int, **fields: object) -> reference.Decision:
+        made = super().command(op, **fields)
+        if made.rules & Rule.COUNTED:
+            self.counted_minor += made.fare_minor - made.amount_minor
+        return made
 
+
+AMOUNTS = st.sampled_from([1, 300, 300, 1000, 2500, 100_000, 0, -1, (1 << 63) - 1])
+FACTS = st.builds(
+    reference.Facts,
+    key=st.sampled_from([0, 2, 2, 7, 7]),
+    purpose=st.sampled_from([0, 1, 255]),
+    number=st.integers(0, 12),
+    tier=st.sampled_from([0, 0, 1, 2, 16]),
+    flags=st.integers(0, 7),
+    purposes=st.sampled_from([0, 3, 3]),
+)
+COMMANDS = st.builds(
+    CommandStep,
+    op=st.sampled_from([one for one in Op if one >= Op.ACCOUNT_OPEN]),
+    fields=st.fixed_dictionaries(
+        {"facts": FACTS, "amount_minor": AMOUNTS},
+        optional={
+            "purse": st.sampled_from([0, 0, 1, 2]),
+            "expires_us": st.sampled_from([0, MIDDLE_US + DAY_US, MIDDLE_US + 30 * DAY_US]),
+            "expected_version": st.sampled_from([0, 1, 2]),
+            "pass_id": st.sampled_from([0, 11]),
+            "rides": st.sampled_from([-1, 1]),
+        },
+    ),
+)
+MONEY = st.builds(
+    CommandStep,
+    op=st.sampled_from(
+        [Op.CREDIT, Op.DEBIT, Op.DEBIT, Op.HOLD_PLACE, Op.HOLD_CAPTURE, Op.PASS_ADD]
+    ),
+    fields=st.fixed_dictionaries(
+        {
+            "facts": st.builds(reference.Facts, key=st.just(7), flags=st.integers(0, 1)),
+            "amount_minor": st.sampled_from([1, 300, 1000]),
+            "expires_us": st.just(MIDDLE_US + 90 * DAY_US),
+            "pass_id": st.just(11),
+            "rides": st.just(-1),
+        }
+    ),
+)
 STEPS = st.one_of(
-    *(TAPS, TAPS, TAPS, TAPS),
+    *(TAPS, TAPS, TAPS, TAPS, COMMANDS, MONEY, MONEY),
     st.builds(UndoStep, back=st.integers(0, 3)),
     st.builds(SwitchStep, what=st.sampled_from(["drop", "load", "owner"])),
 )

@@ -1,0 +1,113 @@
+"""Limits under concurrency and at midnight in a running gateway: never a cent too much, and what is
+counted is what a recount of the journal finds (fault cases 42 and 43 of the wallet)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections import defaultdict
+from pathlib import Path
+
+from fastpath._journal import RecordView
+from fastpath.api import LimitBook
+from fastpath.limits import LimitProfile, LimitSpec
+from fastpath.types import Op, Reason, Rule, TapKind
+from gateway.bootstrap import audit_journal
+from tests.limits.test_plane import book, serving, spent
+from tests.support.plane import Running, make_folder, records_of, running
+
+DAY_US = 86_400_000_000
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def book_with_midnight_at(at_us: int, *profiles: LimitProfile) -> LimitBook:
+    """Limits whose local day ends at an instant: a zone of the test's own."""
+    return LimitBook.build(
+        LimitSpec(
+            limits_id="test",
+            version="1",
+            currency=156,
+            first_day=20_000,
+            start_us=array("q", [at_us + (place - 50) * DAY_US for place in range(101)]),
+            month=array("I", [24_000 + place // 30 for place in range(100)]),
+            profiles=profiles,
+        )
+    )
+
+
+def counted_minor(record: RecordView) -> int:
+    """What a record counted in the limits."""
+    if not record.rules & Rule.COUNTED or record.reason >= Reason.BUSY:
+        return 0
+    return record.fare_minor if record.op < Op.ACCOUNT_OPEN else -record.amount_minor
+
+
+async def debits(hands: Running, account_id: int, count: int, amount_minor: int) -> list[Reason]:
+    """So many at once."""
+    replies = await asyncio.gather(
+        *(
+            hands.exchange("debit", account_id=account_id, amount_minor=amount_minor)
+            for _ in range(count)
+        )
+    )
+    return [Reason(reply.reason) for reply in replies]
+
+
+async def test_a_hundred_debits_at_once_take_the_day_and_no_cent_more(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with serving(config, book(day_minor=1000)) as hands:
+        account_id, _ = await hands.rider(50_000)
+        reasons = await debits(hands, account_id, 100, 30)
+        assert reasons.count(Reason.OK) == 33
+        assert reasons.count(Reason.LIMIT_EXCEEDED) == 67
+        assert (await spent(hands, account_id))["day_minor"] == 990
+        assert (await hands.account(account_id))["balance_minor"] == 50_000 - 990
+    assert audit_journal(config).findings == []
+
+
+async def test_taps_debits_and_holds_race_for_one_day(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with serving(config, book(day_minor=2000)) as hands:
+        account_id, token = await hands.rider(50_000)
+        gate = await hands.gate()
+
+        async def taps() -> None:
+            for turn in range(40):
+                await gate.tap(TapKind.FLAT, token, 11 + turn % 4, amount_minor=70)
+
+        await asyncio.gather(taps(), debits(hands, account_id, 40, 60))
+        used = (await spent(hands, account_id))["day_minor"]
+        assert 2000 - 60 < used <= 2000
+    own = [one for one in records_of(config) if one.account_id == account_id]
+    assert sum(counted_minor(one) for one in own) == used
+    assert audit_journal(config).findings == []
+
+
+async def test_the_day_begins_anew_exactly_at_midnight(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with running(config) as hands:
+        accounts = [(await hands.rider(50_000))[0] for _ in range(3)]
+    midnight_us = now_us() + 2_500_000
+    made = book_with_midnight_at(midnight_us, LimitProfile(0, 0, day_minor=1000))
+    async with serving(config, made) as hands:
+        while now_us() < midnight_us + 700_000:
+            await asyncio.gather(*(debits(hands, one, 5, 90) for one in accounts))
+        for one in accounts:
+            used = await spent(hands, one)
+            assert (used["day"], used["day_minor"]) == (20_050, 990)
+    by_day: dict[tuple[int, bool], int] = defaultdict(int)
+    for record in records_of(config):
+        if record.op != Op.DEBIT:
+            continue
+        is_after = record.ts_us >= midnight_us
+        before = by_day[record.account_id, is_after]
+        assert (record.reason == Reason.OK) == (before + 90 <= 1000), record
+        by_day[record.account_id, is_after] += counted_minor(record)
+    assert by_day == {(one, after): 990 for one in accounts for after in (False, True)}
+    report = audit_journal(config)
+    assert report.findings == []
+    assert not report.skipped
