@@ -13,6 +13,7 @@ from gateway.http.api import Api
 from gateway.http.endpoint import Services
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
+from gateway.ledger.statements import Statements
 from gateway.registry.actors import Actor, ActorKind
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
@@ -23,10 +24,11 @@ from gateway.wallet.freezes import Freezes
 from gateway.wallet.media import Media
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
+from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
-from gateway.wallet.stores.freezes import FreezeStore
+from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.requests import Requests
 from gateway.wallet.stores.webhooks import WebhookStore
 from gateway.wallet.webhooks import Webhooks
@@ -58,6 +60,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
         await pipe.close()
 
     eyes = Eyes(access.approvals, commands)
+    events = build_events(config, access, ledger)
     services = Services(
         [
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
@@ -71,7 +74,14 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
                 lambda: History(ledger).as_of().next_seq - 1,
                 allow_private=config.api.webhook_private,
             ),
-            build_events(config, access, ledger),
+            events,
+            Reports(
+                accounts,
+                events,
+                lambda: Statements(ledger, names=config.ledger.names),
+                NoticeStore(access.database),
+                config.ledger.zone,
+            ),
             RequestBook(commands, book),
             *access.services(),
         ]

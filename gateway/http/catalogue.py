@@ -13,6 +13,7 @@ from gateway.http.routes import (
     money,
     oauth,
     persons,
+    reports,
     sessions,
     webhooks,
 )
@@ -23,6 +24,7 @@ MODULES = (
     money,
     freezes,
     media,
+    reports,
     events,
     webhooks,
     oauth,

@@ -58,6 +58,7 @@ STATUS: dict[str, int] = {
     "REGISTRY_FIELD": 422,
     "REGISTRY_ERASED": 410,
     # --- commands
+    "LEDGER_NOT_FOUND": 404,
     "CREDIT_NOT_FOUND": 404,
     "CREDIT_PLAN_AMOUNT": 422,
     "CREDIT_PLAN_TERMS": 422,
@@ -97,6 +98,7 @@ FAMILIES: dict[str, int] = {
     "API_": 400,
     "AUTH_": 401,
     "CITY_": 404,
+    "CLEARING_": 409,
     "CREDIT_": 409,
     "CONFIG_": 500,
     "TARIFF_": 422,

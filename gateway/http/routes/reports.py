@@ -1,0 +1,140 @@
+"""/v1/accounts/{account_id}/statements, consumption, notices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from gateway.errors import ApiError
+from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.endpoint import Call, Endpoint, Page
+from gateway.shapes import INT_MAX, says
+from gateway.wallet.reports import (
+    ConsumptionReport,
+    GroupName,
+    Notice,
+    ReportOrder,
+    Reports,
+    StatementReport,
+)
+
+DAY = "20[0-9]{2}-[0-9]{2}(-[0-9]{2})?"
+PeriodText = Annotated[
+    str,
+    says("2026-11, 2026-11-28, or 2026-11-01..2026-11-15", pattern=rf"^{DAY}(\.\.{DAY})?$"),
+]
+WaitFor = Annotated[
+    int, says("journal position to wait for, a few seconds at most", minimum=0, maximum=INT_MAX)
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementQuery:
+    """Which entries, or totals by what."""
+
+    period: PeriodText
+    by: GroupName | None = None
+    purpose: Annotated[int | None, says("only of it", minimum=0, maximum=31)] = None
+    merchant_id: Annotated[int | None, says("only to it", minimum=0, maximum=INT_MAX)] = None
+    wait_for: WaitFor = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumptionQuery:
+    """Which time."""
+
+    period: PeriodText
+    wait_for: WaitFor = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeList:
+    """Notices, oldest first."""
+
+    data: tuple[Notice, ...]
+    has_more: bool
+    next_cursor: Annotated[str | None, says("send it as starting_after")]
+
+
+async def _statement(call: Call) -> StatementReport:
+    query: StatementQuery = call.query
+    order = ReportOrder(
+        account_id=call.path["account_id"],
+        period=query.period,
+        by=query.by,
+        purpose=query.purpose,
+        merchant_id=query.merchant_id,
+        wait_for=query.wait_for,
+    )
+    try:
+        return await call.service(Reports).statement(call.actor, order)
+    except ValueError as error:
+        raise _no_period() from error
+
+
+async def _consumption(call: Call) -> ConsumptionReport:
+    query: ConsumptionQuery = call.query
+    order = ReportOrder(call.path["account_id"], query.period, wait_for=query.wait_for)
+    try:
+        return await call.service(Reports).consumption(call.actor, order)
+    except ValueError as error:
+        raise _no_period() from error
+
+
+def _no_period() -> ApiError:
+    fault = {
+        "part": "query",
+        "pointer": "/period",
+        "rule": "period",
+        "detail": "must be dates of the calendar, the first not behind the last",
+    }
+    return ApiError("API_INVALID", "there is no such period", faults=[fault])
+
+
+async def _notices(call: Call) -> NoticeList:
+    page: Page = call.query
+    after = read_cursor("ntc", page.starting_after)
+    found = await call.service(Reports).list_notices(
+        call.actor, call.path["account_id"], after=after, limit=page.limit
+    )
+    data, cursor = cut_page("ntc", found, page.limit, lambda one: one.notice_id)
+    return NoticeList(data=data, has_more=cursor is not None, next_cursor=cursor)
+
+
+LEDGER = ("unknown_account", "LEDGER_NOT_FOUND", "LEDGER_ERROR")
+
+ENDPOINTS = [
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account_id}/statements",
+        handler=_statement,
+        summary="A statement: entries with why, or totals by day, month, purpose or merchant",
+        tag="reports",
+        query=StatementQuery,
+        answer=StatementReport,
+        scopes=("statements:read",),
+        errors=LEDGER,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account_id}/consumption",
+        handler=_consumption,
+        summary="What was spent, by month, purpose and merchant",
+        tag="reports",
+        query=ConsumptionQuery,
+        answer=ConsumptionReport,
+        scopes=("statements:read",),
+        errors=LEDGER,
+    ),
+    Endpoint(
+        method="GET",
+        path="/v1/accounts/{account_id}/notices",
+        handler=_notices,
+        summary="What the owner was told",
+        tag="reports",
+        query=Page,
+        answer=NoticeList,
+        scopes=("accounts:read",),
+        errors=("unknown_account",),
+    ),
+]
