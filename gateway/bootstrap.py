@@ -12,6 +12,7 @@ from gateway.errors import ConfigError, SnapshotError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.journal.verify import Verified
     from gateway.link.devices import DeviceEntry
     from gateway.registry.access import Access
+    from gateway.registry.actors import Actor
     from gateway.registry.devices import DeviceRegistry
     from gateway.tariffs.store import TariffStore
 
@@ -303,11 +305,34 @@ def build_note() -> Callable[[Connection, str, str, Mapping[str, object]], None]
     return note
 
 
-def build_devices(config: Config) -> DeviceRegistry:
-    """The services on validators."""
+def make_missing_secrets(config: Config) -> list[Path]:
+    """Make the control plane's secrets that are not there; which. Raises: ConfigError: one of them
+    is gone that something lies under.
+    """
+    from gateway.keys import write_secret
+    from gateway.registry.persons import count_persons
+
+    security = config.security
+    wanted = (security.token_key_file, security.registry_key_file, security.index_key_file)
+    missing = [path for path in wanted if not path.exists()]
+    lost = [str(path) for path in missing if path != security.token_key_file]
+    if lost and count_persons(build_registry(config)):
+        raise ConfigError(
+            "CONFIG_SECRET",
+            f"personal data lies under {', '.join(lost)}",
+            hint="put back the file that was there; a new one opens nothing",
+        )
+    for path in missing:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_secret(path)
+    return missing
+
+
+def build_devices(config: Config, actor: Actor | None = None) -> DeviceRegistry:
+    """The services on validators. Args: actor: whom the audit trail names."""
     from gateway.registry.devices import DeviceRegistry
 
-    return DeviceRegistry(build_registry(config))
+    return DeviceRegistry(build_registry(config), actor=actor)
 
 
 def build_credit_desk(config: Config) -> CreditDesk:

@@ -152,9 +152,14 @@ def write_secret(path: Path) -> None:
 
 def write_hex(path: Path, secret: bytes) -> None:
     """Write a secret as hex digits to a new file of mode 0600. Raises: FileExistsError."""
+    write_text_secret(path, secret.hex())
+
+
+def write_text_secret(path: Path, text: str) -> None:
+    """Write a secret to a new file of mode 0600. Raises: FileExistsError."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        file.write(secret.hex().encode() + b"\n")
+        file.write(text.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 

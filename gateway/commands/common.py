@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gateway.config import LoadedConfig
+    from gateway.registry.actors import Actor
 
 WIDTH_MAX = 2_000
 EXIT_OK = 0
@@ -62,6 +63,20 @@ class UsageError(FareGatewayError):
     """The command line itself is wrong."""
 
     default_code = "USAGE_INVALID"
+
+
+def build_actor() -> Actor:
+    """Who gives this command: the user of the machine, as its kernel says, with every scope."""
+    import os
+    import pwd
+
+    from gateway.registry.actors import Actor
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return Actor.system(f"cli:{name}")
 
 
 def load_settings(config: Path | None, replaced: list[str] | None) -> LoadedConfig:

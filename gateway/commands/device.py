@@ -11,6 +11,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    build_actor,
     load_settings,
     print_json,
     print_result,
@@ -64,7 +65,7 @@ def add(
     settings = load_settings(config, replaced).config
     wanted = Device(device_id, label=label, operator=operator, tariff_slot=slot, stop_id=stop)
     master = _master_key(settings)
-    device = build_devices(settings).add(wanted)
+    device = build_devices(settings, build_actor()).add(wanted)
     _print_with_key(settings, device, master, key_file, as_json=as_json)
 
 
@@ -110,7 +111,7 @@ def rotate(
 
     settings = load_settings(config, replaced).config
     master = _master_key(settings)
-    devices = build_devices(settings)
+    devices = build_devices(settings, build_actor())
     if finish:
         _print(settings, devices.finish_rotation(device_id), as_json=as_json)
     else:
@@ -130,7 +131,7 @@ def revoke(
     from gateway.bootstrap import build_devices
 
     settings = load_settings(config, replaced).config
-    _print(settings, build_devices(settings).revoke(device_id), as_json=as_json)
+    _print(settings, build_devices(settings, build_actor()).revoke(device_id), as_json=as_json)
 
 
 def _master_key(settings: Config) -> bytes:

@@ -234,9 +234,7 @@ class Persons:
 
     def count(self) -> int:
         """Persons that are not erased."""
-        wanted = select(func.count()).select_from(PERSONS)
-        with self._database.reading() as connection:
-            return int(connection.scalar(wanted.where(PERSONS.c.state == PersonState.ACTIVE)) or 0)
+        return count_persons(self._database)
 
     def _wrapped_otherwise(self, connection: Connection, batch: int) -> list[Row[Any]]:
         wanted = select(PERSONS).where(*self._otherwise()).limit(batch).with_for_update()
@@ -269,6 +267,13 @@ class Persons:
         key = open_key(self._ring, row)
         fields = connection.execute(select(FIELDS).where(FIELDS.c.person_id == row.person_id))
         return _person(row, {one.name: key.open(one.name, one.sealed).decode() for one in fields})
+
+
+def count_persons(database: Database) -> int:
+    """Persons that are not erased: those that need the registry's keys."""
+    wanted = select(func.count()).select_from(PERSONS)
+    with database.reading() as connection:
+        return int(connection.scalar(wanted.where(PERSONS.c.state == PersonState.ACTIVE)) or 0)
 
 
 def _new_id(actor: Actor, cause: bytes) -> str:

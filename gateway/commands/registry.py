@@ -1,0 +1,67 @@
+"""`faregate registry`: the keys that personal data lies under."""
+
+from __future__ import annotations
+
+import typer
+
+from gateway.commands.common import (
+    ConfigOption,
+    JsonOption,
+    SetOption,
+    build_actor,
+    load_settings,
+    print_result,
+)
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Keys of the registry: change, make, count.")
+    group.command("rotate-keys")(rotate_keys)
+    group.command("make-keys")(make_keys)
+    group.command("status")(status)
+    app.add_typer(group, name="registry", rich_help_panel="Look after")
+
+
+def rotate_keys(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Wrap the key of every person under the current registry key. Broken off, it goes on later.
+
+    Make a new file, name it in security.registry_key_file and the old one in
+    security.registry_old_key_files, run this, then take the old one out of the settings.
+    Example: `faregate registry rotate-keys`
+    """
+    from gateway.bootstrap import build_access
+
+    access = build_access(load_settings(config, replaced).config)
+    done = access.persons.rotate(build_actor())
+    print_result({"wrapped": done.wrapped, "left": done.left}, as_json=as_json)
+
+
+def make_keys(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Make the secrets that a data folder of an earlier version does not have yet.
+
+    Nothing is ever overwritten, and none is made in the place of one that something lies under.
+    Example: `faregate registry make-keys`
+    """
+    from gateway.bootstrap import make_missing_secrets
+
+    made = make_missing_secrets(load_settings(config, replaced).config)
+    print_result({"made": [str(path) for path in made]}, as_json=as_json)
+
+
+def status(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell how many persons there are, and how many lie under an older key.
+
+    Example: `faregate registry status`
+    """
+    from gateway.bootstrap import build_access
+
+    access = build_access(load_settings(config, replaced).config)
+    left = access.persons.count_wrapped_otherwise()
+    result = {"registry": access.database.name, "persons": access.persons.count(), "left": left}
+    print_result(result, as_json=as_json)

@@ -1,0 +1,153 @@
+"""`faregate tenant`, `merchant`, `key`, `person`, `approval`, `registry`."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pwd
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.bootstrap import build_access
+from gateway.config import load_config
+from gateway.registry.actors import Actor
+from gateway.registry.approvals import Action, Proposal
+from tests.control.commands import Cli, make_folder
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys, make_folder(tmp_path / "metro"))
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+
+
+def rows(cli: Cli, *command: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in cli(*command, "--json").out.splitlines()]
+
+
+def folder(cli: Cli) -> Path:
+    assert cli.config is not None
+    return cli.config.parent
+
+
+def test_tenants_merchants_and_keys(cli: Cli) -> None:
+    cli.ok("tenant", "add", "union", "hospital", "--name", "Union Hospital")
+    assert cli.fail(1, "tenant", "add", "union", "school")["code"] == "REGISTRY_TAKEN"
+    assert [row["tenant_id"] for row in rows(cli, "tenant", "list")] == ["union"]
+    assert cli.ok("merchant", "add", "union", "--name", "pharmacy")["merchant_id"] == 1
+    assert cli.ok("merchant", "close", "1")["state"] == "closed"
+    assert len(rows(cli, "merchant", "list", "--tenant", "union")) == 1
+    made = cli.ok("key", "create", "union", "--scope", "payments:write", "--owner", "ward 3")
+    assert made["secret"].startswith(f"{made['credential_id']}_")
+    refused = cli.fail(1, "key", "create", "union", "--scope", "audit:read", "--owner", "x")
+    assert refused["code"] == "AUTH_SCOPE"
+    unknown = cli.fail(1, "key", "create", "union", "--scope", "all", "--owner", "x")
+    assert unknown["code"] == "REGISTRY_SCOPE"
+    (listed,) = rows(cli, "key", "list")
+    assert listed["scopes"] == ["payments:write"]
+    assert made["secret"] not in json.dumps(listed)
+    assert cli.ok("key", "revoke", made["credential_id"])["revoked_us"] > 0
+    assert "revoked" in cli("key", "list").out
+    assert cli.ok("tenant", "close", "union")["state"] == "closed"
+    for command in ("tenant", "merchant", "key", "approval"):
+        assert cli(command, "list").status == 0
+
+
+def test_a_secret_can_go_into_a_file(cli: Cli, tmp_path: Path) -> None:
+    cli.ok("tenant", "add", "union", "hospital")
+    file = tmp_path / "client"
+    options = ("--scope", "payments:write", "--owner", "x", "--client", "--key-file", str(file))
+    made = cli.ok("key", "create", "union", *options)
+    assert "secret" not in made
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert made["credential_id"].startswith("fgc_")
+    assert len(file.read_text().strip()) == 43
+
+
+def test_a_person_from_entry_to_erasure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.ok("tenant", "add", "union", "hospital")
+    typed(monkeypatch, '{"name": "王小明", "phone": "138"}')
+    person = cli.ok("person", "add", "--data", "-", "--field", "note=from abroad")["person_id"]
+    typed(monkeypatch, "138\n")
+    assert rows(cli, "person", "find", "phone")[0]["person_id"] == person
+    assert "王小明" in cli("person", "find", "phone", "138").out
+    assert cli.ok("person", "change", person, "--field", "note=")["data"] == {
+        "name": "王小明",
+        "phone": "138",
+    }
+    assert cli.ok("person", "link", person, "7")["accounts"] == [7]
+    typed(monkeypatch, "correct horse battery\n")
+    cli.ok("person", "login", person, "wang@example.cn")
+    how = (person, "union", "accounts:read")
+    cli.ok("person", "consent", *how, "--evidence", "form 12")
+    cli.ok("person", "consent", *how, "--withdraw")
+    shown = cli.ok("person", "show", person)
+    assert (shown["accounts"], shown["consents"][0]["evidence"]) == ([7], "form 12")
+    typed(monkeypatch, "n\n")
+    assert cli("person", "erase", person).status == 1
+    assert cli.ok("person", "erase", person, "--yes")["state"] == "erased"
+    assert cli.ok("person", "show", person)["data"] == {}
+    assert rows(cli, "person", "find", "phone", "138") == []
+
+
+@pytest.mark.parametrize("data", ["no json", "[1]", '{"name": 7}'])
+def test_data_of_a_person_that_is_none(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    typed(monkeypatch, data)
+    assert cli.fail(2, "person", "add", "--data", "-")["code"] == "USAGE_INVALID"
+    assert cli.fail(2, "person", "add", "--field", "name")["code"] == "USAGE_INVALID"
+
+
+def test_keys_are_rotated(cli: Cli) -> None:
+    for _ in range(3):
+        cli.ok("person", "add", "--field", "name=x")
+    secrets = folder(cli) / "secrets"
+    os.rename(secrets / "registry.key", secrets / "old.key")
+    assert cli.ok("registry", "rotate-keys", *_old(secrets, make=True)) == {"wrapped": 3, "left": 0}
+    status = cli.ok("registry", "status")
+    assert (status["persons"], status["left"]) == (3, 0)
+
+
+def _old(secrets: Path, *, make: bool) -> tuple[str, str]:
+    from gateway.keys import write_secret
+
+    if make:
+        write_secret(secrets / "registry.key")
+    return ("--set", 'security.registry_old_key_files=["secrets/old.key"]')
+
+
+def test_secrets_of_an_older_folder_are_made_but_never_in_place_of_one_in_use(cli: Cli) -> None:
+    secrets = folder(cli) / "secrets"
+    for name in ("tokens.key", "registry.key", "index.key"):
+        (secrets / name).unlink()
+    assert cli.fail(1, "serve")["code"] == "CONFIG_SECRET"
+    assert len(cli.ok("registry", "make-keys")["made"]) == 3
+    assert cli.ok("registry", "make-keys")["made"] == []
+    assert cli.ok("config", "check")["ok"] is True
+    cli.ok("person", "add", "--field", "name=x")
+    (secrets / "registry.key").unlink()
+    refused = cli.fail(1, "registry", "make-keys")
+    assert refused["code"] == "CONFIG_SECRET"
+    assert "personal data lies under" in refused["detail"]
+    assert not (secrets / "registry.key").exists()
+
+
+def test_an_approval_on_the_command_line(cli: Cli) -> None:
+    access = build_access(load_config(cli.config, env={}).config)
+    wanted = Proposal(Action.UNFREEZE, "account:7", b"x" * 32)
+    other = access.approvals.propose(Actor.system("cli:somebody"), wanted)
+    user = pwd.getpwuid(os.getuid()).pw_name
+    own = access.approvals.propose(Actor.system(f"cli:{user}"), wanted)
+    assert len(rows(cli, "approval", "list")) == 2
+    made = cli.ok("approval", "approve", other.approval_id, "--why", "seen")
+    assert (made["state"], made["decided_by"]) == ("approved", f"cli:{user}")
+    assert cli.fail(1, "approval", "approve", own.approval_id)["code"] == "AUTH_SAME_EYES"
+    assert cli.ok("approval", "reject", own.approval_id)["state"] == "rejected"
