@@ -123,6 +123,7 @@ TEXTS = {
     ),
     Rule.GIVEN_DISTANCE: RuleText("fare", "distance sent with the tap", "里程由终端给出"),
     Rule.CONCESSION: RuleText("category", "a concession of the rider", "按优惠资格计价"),
+    Rule.COUNTED: RuleText("", "counts in the limits of the identity tier", "计入实名等级限额"),
 }
 
 
