@@ -285,7 +285,7 @@ def test_every_rule_has_a_text_in_both_languages(beijing):
     notes = explain(Rule(sum(Rule)), beijing.source)
     assert [note.rule for note in notes] == list(Rule)
     assert all(note.en and note.zh for note in notes)
-    assert len(rule_names(Rule(2**30 - 1))) == len(set(Rule))
+    assert len(rule_names(Rule(sum(Rule)))) == len(set(Rule))
     of_the_file = {note.key for note in notes if note.line}
     assert {"month.tiers", "journey.same_station", "out_of_station", "time_discount"} <= of_the_file
 
