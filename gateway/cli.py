@@ -68,6 +68,7 @@ COMMANDS = (
     "ledger",
     "settle",
     "reconcile",
+    "audit",
     "backup",
     "moving",
     "config",

@@ -465,6 +465,11 @@ class Config:
         return self.run_dir / "ledger-page"
 
     @property
+    def checkpoints_dir(self) -> Path:
+        """Signed checkpoints as files, to be copied elsewhere."""
+        return self.gateway.data_dir / "checkpoints"
+
+    @property
     def ledger_mark_path(self) -> Path:
         """How far the ledger has seen the journal; outlives a restart, unlike what is in run/."""
         return self.gateway.data_dir / "ledger.mark"

@@ -23,6 +23,7 @@ from gateway.delivery.jobs import build_delivery_jobs
 from gateway.delivery.receive import build_receive_jobs
 from gateway.errors import FareGatewayError, InvariantError
 from gateway.jobs import Job, JobFactory, Tools
+from gateway.ledger.auditing import build_audit_jobs
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
 from gateway.rerating.jobs import build_rerating_jobs
@@ -38,6 +39,7 @@ JOBS: tuple[JobFactory, ...] = (
     build_risk_jobs,
     build_rerating_jobs,
     build_wallet_jobs,
+    build_audit_jobs,
 )
 """Everything that makes jobs, in the order of their start."""
 

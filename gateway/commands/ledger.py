@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.config import Config
+
+Result = TypeVar("Result")
 
 
 def register(app: typer.Typer) -> None:
@@ -92,7 +94,7 @@ def rebuild(
     settings = load_settings(config, replaced).config
     database = build_ledger(settings)
     try:
-        reached = _with_bar(lambda told: build_again(settings, database, told))
+        reached = with_bar(lambda told: build_again(settings, database, told))
     finally:
         database.close()
     if as_json:
@@ -101,7 +103,7 @@ def rebuild(
         print_fields({"position": reached})
 
 
-def _with_bar(work: Callable[[Callable[[int, int], None]], int]) -> int:
+def with_bar(work: Callable[[Callable[[int, int], None]], Result]) -> Result:
     """Do it with a progress bar on standard error, when that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TimeRemainingColumn

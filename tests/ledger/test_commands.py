@@ -116,3 +116,60 @@ def test_without_a_durable_position_nothing_is_emptied(town, capsys) -> None:
     assert json.loads(capsys.readouterr().out)["error"]["code"] == "LEDGER_ERROR"
     run(config, "ledger", "status", "--json")
     assert json.loads(capsys.readouterr().out)["seq"] == len(records_of(config))
+
+
+def test_the_audit_is_sound_until_a_byte_of_the_journal_is_not(town, capsys) -> None:
+    config, _ = town
+    fill(config)
+    file = str(config.gateway.data_dir / "gateway.toml")
+    run(config, "audit", "checkpoint", "--json")
+    signed = json.loads(capsys.readouterr().out)
+    assert Path(signed["file"]).is_file()
+    run(config, "audit", "verify", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["findings"] == []
+    assert said["signed_seq"] == said["records"] == len(records_of(config))
+    run(config, "audit", "show", "--json")
+    event = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert event["subject"] == "checkpoint:1"
+    assert event["facts"]["journal"]["chain_hash"] == signed["journal"]["chain_hash"]
+    run(config, "audit", "show")
+    assert "audit.checkpoint" in capsys.readouterr().out
+    path = next(iter(sorted(config.journal.dir.glob("*.seg"))))
+    data = bytearray(path.read_bytes())
+    data[5_000] ^= 1
+    path.write_bytes(data)
+    assert main(["audit", "verify", "--quick", "--json", "--config", file]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert findings
+    assert {finding["what"] for finding in findings} == {"journal"}
+
+
+def test_settling_and_reconciling(town, capsys, tmp_path: Path) -> None:
+    config, _ = town
+    fill(config)
+    file = str(config.gateway.data_dir / "gateway.toml")
+    day = date_of(records_of(config)[-1].ts_us // 86_400_000_000)
+    found = []
+    for offset in (-1, 0, 1):  # the tariff's service days begin elsewhere than the zone's
+        date = date_of((day - date_of(0)).days + offset).isoformat()
+        run(config, "settle", "run", "--date", date, "--open-day", "--json")
+        found += json.loads(capsys.readouterr().out)
+    metro = next(one for one in found if one["account"] == "operator:1")
+    with Path(metro["path"]).open(newline="") as text:
+        rows = [row for row in csv.DictReader(text) if row["record"] == "line"]
+    bill = tmp_path / "bill.csv"
+    bill.write_text("key,amount_minor\n" + rows[0]["key"] + ",1\n")
+    words = ["reconcile", "run", "operator:1", "--period", metro["service_date"]]
+    assert main([*words, "--bill", str(bill), "--json", "--config", file]) == 1
+    assert json.loads(capsys.readouterr().out)["breaks"] > 0
+    run(config, "reconcile", "report", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["breaks"][0]["state"] == "open"
+    assert said["ageing"]["0-1 days"]["count"] == len(said["breaks"])
+    number = str(said["breaks"][0]["id"])
+    run(config, "reconcile", "explain", number, "--note", "a test", "--close", "--json")
+    assert json.loads(capsys.readouterr().out)["state"] == "closed"
+    run(config, "reconcile", "report")
+    assert "missing_there" in capsys.readouterr().out
+    assert main([*words, "--json", "--config", file]) == 2
