@@ -41,7 +41,7 @@ class Calendar:
         """Days since 1970-01-01 of the service date."""
         tariff = self._find(tariff_key) if tariff_key else None
         found = tariff.find_day(at_us) if tariff is not None else None
-        return found[1] if found is not None else self.local_day(at_us)
+        return found[0] if found is not None else self.local_day(at_us)
 
     def local_day(self, at_us: int) -> int:
         """The local date of an instant; 0 for one that is no date."""

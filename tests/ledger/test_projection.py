@@ -178,3 +178,14 @@ def test_emptied_beside_a_projector_it_is_built_again(town, ledger: Database) ->
     books.project(town, ledger)
     assert books.digests(ledger) == first
     one.journal.close()
+
+
+def test_a_tap_belongs_to_its_tariff_s_service_day(town, ledger: Database) -> None:
+    """The small tariff's days begin at midnight UTC, those of commands in Shanghai."""
+    books.project(town, ledger)
+    history, journal = History(ledger), records_of(town)
+    ride, payment = find(journal, Op.CHECK_OUT), find(journal, Op.DEBIT)
+    rows = {row.seq: row for row in history.events_after(0, 1000)}
+    day_us = 86_400_000_000
+    assert rows[ride.seq].service_day == ride.fare_ts_us // day_us
+    assert rows[payment.seq].service_day == (payment.ts_us + day_us // 3) // day_us
