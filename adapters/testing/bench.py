@@ -48,6 +48,8 @@ class Bench(abc.ABC):
     """The peer may take a command and finish it later."""
     can_undo = True
     """compensate works."""
+    stream_kind = ""
+    """The stream to try, when the adapter has one."""
 
     @abc.abstractmethod
     def make_adapter(self) -> Adapter[Any]:
@@ -80,6 +82,10 @@ class Bench(abc.ABC):
     def inbound(self) -> list[Inbound]:
         """Messages the peer sends by itself."""
         return []
+
+    def add_records(self, count: int) -> None:
+        """So many more records at the peer, in the stream of `stream_kind`."""
+        raise NotImplementedError
 
     def same_event(self, one: Event, other: Event) -> bool:
         """Whether two events are the same one told twice."""

@@ -112,7 +112,7 @@ class BankEvents:
         return self._move(self._movement(event, account_id, sign=1), decision)
 
     def _take_back(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             original = connection.execute(
                 select(INBOX.c.state, INBOX.c.event, INBOX.c.decision).where(
                     INBOX.c.source == self._bank, INBOX.c.message_id == event.subject
@@ -177,7 +177,7 @@ class BankEvents:
         return self._commands.exchange("adjust", args, operation_id=operation_id)
 
     def _payout(self, key: str) -> Command | None:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             body = connection.scalar(
                 select(OUTBOX.c.body).where(OUTBOX.c.key == key, OUTBOX.c.adapter == self._bank)
             )

@@ -95,11 +95,11 @@ class Inbox:
             .where(INBOX.c.state.in_([str(Stored.STORED), str(Stored.PARKED)]))
             .order_by(INBOX.c.aggregate, INBOX.c.version, INBOX.c.id)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return list(connection.scalars(query))
 
     def _apply_one(self, row_id: int, handler: Handler, now_us: int) -> bool:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(INBOX).where(INBOX.c.id == row_id)).one()
         if row.state not in (Stored.STORED, Stored.PARKED):
             return False
@@ -154,7 +154,7 @@ class Inbox:
             .where(INBOX.c.source == source, INBOX.c.state.in_([str(one) for one in states]))
             .order_by(INBOX.c.id)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         for row in rows:
             event = decode_event(row.pop("event"))
@@ -169,7 +169,7 @@ class Inbox:
             .where(INBOX.c.source == source)
             .group_by(INBOX.c.state)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return {str(state): int(count) for state, count in connection.execute(query)}
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, select, update
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select, update
 
 from adapters.contract import Capability, Command, Outcome, Status
 from gateway.db import Database
@@ -142,6 +142,8 @@ class Outbox:
 
     def claim(self, adapter: str, limit: int, now_us: int) -> list[Letter]:
         """Take what is due, the oldest open command of each aggregate only."""
+        if not self._has_work(adapter, now_us):
+            return []  # without keeping other writers out
         with self._database.transaction() as connection:
             _expire_leases(connection, adapter, now_us)
             rows = connection.execute(_due(adapter, limit, now_us)).all()
@@ -158,6 +160,14 @@ class Outbox:
                     )
                 )
         return letters
+
+    def _has_work(self, adapter: str, now_us: int) -> bool:
+        states = [str(State.WAITING), *map(str, ASKED)]
+        due = and_(OUTBOX.c.state.in_(states), OUTBOX.c.next_us <= now_us)
+        lost = and_(OUTBOX.c.state == str(State.IN_FLIGHT), OUTBOX.c.lease_us < now_us)
+        query = select(OUTBOX.c.id).where(OUTBOX.c.adapter == adapter, or_(due, lost)).limit(1)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def finish(
         self, letter: Letter, outcome: Outcome, now_us: int, then: OnOutcome | None = None
@@ -235,7 +245,7 @@ class Outbox:
         query = select(*_SHOWN).where(OUTBOX.c.state == str(State.DEAD))
         if adapter is not None:
             query = query.where(OUTBOX.c.adapter == adapter)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(OUTBOX.c.id)).mappings()
             return [dict(row) for row in rows]
 
@@ -245,7 +255,7 @@ class Outbox:
         Raises: DeliveryError DELIVERY_NOT_FOUND.
         """
         query = select(*_SHOWN, OUTBOX.c.outcome).where(OUTBOX.c.key == key)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise DeliveryError("DELIVERY_NOT_FOUND", f"no command has the key {key}")
@@ -258,7 +268,7 @@ class Outbox:
             .where(OUTBOX.c.adapter == adapter)
             .group_by(OUTBOX.c.state)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return {str(state): int(count) for state, count in connection.execute(query)}
 
     def oldest_us(self, adapter: str) -> int:
@@ -266,7 +276,7 @@ class Outbox:
         query = select(func.min(OUTBOX.c.created_us)).where(
             OUTBOX.c.adapter == adapter, OUTBOX.c.state.in_([str(state) for state in OPEN])
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return int(connection.scalar(query) or 0)
 
     def find(self, key: str) -> tuple[State, Outcome | None]:

@@ -104,6 +104,7 @@ class Relay:
         """
         try:
             while True:
+                self._woken.clear()  # before looking: who wakes us meanwhile is heard
                 if await self._fill() == 0:
                     await self._rest()
         finally:
@@ -156,7 +157,6 @@ class Relay:
 
     async def _rest(self) -> None:
         """Until a call ends, somebody wakes us, or it is time to look again."""
-        self._woken.clear()
         waking = asyncio.create_task(self._woken.wait())
         wait_s = max(self._settings.poll_s, self.pace.wait_s(self._monotonic()))
         try:

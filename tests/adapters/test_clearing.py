@@ -634,6 +634,25 @@ class TestFolder:
         with pytest.raises(Misconfigured):
             await folder.list_after("")
 
+    async def test_a_file_that_is_too_long_holds_up_no_other(
+        self, shared: Path, exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("adapters.transit.clearing.exchange.FILE_MAX", 100)
+        monkeypatch.setattr(FolderExchange, "settle_s", 0.0)
+        (shared / "out" / "a.txt").write_bytes(b"x" * 101)
+        (shared / "out" / "b.txt").write_bytes(b"x" * 100)
+        adapter = ClearingAdapter(ClearingSettings(sender=US, receiver=HOUSE, folder=shared))
+        pages = [page async for page in adapter.stream("files", "", full=False)]
+        with exchange.database.transaction() as connection:
+            found = exchange.incoming.store(connection, pages[0].records, MORNING_US)
+        assert {one.name: str(one.code) for one in found} == {
+            "a.txt": "too_long",
+            "b.txt": "accepted",
+        }
+        exchange.incoming.process(MORNING_US)
+        assert exchange.code_of("a.txt") == [("refused", "too_long")]
+        assert exchange.code_of("b.txt") == [("refused", "bad_name")]
+
     async def test_the_adapter_over_a_folder(self, shared: Path, tmp_path: Path) -> None:
         adapter = ClearingAdapter(ClearingSettings(sender=US, receiver=HOUSE, folder=shared))
         await adapter.open(SimpleNamespace())

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -189,6 +190,19 @@ def test_any_names_and_amounts_come_back(pairs: list[tuple[str, int]], charset: 
     ]
     content = build_taps(LABEL, 156, rows)
     assert read_file(LABEL.name, write_file(content, charset)) == content
+
+
+@given(st.binary(max_size=400), st.integers(0, 3), st.integers(0, 400))
+def test_no_bytes_do_more_than_a_code(noise: bytes, which: int, at: int) -> None:
+    name, raw = sorted(golden_files().items())[which]
+    name = name.removeprefix("gb18030_")
+    body = raw[:at] + noise + raw[at + len(noise) // 2 :]
+    sealed = body + b"T|1|0|" + hashlib.sha256(body).hexdigest().encode() + b"\n"
+    for data in (noise, body, sealed):
+        with suppress(FileFault):
+            content = read_file(name, data)
+            read_settlement(content)
+            read_denials(content)
 
 
 # --- settlements and deny lists -------------------------------------------------------------------

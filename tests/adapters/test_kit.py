@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from adapters.contract import NOT_FOUND, Capability, Command, Meta, Money, NotFound, Outcome, Status
+from adapters.contract import (
+    NOT_FOUND,
+    Capability,
+    Command,
+    Meta,
+    Money,
+    NotFound,
+    Outcome,
+    Page,
+    Status,
+)
 from adapters.errors import AdapterError, Refusal, Rejected, Unavailable, Uncertain
 from adapters.funding.bank.adapter import BankAdapter
 from adapters.funding.bank.bench import BankBench
 from adapters.funding.bank.settings import BankSettings
 from adapters.testing.conformance import Conformance
 from adapters.testing.kit import CHECKS, load_checks, run_check
+from adapters.transit.clearing.adapter import ClearingAdapter
 from adapters.transit.clearing.bench import ClearingBench
+from adapters.transit.clearing.settings import ClearingSettings
 
 load_checks()
 
@@ -245,6 +258,58 @@ MUTANTS: dict[type[BankAdapter], tuple[str, ...]] = {
     HealthAsks: ("health_asks_nobody",),
 }
 """An adapter that is wrong in one way, and the checks that have to find it."""
+
+
+class StreamsOnlyOnePage(ClearingAdapter):
+    async def stream(self, kind: str, cursor: str, *, full: bool) -> Any:
+        async for page in super().stream(kind, cursor, full=full):
+            yield type(page)(page.records, page.next_cursor, complete=True)
+            return
+
+
+class StreamsForgetTheCursor(ClearingAdapter):
+    async def stream(self, kind: str, cursor: str, *, full: bool) -> Any:
+        async for page in super().stream(kind, "", full=full):
+            yield page
+
+
+class StreamsEndEarlyWithoutAWord(ClearingAdapter):
+    async def stream(self, kind: str, cursor: str, *, full: bool) -> Any:
+        try:
+            async for page in super().stream(kind, cursor, full=full):
+                yield page
+        except AdapterError:
+            yield Page((), cursor, complete=True)
+
+
+class StreamsIgnoreFull(ClearingAdapter):
+    async def stream(self, kind: str, cursor: str, *, full: bool) -> Any:
+        async for page in super().stream(kind, cursor, full=False):
+            yield page
+
+
+STREAM_MUTANTS = {
+    StreamsOnlyOnePage: "a_stream_is_read_to_its_end",
+    StreamsForgetTheCursor: "a_stream_goes_on_from_any_page",
+    StreamsEndEarlyWithoutAWord: "a_stream_that_breaks_is_never_complete",
+    StreamsIgnoreFull: "a_stream_goes_on_from_any_page",
+}
+
+
+@pytest.mark.parametrize("kind", STREAM_MUTANTS)
+def test_the_kit_finds_bad_streams(kind: type[ClearingAdapter]) -> None:
+    class MutantBench(ClearingBench):
+        def make_adapter(self) -> ClearingAdapter:
+            return kind(ClearingSettings.model_validate(self.good_settings()))
+
+    result = asyncio.run(run_check(STREAM_MUTANTS[kind], MutantBench))
+    assert result.verdict == "failed"
+
+
+def test_the_page_says_how_many_mutants_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
+    assert f"to {len(MUTANTS) + len(STREAM_MUTANTS)} adapters that are wrong" in page
+
 
 CASES = [(kind, name) for kind, names in MUTANTS.items() for name in names]
 

@@ -30,11 +30,21 @@ from gateway.delivery.breaker import Breaker, BreakerSettings, BreakerState
 from gateway.delivery.outbox import Outbox, State
 from gateway.delivery.relay import Relay, RelaySettings
 from gateway.errors import DatabaseError
-from tests.support.peer import Peer, PeerAdapter, credit, good, lost, pending, silent
+from tests.support.peer import (
+    Peer,
+    PeerAdapter,
+    credit,
+    good,
+    held,
+    late,
+    lost,
+    pending,
+    silent,
+)
 from tests.support.registry import Clock
 
 Act = Callable[..., object]
-SETTINGS = RelaySettings(deadline_s=0.05, poll_s=0.01, ask_again_s=5.0, drain_s=0.2)
+SETTINGS = RelaySettings(deadline_s=30.0, poll_s=0.01, ask_again_s=5.0, drain_s=0.2)
 DONE = Outcome(Status.DONE, peer_ref="ref-k1")
 DAY_S = 86_400.0
 
@@ -132,11 +142,17 @@ async def test_pending_is_asked_about_until_it_is_done(line: Line) -> None:
     assert [call for call, _ in line.peer.calls] == ["execute", "query", "query", "query"]
 
 
-@pytest.mark.parametrize("act", [lost, Uncertain("dropped")], ids=["time-out", "raised"])
-async def test_after_doubt_the_peer_is_asked_not_told(line: Line, act: Act) -> None:
+ACTS = {"deadline": held, "time-out": lost, "raised": Uncertain("dropped")}
+
+
+@pytest.mark.parametrize("name", ACTS)
+async def test_after_doubt_the_peer_is_asked_not_told(line: Line, name: str) -> None:
+    act = ACTS[name]
     line.peer.script.append(act)
     if isinstance(act, Exception):
         line.peer.commit(credit("k1"))
+    if act is held:
+        line.relay = line.make(settings=replace(SETTINGS, deadline_s=0.2))
     line.put("k1")
     await line.rounds(3)
     assert line.state() is State.DONE
@@ -156,7 +172,7 @@ async def test_an_outcome_that_is_uncertain_is_asked_about(line: Line) -> None:
 
 
 async def test_unknown_is_believed_the_second_time_then_it_is_sent_again(line: Line) -> None:
-    line.peer.script.append(silent)
+    line.peer.script.append(late)
     line.put("k1")
     await line.rounds(6)
     assert line.state() is State.DONE
@@ -352,7 +368,7 @@ async def test_no_more_calls_at_a_time_than_the_adapter_bears(line: Line) -> Non
 
 
 async def test_a_slow_call_does_not_hold_up_the_others(line: Line) -> None:
-    line.relay = line.make(settings=replace(SETTINGS, deadline_s=30.0))
+    line.relay = line.make(settings=SETTINGS)
     line.peer.script.append(silent)
     line.put(*(f"k{number}" for number in range(12)))
     await run_until(line, lambda: line.outbox.count("bank").get("done") == 11)
@@ -371,8 +387,8 @@ async def test_woken_it_does_not_wait_for_its_turn(line: Line) -> None:
 
 
 async def test_stopped_in_the_middle_of_a_call_it_is_left_uncertain(line: Line) -> None:
-    line.relay = line.make(settings=replace(SETTINGS, deadline_s=30.0))
-    line.peer.script.append(lost)
+    line.relay = line.make(settings=SETTINGS)
+    line.peer.script.append(held)
     line.put("k1")
     await run_until(line, lambda: line.peer.effects["k1"] == 1)
     assert line.state() is State.UNCERTAIN
@@ -387,7 +403,7 @@ async def test_stopped_it_lets_calls_end_that_are_quick(line: Line) -> None:
         await asyncio.sleep(0.05)
         return peer.outcomes["k1"]
 
-    line.relay = line.make(settings=replace(SETTINGS, deadline_s=30.0))
+    line.relay = line.make(settings=SETTINGS)
     line.peer.script.append(quick)
     line.put("k1")
     await run_until(line, lambda: line.peer.running == 1)
@@ -416,11 +432,9 @@ async def test_a_database_that_fails_ends_the_relay_and_loses_nothing(
 
 async def test_any_script_of_answers_ends_in_one_effect(line: Line) -> None:
     rng = random.Random(20261129)
-    acts: list[Act | Exception] = [good, pending, lost, silent, Unavailable(), Uncertain("?")]
+    acts: list[Act | Exception] = [good, pending, lost, late, Unavailable(), Uncertain("?")]
     acts += [RateLimited(), Conflict("v"), Rejected(Refusal.DUPLICATE), ZeroDivisionError()]
-    line.relay = line.make(
-        settings=replace(SETTINGS, deadline_s=0.01), breaker=Breaker(BreakerSettings(least=10**6))
-    )
+    line.relay = line.make(breaker=Breaker(BreakerSettings(least=10**6)))
     line.peer.script.extend(rng.choice(acts) for _ in range(60))
     line.put(*(f"k{number}" for number in range(20)))
     for _ in range(200):

@@ -63,6 +63,17 @@ async def pending(peer: Peer, command: Command) -> Outcome:
 
 
 async def lost(peer: Peer, command: Command) -> Outcome:
+    """Done, and the time is over: as a real deadline would say it, on machines of any speed."""
+    peer.commit(command)
+    raise TimeoutError
+
+
+async def late(_peer: Peer, _command: Command) -> Outcome:
+    """Not done, and the time is over."""
+    raise TimeoutError
+
+
+async def held(peer: Peer, command: Command) -> Outcome:
     """Done, but no answer ever comes."""
     peer.commit(command)
     await asyncio.Event().wait()
@@ -70,7 +81,7 @@ async def lost(peer: Peer, command: Command) -> Outcome:
 
 
 async def silent(_peer: Peer, _command: Command) -> Outcome:
-    """Not done, and no answer."""
+    """Not done, and no answer ever comes."""
     await asyncio.Event().wait()
     raise AssertionError
 

@@ -32,6 +32,7 @@ from adapters.transit.clearing.exchange import (
     Receipt,
     digest_of,
 )
+from adapters.transit.clearing.lines import Code
 from adapters.transit.clearing.settings import ClearingSettings
 
 
@@ -85,19 +86,24 @@ class ClearingAdapter(Adapter[ClearingSettings]):
         return NOT_FOUND if receipt is None else _outcome(receipt)
 
     async def stream(self, kind: str, cursor: str, *, full: bool) -> AsyncIterator[Page]:
-        """`files`: theirs, as records {name, content (base64)}."""
+        """`files`: theirs, as records {name, content (base64)}; one that is too long has `fault`
+        in place of its content, so that it holds up no other.
+        """
         if kind != "files":
             raise Malformed(f"there is no stream {kind}")
         at = "" if full else cursor
         while listed := await self._exchange.list_after(at):
-            records = []
-            for one in listed:
-                data = await self._exchange.get(one.name)
-                content = base64.b64encode(data).decode()
-                records.append({"name": one.name, "content": content})
+            records = [await self._fetch(one.name) for one in listed]
             at = listed[-1].cursor
             yield Page(tuple(records), at, complete=False)
         yield Page((), at, complete=True)
+
+    async def _fetch(self, name: str) -> dict[str, str]:
+        try:
+            data = await self._exchange.get(name)
+        except Malformed:
+            return {"name": name, "content": "", "fault": Code.TOO_LONG.value}
+        return {"name": name, "content": base64.b64encode(data).decode()}
 
 
 def _build_exchange(config: ClearingSettings) -> Exchange:

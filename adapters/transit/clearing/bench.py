@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from adapters.contract import Capability, Command
@@ -18,9 +19,11 @@ class ClearingBench(Bench):
     """The adapter over HTTP, and a house that takes any file."""
 
     can_undo = False
+    stream_kind = "files"
 
     def __init__(self) -> None:
-        super().__init__(ClearingRemote(opaque=True))
+        self._remote = ClearingRemote(opaque=True)
+        super().__init__(self._remote)
         self._folder = BenchFolder()
         self._token_file = self._folder.secret("token", TOKEN)
 
@@ -61,6 +64,11 @@ class ClearingBench(Bench):
     def personal(self, key: str) -> Personal:
         data = b"taps of 3f" + b"7a" * 15
         return Personal(self._file(key, data), ("7a" * 15, TOKEN))
+
+    def add_records(self, count: int) -> None:
+        house = self._remote.house
+        for _ in range(count):
+            house.deny(datetime.date(2026, 11, 28))
 
     def _file(self, key: str, data: bytes) -> Command:
         path = self._folder.path / key

@@ -24,9 +24,10 @@ from adapters.errors import (
     Unavailable,
     Uncertain,
 )
-from adapters.http import HttpPeer, Request
+from adapters.http import BODY_MAX, HttpPeer, Request
 
 PAGE_FILES = 20
+FILE_MAX = BODY_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,15 @@ class Exchange(abc.ABC):
 
     @abc.abstractmethod
     async def get(self, name: str) -> bytes:
-        """One of their files."""
+        """One of their files. Raises: Malformed: longer than FILE_MAX; and others."""
+
+
+def _read_short(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(FILE_MAX + 1)
+    if len(data) > FILE_MAX:
+        raise Malformed("longer than any file of this interface")
+    return data
 
 
 class FolderExchange(Exchange):
@@ -178,7 +187,7 @@ class FolderExchange(Exchange):
 
     async def get(self, name: str) -> bytes:
         try:
-            return await asyncio.to_thread((self._theirs / Path(name).name).read_bytes)
+            return await asyncio.to_thread(_read_short, self._theirs / Path(name).name)
         except OSError as error:
             raise Unavailable(f"{name}: {type(error).__name__}") from error
 

@@ -53,6 +53,8 @@ class Code(StrEnum):
     """A settlement of a row that is not in that file, or had another amount."""
     TOTALS_DIFFER = "totals_differ"
     """Accepted and rejected together are not what we sent."""
+    TOO_LONG = "too_long"
+    """Not even read."""
 
 
 class Kind(StrEnum):

@@ -36,7 +36,7 @@ class ClearingBook:
             )
         ]
         query = select(*shown).where(CLEARING_FILES.c.adapter == self._adapter)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(query.order_by(CLEARING_FILES.c.id)).mappings()
             return [dict(row) for row in found]
 
@@ -46,7 +46,7 @@ class ClearingBook:
         query = select(files.state, files.content).where(
             files.adapter == self._adapter, files.name == name
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(query.order_by(files.id)).all()
             return [(str(state), bytes(content)) for state, content in found]
 
@@ -60,7 +60,7 @@ class ClearingBook:
             .order_by(rows.changed_us, rows.row_id)
             .limit(limit)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def totals(self) -> dict[str, dict[str, int]]:
@@ -71,7 +71,7 @@ class ClearingBook:
             .where(rows.adapter == self._adapter)
             .group_by(rows.state)
         )
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return {
                 str(state): {"rows": int(count), "total_minor": int(total or 0)}
                 for state, count, total in connection.execute(query)

@@ -69,7 +69,7 @@ class Denials:
         state = self._state(change.token)
         if state is None:
             return "not_ours"
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             marked = connection.execute(select(CURSORS).where(*self._marked(change.token))).first()
         if marked is None or state not in ("denylisted", "active"):
             return "other_state"

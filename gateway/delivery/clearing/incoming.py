@@ -70,6 +70,7 @@ class Incoming:
 
     def _store_one(self, connection: Connection, record: Mapping[str, Any], now_us: int) -> Result:
         name, data = str(record["name"])[:128], base64.b64decode(record["content"])
+        fault = str(record.get("fault", ""))
         try:
             label = read_name(name)
         except FileFault:
@@ -86,17 +87,19 @@ class Incoming:
             sequence=label.sequence if label else 0,
             row_count=0,
             total_minor=0,
-            state="received",
-            code="",
+            state="refused" if fault else "received",
+            code=fault,
             detail="",
             content=data,
             changed_us=now_us,
         )
-        return Result(name, Code.ACCEPTED if stored else Code.DUPLICATE)
+        if not stored:
+            return Result(name, Code.DUPLICATE)
+        return Result(name, Code(fault) if fault else Code.ACCEPTED)
 
     def process(self, now_us: int) -> list[Result]:
         """Deal with everything that is open, in the order of kind, sequence and arrival."""
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             ids = list(connection.scalars(self._open()))
         return [self._process_one(file_id, now_us) for file_id in ids]
 
@@ -110,7 +113,7 @@ class Incoming:
         )
 
     def _process_one(self, file_id: int, now_us: int) -> Result:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(
                 select(CLEARING_FILES).where(CLEARING_FILES.c.id == file_id)
             ).one()
@@ -138,7 +141,7 @@ class Incoming:
         oldest = today - datetime.timedelta(days=self._settings.days_back)
         if not oldest <= label.day <= today:
             raise FileFault(Code.OTHER_DAY, f"{label.day} is not between {oldest} and {today}")
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             self._check_turn(connection, label)
         return content
 
@@ -196,7 +199,7 @@ class Incoming:
         self, answer: Settlement
     ) -> tuple[dict[str, int], Callable[[Connection, int], None]]:
         """Check an answer against the file it is about. Raises: FileFault."""
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             ours = connection.execute(
                 select(CLEARING_FILES).where(
                     CLEARING_FILES.c.adapter == self._adapter,

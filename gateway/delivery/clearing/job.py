@@ -95,7 +95,7 @@ class ClearingJob(Job):
                 "clearing_fetch_failed", extra={"adapter": self._one.name, "why": str(error)}
             )
             return
-        self._note([one for one in known if one.code is Code.DUPLICATE])
+        self._note([one for one in known if one.code is not Code.ACCEPTED])
 
     def _note(self, results: Sequence[Result]) -> None:
         for one in results:

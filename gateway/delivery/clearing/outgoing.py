@@ -171,12 +171,12 @@ class Outgoing:
         return int(connection.scalar(query) or 0) + 1
 
     def _last_day(self) -> datetime.date | None:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             text = _cursor(connection, self._adapter)["day"]
         return datetime.date.fromisoformat(text) if text else None
 
     def _last_number(self) -> int:
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             return int(_cursor(connection, self._adapter)["number"])
 
 
