@@ -77,27 +77,34 @@ cdef void post_risk(Case* case, int64_t fare_minor) noexcept nogil:
 
 # --- time, tariff, place --------------------------------------------------------------------------
 
+# Whether the device's clock is not to be believed: it says so, or it is off by more than its limit.
+# A tap made offline may lie as far back as the horizon.
+cdef bint is_clock_off(const TariffBook* book, const Tap* tap) noexcept nogil:
+    cdef const TariffC* tariff = book_at(book, tap.tariff_slot, tap.now_us)
+    cdef int64_t ahead_us = tariff.rules.clock_ahead_us if tariff != NULL else CLOCK_AHEAD_US
+    cdef int64_t behind_us = tariff.rules.clock_behind_us if tariff != NULL else CLOCK_BEHIND_US
+    cdef bint is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
+    if tap.flags & TAP_CLOCK_UNSURE or tap.device_ts_us > tap.now_us + ahead_us:
+        return True
+    return not is_offline and tap.device_ts_us < tap.now_us - behind_us
+
+
+cdef int64_t fare_time(const TariffBook* book, const Tap* tap) noexcept nogil:
+    return tap.now_us if is_clock_off(book, tap) else tap.device_ts_us
+
+
 cdef int find_fare_time(Case* case) noexcept nogil:
     cdef const Tap* tap = case.tap
     cdef const TariffC* tariff = book_at(case.book, tap.tariff_slot, tap.now_us)
-    cdef int64_t ahead_us = CLOCK_AHEAD_US
-    cdef int64_t behind_us = CLOCK_BEHIND_US
     cdef int64_t horizon_us = OFFLINE_HORIZON_US
     if tariff != NULL:
-        ahead_us = tariff.rules.clock_ahead_us
-        behind_us = tariff.rules.clock_behind_us
         horizon_us = tariff.rules.offline_horizon_us
-    case.ts_us = tap.device_ts_us
-    if tap.flags & TAP_CLOCK_UNSURE:
-        case.ts_us = tap.now_us
-        case.out.rules |= RULE_RECEIVED_TIME
+    case.ts_us = fare_time(case.book, tap)
     case.out.ts_us = case.ts_us
+    if is_clock_off(case.book, tap):
+        case.out.rules |= RULE_RECEIVED_TIME
     if case.is_offline and case.ts_us < tap.now_us - horizon_us:
         return REASON_OP_TOO_OLD
-    if case.ts_us > tap.now_us + ahead_us:
-        return REASON_BAD_TIME
-    if not case.is_offline and case.ts_us < tap.now_us - behind_us:
-        return REASON_BAD_TIME
     return REASON_OK
 
 
@@ -897,8 +904,7 @@ cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* acco
 
 
 cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept nogil:
-    cdef int64_t ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
-    cdef const TariffC* tariff = book_at(book, tap.tariff_slot, ts_us)
+    cdef const TariffC* tariff = book_at(book, tap.tariff_slot, fare_time(book, tap))
     return tariff != NULL and tariff.tier_count > 0 and tariff.rules.cap_owner == CAP_OWNER_MEDIUM
 
 
@@ -910,7 +916,7 @@ cdef void find_tariff(Case* case, const TariffBook* book, const Account* account
     case.account = <Account*> account
     case.tap = tap
     case.is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
-    case.ts_us = tap.now_us if tap.flags & TAP_CLOCK_UNSURE else tap.device_ts_us
+    case.ts_us = fare_time(book, tap)
     choose_tariff(case)
 
 

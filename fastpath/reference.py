@@ -9,8 +9,9 @@ and _period (the layers of docs/fares.md), reference_pricing, reference_reversal
 reference_limits (docs/wallet.md), reference_commands and _commands_cells.
 
 How a tap is decided
-1. Fare time is the device's clock; a device that doubts its clock gets the server's. Clocks too far
-   off are bad_time; an offline tap older than the horizon is op_too_old.
+1. Fare time is the device's clock. A device that doubts its clock, or whose clock is off by more
+   than its limit, gets the server's, and the tap is flagged (RECEIVED_TIME); an offline tap older
+   than the horizon is op_too_old.
 2. The tariff is the version in force at the fare time; a check-out of an open journey is priced by
    the version of its entry (if that is no longer loaded: by the one in force at the entry).
 3. A medium or account we do not know is refused. If the device let the rider through it becomes
@@ -62,6 +63,7 @@ from fastpath.reference_case import (
     entry_version,
     fare_time,
     find_totals,
+    is_clock_off,
     network_of,
 )
 from fastpath.reference_cells import Cell, CellType, Chain, Concession, Counter, Extras, Pass
@@ -223,7 +225,7 @@ def decide_tap(
 
 def wants_medium_period(book: SpecBook, tap: Tap) -> bool:
     """Whether this tap needs the running totals of its medium."""
-    version = book.find_at(tap.tariff_slot, fare_time(tap))
+    version = book.find_at(tap.tariff_slot, fare_time(book, tap))
     if version is None or not version.spec.monthly_tiers:
         return False
     return version.rules.cap_owner == CapOwner.MEDIUM
@@ -234,7 +236,7 @@ def wants_extras(book: SpecBook, account: Account | None, tap: Tap) -> int | Non
 
     0 when only limits of the account's tier need its cells; None: nothing does, or nobody pays.
     """
-    case = Case(book, None, account, tap, Decision(), ts_us=fare_time(tap))
+    case = Case(book, None, account, tap, Decision(), ts_us=fare_time(book, tap))
     if account is None:
         return None
     version = _pricing_version(case)
@@ -256,17 +258,11 @@ def _message_objections(case: Case) -> set[Reason]:
     tap, out = case.tap, case.out
     now_version = case.book.find_at(tap.tariff_slot, tap.now_us)
     limits = now_version.rules if now_version else TariffRules()
-    case.ts_us = out.ts_us = fare_time(tap)
-    if tap.flags & TapFlag.CLOCK_UNSURE:
+    case.ts_us = out.ts_us = fare_time(case.book, tap)
+    if is_clock_off(case.book, tap):
         out.rules |= Rule.RECEIVED_TIME
-    objections = set()
-    age_us = tap.now_us - case.ts_us
-    if case.is_offline and age_us > limits.offline_horizon_us:
-        objections.add(Reason.OP_TOO_OLD)
-    if -age_us > limits.clock_ahead_us or (not case.is_offline and age_us > limits.clock_behind_us):
-        objections.add(Reason.BAD_TIME)
-    if objections:
-        return objections
+    if case.is_offline and tap.now_us - case.ts_us > limits.offline_horizon_us:
+        return {Reason.OP_TOO_OLD}
     case.version = _pricing_version(case)
     if case.version is None:
         return {Reason.TARIFF_NOT_LOADED}

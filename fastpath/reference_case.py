@@ -18,6 +18,7 @@ from fastpath.types import (
     Rule,
     TapFlag,
     TapKind,
+    TariffRules,
 )
 
 ACTS_MAX = 16
@@ -166,9 +167,24 @@ class Case:
             self.out.acts = (*self.out.acts, kind << 24 | number)
 
 
-def fare_time(tap: Tap) -> int:
+def is_clock_off(book: SpecBook, tap: Tap) -> bool:
+    """Whether the device's clock is not to be believed: it says so, or it is off by more than its
+    limit. A tap made offline may lie as far back as the horizon.
+    """
+    version = book.find_at(tap.tariff_slot, tap.now_us)
+    limits = version.rules if version else TariffRules()
+    behind_us = tap.now_us - tap.device_ts_us
+    is_offline = tap.kind != TapKind.INSPECT and tap.flags & TapFlag.OFFLINE
+    return bool(
+        tap.flags & TapFlag.CLOCK_UNSURE
+        or -behind_us > limits.clock_ahead_us
+        or (not is_offline and behind_us > limits.clock_behind_us)
+    )
+
+
+def fare_time(book: SpecBook, tap: Tap) -> int:
     """The instant a fare is computed for."""
-    return tap.now_us if tap.flags & TapFlag.CLOCK_UNSURE else tap.device_ts_us
+    return tap.now_us if is_clock_off(book, tap) else tap.device_ts_us
 
 
 def entry_version(case: Case) -> Version | None:

@@ -418,7 +418,9 @@ class TariffRules:
     """Whether the month is the entry's (true) or the exit's."""
     clock_ahead_us: int = 300_000_000
     clock_behind_us: int = 86_400_000_000
-    """Online taps whose device clock is further off are refused as bad_time."""
+    """A device clock that is further off (online; ahead: always) is not believed: the instant of
+    receipt counts, and the tap is flagged.
+    """
     offline_horizon_us: int = 2_592_000_000_000
     round_to_minor: int = 1
     """Discounted fares are rounded (half up, unless Layers.round_mode says otherwise) to a multiple

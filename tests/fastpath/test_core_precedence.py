@@ -61,7 +61,6 @@ def _set(name: str, value: int) -> Spoil:
 
 
 ENTRY: dict[Reason, Spoil] = {
-    Reason.BAD_TIME: _set("clock_us", 6 * MINUTE_US),
     Reason.TARIFF_NOT_LOADED: _no_tariff,
     Reason.UNKNOWN_STOP: _set("stop", 999),
     Reason.UNKNOWN_MEDIUM: _forget_medium,
@@ -134,12 +133,13 @@ CLOCKS = [
     # device clock - server, flags, reason
     (0, 0, Reason.OK),
     (5 * MINUTE_US, 0, Reason.OK),
-    (5 * MINUTE_US + 1, 0, Reason.BAD_TIME),
-    (-5 * DAY_US, 0, Reason.BAD_TIME),
+    (5 * MINUTE_US + 1, 0, Reason.OK),
+    (-DAY_US, 0, Reason.OK),
+    (-5 * DAY_US, 0, Reason.OK),
     (-5 * DAY_US, TapFlag.CLOCK_UNSURE, Reason.OK),
     (9 * DAY_US, TapFlag.CLOCK_UNSURE, Reason.OK),
     (-2 * DAY_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
-    (6 * MINUTE_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.BAD_TIME),
+    (6 * MINUTE_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
     (-31 * DAY_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OP_TOO_OLD),
     (-31 * DAY_US, TapFlag.OFFLINE, Reason.OP_TOO_OLD),
 ]
@@ -150,7 +150,8 @@ def test_clocks(clock_us: int, flags: int, reason: Reason) -> None:
     world = rider(40)
     made = world.enter(EAST, clock_us=clock_us, flags=flags)
     assert Reason(made.reason) == reason
-    unsure = flags & TapFlag.CLOCK_UNSURE
+    is_behind = clock_us < -DAY_US and not flags & TapFlag.OFFLINE
+    unsure = flags & TapFlag.CLOCK_UNSURE or clock_us > 5 * MINUTE_US or is_behind
     assert made.ts_us == world.now_us + (0 if unsure else clock_us)
     assert made.rules == (Rule.RECEIVED_TIME if unsure else 0)
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from fastpath.types import Reason, TapKind
+from fastpath.types import Reason, Rule, TapFlag, TapKind
 from gateway.clock import OperationIds, new_operation_id
 from tests.support.plane import Gate, make_folder, records_of, running
 
 HOUR_S = 3600
+OPENED = int(TapFlag.OFFLINE | TapFlag.DEVICE_OPENED)
 STEPS_S = (-HOUR_S, 0, 24 * HOUR_S, 23 * HOUR_S)
 TIMED = ("gateway.clock.time", "gateway.engine.commit.time", "gateway.link.server.time")
 
@@ -38,6 +39,29 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedTime:
     # Ids never fall back within a process: those of another test must not be from the future.
     monkeypatch.setattr("gateway.clock._IDS", OperationIds())
     return stepped
+
+
+@pytest.mark.parametrize(
+    ("off_s", "flags"), [(-3 * 24 * HOUR_S, 0), (HOUR_S, 0), (HOUR_S, OPENED), (-60, 0)]
+)
+async def test_a_device_s_clock_beyond_its_limit_is_flagged(
+    tmp_path: Path, off_s: int, flags: int
+) -> None:
+    """The ride is taken all the same, at the instant of receipt."""
+    config = make_folder(tmp_path / "gateway")
+    is_off = abs(off_s) > 300
+    async with running(config) as hands:
+        _, token = await hands.rider(5_000)
+        gate = await hands.gate()
+        now_us = time.time_ns() // 1000
+        answer = await gate.tap(
+            TapKind.FLAT, token, 11, device_ts_us=now_us + off_s * 1_000_000, flags=flags
+        )
+        assert (answer.reason, answer.fare_minor) == (Reason.OK, 150)
+        assert bool(answer.rules & Rule.RECEIVED_TIME) == is_off
+        wanted_us = now_us if is_off else now_us + off_s * 1_000_000
+        assert 0 <= answer.fare_ts_us - wanted_us < 60_000_000
+    assert records_of(config)[-1].device_ts_us == now_us + off_s * 1_000_000
 
 
 async def test_steps_change_no_answer_and_lose_nothing(tmp_path: Path, clock: SteppedTime) -> None:
