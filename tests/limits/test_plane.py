@@ -16,8 +16,9 @@ from fastpath import _journal as codec
 from fastpath.api import LimitBook
 from fastpath.limits import LimitProfile
 from fastpath.types import Reason, TapFlag, TapKind
+from gateway.backup import make_backup
 from gateway.bootstrap import audit_journal, compile_loads
-from gateway.config import Config
+from gateway.config import Config, load_config
 from gateway.errors import ConfigError
 from gateway.journal.segments import SegmentJournal
 from gateway.limits.store import LimitStore
@@ -169,6 +170,17 @@ async def test_an_audit_without_the_limits_says_so(tmp_path: Path) -> None:
     report = audit_journal(config)
     assert report.findings == []
     assert report.skipped["limits_not_kept"] == report.records
+
+
+async def test_a_backup_takes_the_limits_along(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway", limits__profile="e-cny")
+    made = compile_loads(config).limits
+    assert made is not None
+    async with serving(config, made) as hands:
+        await hands.rider()
+        loaded = load_config(tmp_path / "gateway" / "gateway.toml", env={})
+        await asyncio.to_thread(make_backup, loaded, tmp_path / "backup")
+    assert [one.key for one in LimitStore(tmp_path / "backup" / "limits").list()] == [made.key]
 
 
 async def test_an_audit_with_other_limits_finds_the_difference(tmp_path: Path) -> None:
