@@ -14,6 +14,7 @@ from fastpath.api import LimitBook
 from fastpath.limits import LimitProfile, LimitSpec
 from fastpath.types import Op, Reason, Rule, TapKind
 from gateway.bootstrap import audit_journal
+from gateway.clock import format_operation_id, new_operation_id
 from tests.limits.test_plane import book, serving, spent
 from tests.support.plane import Running, make_folder, records_of, running
 
@@ -108,6 +109,75 @@ async def test_the_day_begins_anew_exactly_at_midnight(tmp_path: Path) -> None:
         assert (record.reason == Reason.OK) == (before + 90 <= 1000), record
         by_day[record.account_id, is_after] += counted_minor(record)
     assert by_day == {(one, after): 990 for one in accounts for after in (False, True)}
+    report = audit_journal(config)
+    assert report.findings == []
+    assert not report.skipped
+
+
+async def test_down_a_tier_in_the_middle_of_credits_and_debits(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    low = LimitProfile(1, 0, day_minor=500, balance_minor=1000)
+    high = LimitProfile(2, 0, day_minor=50_000, balance_minor=90_000)
+    made = book_with_midnight_at(now_us() + DAY_US // 2, low, high)
+    async with serving(config, made) as hands:
+        account_id, _ = await hands.rider(40_000)
+        await hands.call("set_tier", account_id=account_id, tier=2)
+
+        async def credit() -> None:
+            for _ in range(20):
+                await hands.exchange("credit", account_id=account_id, amount_minor=1000)
+
+        async def lower() -> None:
+            await asyncio.sleep(0.02)
+            await hands.call("set_tier", account_id=account_id, tier=1)
+
+        await asyncio.gather(credit(), debits(hands, account_id, 20, 300), lower())
+        before = (await hands.account(account_id))["balance_minor"]
+        refused = await hands.exchange("credit", account_id=account_id, amount_minor=1)
+        assert (refused.ok, refused.code) == (False, "balance_limit")
+        assert (await debits(hands, account_id, 1, 501)) == [Reason.LIMIT_EXCEEDED]
+        assert (await hands.account(account_id))["balance_minor"] == before
+    tier = 0
+    for record in records_of(config):
+        if record.op == Op.SET_TIER:
+            tier = 2 if tier == 0 else 1
+        elif tier == 1 and record.op == Op.CREDIT:
+            assert record.reason == Reason.BALANCE_LIMIT
+    assert tier == 1
+    report = audit_journal(config)
+    assert report.findings == []
+    assert not report.skipped
+
+
+async def test_holds_and_refunds_keep_to_the_limits(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with serving(config, book(day_minor=1000)) as hands:
+        account_id, _ = await hands.rider(50_000)
+        until_us = now_us() + 3_600_000_000
+        named = {"account_id": account_id, "expires_us": until_us}
+        placed = await asyncio.gather(
+            *(
+                hands.exchange("hold_place", key=key, amount_minor=300, **named)
+                for key in range(1, 9)
+            )
+        )
+        assert sum(one.ok for one in placed) == 3
+        assert {one.code for one in placed if not one.ok} == {"limit_exceeded"}
+        kept = [key for key, one in enumerate(placed, start=1) if one.ok]
+        for key in kept:
+            captured = {"key": key, "amount_minor": 300}
+            await hands.call("hold_capture", account_id=account_id, **captured)
+        assert (await spent(hands, account_id))["day_minor"] == 900
+        operation = new_operation_id()
+        asked = {"account_id": account_id, "amount_minor": 100}
+        debited = await hands.exchange("debit", operation_id=operation, **asked)
+        assert debited.ok
+        assert await debits(hands, account_id, 1, 1) == [Reason.LIMIT_EXCEEDED]
+        charge = {"client": "cli", "id": format_operation_id(operation)}
+        await hands.call("refund", account_id=account_id, amount_minor=60, charge=charge)
+        assert (await spent(hands, account_id))["day_minor"] == 940
+        assert await debits(hands, account_id, 1, 61) == [Reason.LIMIT_EXCEEDED]
+        assert await debits(hands, account_id, 1, 60) == [Reason.OK]
     report = audit_journal(config)
     assert report.findings == []
     assert not report.skipped
