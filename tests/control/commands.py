@@ -93,6 +93,7 @@ class Gateway:
         while line := self.process.stdout.readline():
             self.events.append(json.loads(line))
             found = self.events[-1]
+            assert "event" in found, found
             if found["event"] == event and all(found.get(k) == v for k, v in fields.items()):
                 return found
         log = Path(self.log.name).read_text()

@@ -30,7 +30,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[
     """
     folder = tmp_path_factory.mktemp("instants")
     config = make_folder(folder / "city")
-    gateway = Gateway(config, "--set=snapshots.every_s=1", "--set=engine.group_bytes_max=1081472")
+    gateway = Gateway(config, "--set=snapshots.every_s=1")
     try:
         settings = load_config(config, env={}).config
         client = ControlClient(settings.control.socket)
