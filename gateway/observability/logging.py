@@ -17,7 +17,11 @@ from gateway.config import LogConfig
 MASK = "***"
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _EVENT = re.compile(r"[a-z][a-z0-9_]{2,63}")
-_FORBIDDEN = re.compile(r"(^|_)(token|card|pan|uid|secret|password|passwd|seed|mac|key)s?$")
+_FORBIDDEN = re.compile(
+    r"(^|_)(token|card|pan|uid|secret|password|passwd|seed|mac|key|authorization|cookie|login|phone|"
+    r"email|(id|student|patient|staff)_number)s?$"
+)
+_CREDENTIAL = re.compile(r"\bfg[ks]_[\w-]{16,}|\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 _PUBLIC = re.compile(r"(^|_)(digest|hash|sha256|tariff_key|tariff)$")
 _BYTES_LITERAL = re.compile(r"""\bb(['"])(?:\\.|(?!\1).)*\1""", re.DOTALL)
 _LONG_HEX = re.compile(r"[0-9a-fA-F]{32,}")
@@ -89,6 +93,7 @@ def clean(name: str, value: object) -> object:
     text = str(value)
     if _PUBLIC.search(name):
         return text
+    text = _CREDENTIAL.sub(MASK, text)
     text = _LONG_HEX.sub(MASK, _BYTES_LITERAL.sub(MASK, text))
     return _CARD_NUMBER.sub(_masked, text)
 

@@ -85,11 +85,23 @@ def test_no_spelling_of_a_token_gets_through_any_field(log: _Log, value: object)
         "master_key",
         "mac",
         "seed",
+        "Authorization".lower(),
+        "login",
+        "phone",
+        "patient_number",
     ],
 )
 def test_a_forbidden_name_hides_any_value(name: str) -> None:
     assert clean(name, "x") == "***"
     assert clean(name, 42) == "***"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["fgk_0123456789abcdef_" + "A-z_" * 10, "fgs_" + "Ab-_" * 10, "eyJhbGciOi.eyJzdWIi.c2ln-_"],
+)
+def test_a_key_session_or_token_in_a_text_is_hidden(secret: str) -> None:
+    assert clean("text", f"refused {secret}, twice") == "refused ***, twice"
 
 
 @pytest.mark.parametrize("name", ["tariff_key", "digest", "chain_hash", "file_sha256"])

@@ -11,12 +11,16 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, select
 
 import gateway.registry.access  # noqa: F401 - declares every table
+from gateway.backup import check_backup, make_backup
+from gateway.bootstrap import build_registry
+from gateway.config import load_config
 from gateway.db import Database
 from gateway.delivery.tables import METADATA as DELIVERY
-from gateway.errors import FareGatewayError
+from gateway.errors import ConfigError, DatabaseError, FareGatewayError
 from gateway.registry.devices import Device, DeviceRegistry
 from gateway.registry.store import META, MIGRATIONS, check_file, open_registry
 from gateway.registry.store import METADATA as REGISTRY
+from tests.support.plane import make_folder, running
 
 OLD = """
 CREATE TABLE meta (name VARCHAR NOT NULL, value INTEGER NOT NULL, PRIMARY KEY (name));
@@ -130,3 +134,44 @@ def test_several_may_make_one_registry_at_the_same_time(tmp_path: Path) -> None:
         thread.join()
     assert failed == []
     check_file(tmp_path / "registry.sqlite")
+
+
+async def test_a_backup_says_that_a_registry_in_postgres_is_not_in_it(
+    tmp_path: Path, postgres_url: str
+) -> None:
+    """And the settings in it do not lead a restored gateway into the living one's database."""
+    folder = tmp_path / "town"
+    config = make_folder(folder)
+    async with running(config):
+        pass
+    flags = {"registry.url": postgres_url, "journal.segment_mib": "16"}
+    loaded = load_config(folder / "gateway.toml", env={}, flags=flags)
+    registry = build_registry(loaded.config)
+    DeviceRegistry(registry).list_all()
+    registry.close()
+    manifest = make_backup(loaded, tmp_path / "backup")
+    assert manifest.summary()["registry"] is False
+    assert check_backup(tmp_path / "backup") == manifest
+    restored = load_config(tmp_path / "backup" / "gateway.toml", env={}).config
+    assert restored.registry.url is None
+
+
+def test_a_password_in_the_url_is_refused_and_one_in_a_file_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "town"
+    make_folder(folder)
+    url = "postgresql://faregate:hunter2@127.0.0.1:1/x"
+    with pytest.raises(
+        ConfigError, match=r"keep the password in registry\.password_file"
+    ) as refused:
+        load_config(folder / "gateway.toml", env={}, flags={"registry.url": url})
+    assert "hunter2" not in str(refused.value)
+    (folder / "pw").write_text("hunter2")
+    (folder / "pw").chmod(0o644)
+    flags = {"registry.url": url.replace(":hunter2", ""), "registry.password_file": "pw"}
+    config = load_config(folder / "gateway.toml", env={}, flags=flags).config
+    with pytest.raises(ConfigError, match="others may read"):
+        build_registry(config)
+    (folder / "pw").chmod(0o600)
+    with pytest.raises(DatabaseError) as unreachable:
+        build_registry(config)
+    assert "hunter2" not in str(unreachable.value)
