@@ -21,9 +21,11 @@ from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.freezes import Freezes
+from gateway.wallet.holds import Holds
 from gateway.wallet.media import Media
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
+from gateway.wallet.purses import Purses
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.sealing import Sealer
@@ -65,6 +67,8 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
         [
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
             Money(commands, accounts, eyes),
+            Holds(commands, accounts, events),
+            Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
             Webhooks(

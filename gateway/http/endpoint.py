@@ -129,6 +129,7 @@ PATH_TYPES: dict[str, Any] = {
     "account_id": Annotated[int, says("account number", minimum=1, maximum=1 << 53)],
     "purse_id": Annotated[int, says("purse of the account", minimum=1, maximum=1 << 53)],
     "merchant_id": Annotated[int, says("merchant number", minimum=1, maximum=1 << 53)],
+    "hold_id": Annotated[str, says("a hold of the account", pattern="^hold_[0-9a-f]{16}$")],
     "operation_id": Annotated[
         str, says("operation id", pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
@@ -12,7 +12,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands, Movement, check_version, movement_of
+from gateway.wallet.commands import Cause, Commands, Movement, movement_of
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 
@@ -31,6 +31,17 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """The credit line. left_minor: what can still be drawn."""
+
+    limit_minor: SignedMinor
+    drawn_minor: SignedMinor
+    plans_minor: SignedMinor
+    left_minor: SignedMinor
+    is_late: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """One account, as the data plane has it now."""
 
@@ -41,11 +52,15 @@ class Account:
     status: Annotated[tuple[StatusName, ...], says("none = active")]
     balance_minor: SignedMinor
     held_minor: SignedMinor
-    spendable_minor: Annotated[int, says("all purses less holds, without credit; minor units")]
+    spendable_minor: Annotated[
+        int, says("main purse and transit subsidy less holds, without credit; minor units")
+    ]
     credit_limit_minor: SignedMinor
     rider_category: int
     tier: Annotated[int, says("identity tier")]
     purses: tuple[Purse, ...]
+    credit: Credit
+    limits_used: Annotated[dict[str, int], says("of the identity tier's limits, minor units")]
     reference: str = ""
     tenant_id: str = ""
     opened_us: InstantUs = 0
@@ -201,8 +216,9 @@ class Accounts:
         **args: Any,
     ) -> Movement:
         await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
-        await check_version(self._commands, cause, account_id, expected_version)
-        return await self._commands.move(actor, cause, op, account_id=account_id, **args)
+        return await self._commands.move(
+            actor, cause, op, account_id=account_id, expected_version=expected_version, **args
+        )
 
 
 def account_of(shown: dict[str, Any], owned: Ownership) -> Account:
@@ -220,14 +236,33 @@ def account_of(shown: dict[str, Any], owned: Ownership) -> Account:
         rider_category=shown["rider_category"],
         tier=shown["tier"],
         purses=tuple(_purses(shown)),
+        credit=_credit(shown),
+        limits_used=dict(shown["limits_used"]),
         reference=owned.reference,
         tenant_id=owned.tenant_id,
         opened_us=owned.opened_us,
     )
 
 
-def _purses(shown: dict[str, Any]) -> list[Purse]:
-    return [
-        Purse(purse_id=0, balance_minor=shown["balance_minor"]),
-        Purse(purse_id=1, balance_minor=shown["subsidy_minor"], purposes=(0,), priority=10),
-    ]
+def _purses(shown: dict[str, Any]) -> Iterator[Purse]:
+    yield Purse(purse_id=0, balance_minor=shown["balance_minor"])
+    yield Purse(purse_id=1, balance_minor=shown["subsidy_minor"], purposes=(0,), priority=10)
+    for one in shown["purses"]:
+        yield Purse(
+            purse_id=one["key"],
+            balance_minor=one["balance_minor"],
+            purposes=tuple(bit for bit in range(32) if one["purposes"] >> bit & 1),
+            priority=one["priority"],
+            expires_us=one["expires_us"],
+        )
+
+
+def _credit(shown: dict[str, Any]) -> Credit:
+    found = shown["credit"]
+    return Credit(
+        limit_minor=found["limit_minor"],
+        drawn_minor=found["drawn_minor"],
+        plans_minor=found["plans_minor"],
+        left_minor=found["left_minor"],
+        is_late=found["is_late"],
+    )

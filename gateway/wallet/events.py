@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Annotated, Protocol
 
 from fastpath.types import Op, Reason
-from gateway.clock import format_operation_id
+from gateway.clock import format_operation_id, parse_operation_id
+from gateway.control.arguments import client_number
 from gateway.ledger.batch import Watermark
 from gateway.ledger.history import HistoryRow
 from gateway.ledger.records import IdClass
@@ -75,6 +76,9 @@ class HistoryPort(Protocol):
     ) -> list[HistoryRow]:
         """Records behind a number, oldest first."""
 
+    def find_operation(self, client: int, high: int, low: int) -> HistoryRow | None:
+        """The record of a command, however old."""
+
 
 class OwnPort(Protocol):
     """Whose accounts are whose. Blocking."""
@@ -128,6 +132,17 @@ class Events:
             if mark.position > position or not position or self._monotonic() >= until:
                 return as_of_mark(mark)
             await asyncio.sleep(POLL_S)
+
+    async def find_merchant(self, client: str, charge_id: str) -> int | None:
+        """Whom a command's payment went to; None = the ledger has not seen it (yet)."""
+        op_id = parse_operation_id(charge_id)
+        row = await asyncio.to_thread(
+            self._history.find_operation,
+            client_number(client),
+            int.from_bytes(op_id[:8]),
+            int.from_bytes(op_id[8:]),
+        )
+        return None if row is None else row.merchant
 
     def _seen_by(self, actor: Actor, rows: list[HistoryRow]) -> list[HistoryRow]:
         if actor.is_house:

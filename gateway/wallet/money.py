@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.errors import CommandError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands, Movement, check_version
 from gateway.wallet.eyes import Eyes
-
-INLINE_PURSES = {0: "stored", 1: "subsidy"}
 
 
 class Money:
@@ -31,7 +28,7 @@ class Money:
             "credit",
             account_id=account_id,
             amount_minor=amount_minor,
-            purse=purse_name(purse_id),
+            purse=purse_id,
         )
 
     async def pay(
@@ -54,7 +51,9 @@ class Money:
             "debit",
             account_id=account_id,
             amount_minor=amount_minor,
-            purse=purse_name(purse_id),
+            purse=purse_id,
+            purpose=purpose,
+            merchant=merchant_id,
         )
 
     async def adjust(
@@ -83,13 +82,5 @@ class Money:
             account_id=account_id,
             amount_minor=amount_minor,
             expected_version=expected_version,
-            purse=purse_name(purse_id),
+            purse=purse_id,
         )
-
-
-def purse_name(purse_id: int) -> str:
-    """What the control socket calls a purse. Raises: CommandError unknown_purse."""
-    name = INLINE_PURSES.get(purse_id)
-    if name is None:
-        raise CommandError("unknown_purse", f"there is no purse {purse_id}")
-    return name

@@ -1,0 +1,262 @@
+"""Holds: value reserved, captured in parts, given back. And refunds of what was paid or captured.
+
+A hold's number follows from the operation that placed it, so the same request places the same hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from gateway.errors import CommandError, Retry
+from gateway.registry.actors import Actor
+from gateway.registry.scopes import Scope
+from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
+from gateway.wallet.access import AccountAccess
+from gateway.wallet.commands import Cause, Commands
+
+API_CLIENT = "api"
+"""Whose operation ids those of the API are; charges of others name their client."""
+
+HoldId = Annotated[str, says("a hold of the account", pattern="^hold_[0-9a-f]{16}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold that is still there."""
+
+    hold_id: HoldId
+    placed_minor: SignedMinor
+    captured_minor: SignedMinor
+    left_minor: SignedMinor
+    expires_us: InstantUs
+    purpose: int
+    merchant_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldMovement:
+    """What an operation left of a hold."""
+
+    operation_id: OperationId
+    op: str
+    account_id: AccountId
+    hold_id: HoldId
+    amount_minor: Annotated[int, says("into (> 0) or out of (< 0) the account, minor units")]
+    left_minor: Annotated[int, says("still held, minor units; 0 = the hold is over")]
+    balance_minor: SignedMinor
+    position: int
+    ts_us: InstantUs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refund:
+    """What was given back of a charge."""
+
+    operation_id: OperationId
+    account_id: AccountId
+    charge_id: OperationId
+    amount_minor: SignedMinor
+    refunded_minor: Annotated[int, says("given back of this charge so far, minor units")]
+    balance_minor: SignedMinor
+    position: int
+    ts_us: InstantUs
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOrder:
+    """What is to be held. Amounts in minor units."""
+
+    amount_minor: int
+    expires_us: int
+    purpose: int
+    merchant_id: int = 0
+
+
+class Charges(Protocol):
+    """Payments and captures, from the ledger."""
+
+    async def find_merchant(self, client: str, charge_id: str) -> int | None:
+        """Whom a charge was paid to; None = the ledger has not seen it (yet)."""
+
+
+class Holds:
+    """The services on holds and refunds. Each returns what was done and whether it was before."""
+
+    def __init__(self, commands: Commands, access: AccountAccess, charges: Charges) -> None:
+        self._commands = commands
+        self._access = access
+        self._charges = charges
+
+    async def place(
+        self, actor: Actor, cause: Cause, account_id: int, order: HoldOrder
+    ) -> tuple[HoldMovement, bool]:
+        """Reserve value of the main purse and the credit line until an instant."""
+        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        await self._access.require_merchant(actor, order.merchant_id)
+        key = key_of(cause.operation_id)
+        return await self._do(
+            actor,
+            cause,
+            "hold_place",
+            account_id,
+            key,
+            amount_minor=order.amount_minor,
+            expires_us=order.expires_us,
+            purpose=order.purpose,
+            merchant=order.merchant_id,
+        )
+
+    async def capture(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        hold_id: str,
+        amount_minor: int,
+        *,
+        is_final: bool,
+    ) -> tuple[HoldMovement, bool]:
+        """Take a part or all of a hold; the last one gives the rest back."""
+        held = await self._require(actor, account_id, hold_id)
+        return await self._do(
+            actor,
+            cause,
+            "hold_capture",
+            account_id,
+            number_of(hold_id),
+            amount_minor=amount_minor,
+            final=is_final,
+            **held,
+        )
+
+    async def release(
+        self, actor: Actor, cause: Cause, account_id: int, hold_id: str
+    ) -> tuple[HoldMovement, bool]:
+        """Give the rest back."""
+        await self._require(actor, account_id, hold_id)
+        return await self._do(actor, cause, "hold_release", account_id, number_of(hold_id))
+
+    async def extend(
+        self, actor: Actor, cause: Cause, account_id: int, hold_id: str, expires_us: int
+    ) -> tuple[HoldMovement, bool]:
+        """Keep it longer."""
+        await self._require(actor, account_id, hold_id)
+        return await self._do(
+            actor, cause, "hold_extend", account_id, number_of(hold_id), expires_us=expires_us
+        )
+
+    async def list_open(self, actor: Actor, account_id: int) -> list[Hold]:
+        """Holds of an account that are not over."""
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
+        shown = await self._commands.read("account_show", account_id=account_id)
+        return [hold_of(one) for one in shown["holds"]]
+
+    async def refund(
+        self,
+        actor: Actor,
+        cause: Cause,
+        account_id: int,
+        charge_id: str,
+        amount_minor: int,
+        *,
+        charge_client: str = API_CLIENT,
+    ) -> tuple[Refund, bool]:
+        """Give back of a payment or capture, never more in total than it took."""
+        await self._access.require(actor, account_id, Scope.REFUNDS_WRITE)
+        if not actor.is_house:
+            await self._require_charge(actor, charge_client, charge_id)
+        done = await self._commands.do(
+            actor,
+            cause,
+            "refund",
+            account_id=account_id,
+            amount_minor=amount_minor,
+            charge={"client": charge_client, "id": charge_id},
+        )
+        made = Refund(
+            operation_id=done["operation_id"],
+            account_id=account_id,
+            charge_id=charge_id,
+            amount_minor=done["amount_minor"],
+            refunded_minor=done["refunded_minor"],
+            balance_minor=done["balance_minor"],
+            position=done["position"],
+            ts_us=done["ts_us"],
+        )
+        return made, done["repeated"]
+
+    async def _require_charge(self, actor: Actor, client: str, charge_id: str) -> None:
+        """A tenant gives back only what was paid to its own merchants."""
+        merchant_id = await self._charges.find_merchant(client, charge_id)
+        if merchant_id is None:
+            raise CommandError(
+                "unknown_charge",
+                f"there is no charge {charge_id}",
+                hint="a charge made just now is known a moment later",
+                retry=Retry.SAFE,
+            )
+        await self._access.require_merchant(actor, merchant_id)
+
+    async def _require(self, actor: Actor, account_id: int, hold_id: str) -> dict[str, int]:
+        """The hold's purpose and merchant, if it is there and the actor's merchant's.
+
+        A tenant touches only what its own merchants hold; what is not there is left to the engine.
+        """
+        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        shown = await self._commands.read("account_show", account_id=account_id)
+        for one in shown["holds"]:
+            if one["key"] == number_of(hold_id):
+                if not actor.is_house:
+                    await self._access.require_merchant(actor, one["merchant"])
+                return {"purpose": one["purpose"], "merchant": one["merchant"]}
+        return {}
+
+    async def _do(
+        self, actor: Actor, cause: Cause, op: str, account_id: int, key: int, **args: Any
+    ) -> tuple[HoldMovement, bool]:
+        done = await self._commands.do(actor, cause, op, account_id=account_id, key=key, **args)
+        made = HoldMovement(
+            operation_id=done["operation_id"],
+            op=done["op"],
+            account_id=account_id,
+            hold_id=name_of(key),
+            amount_minor=done["amount_minor"],
+            left_minor=done["left_minor"],
+            balance_minor=done["balance_minor"],
+            position=done["position"],
+            ts_us=done["ts_us"],
+        )
+        return made, done["repeated"]
+
+
+def key_of(operation_id: bytes) -> int:
+    """The number of what an operation makes: purse, hold, plan."""
+    return int.from_bytes(hashlib.sha256(operation_id).digest()[:6]) | 1 << 40
+
+
+def name_of(key: int) -> str:
+    """A hold's id as it is shown."""
+    return f"hold_{key:016x}"
+
+
+def number_of(hold_id: str) -> int:
+    """Raises: CommandError unknown_hold: no hold is called so."""
+    try:
+        return int(hold_id.removeprefix("hold_"), 16) or 1
+    except ValueError:
+        raise CommandError("unknown_hold", f"there is no hold {hold_id}") from None
+
+
+def hold_of(shown: dict[str, Any]) -> Hold:
+    """A hold of account_show."""
+    return Hold(
+        hold_id=name_of(shown["key"]),
+        placed_minor=shown["placed_minor"],
+        captured_minor=shown["captured_minor"],
+        left_minor=shown["left_minor"],
+        expires_us=shown["expires_us"],
+        purpose=shown["purpose"],
+        merchant_id=shown["merchant"],
+    )

@@ -1,0 +1,158 @@
+"""Holds and refunds over HTTP, and their races: never more captured than held, never more given
+back than taken (wallet.md 4.3, cases 34-38).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from gateway.clock import now_us
+from tests.http.town import Town
+
+MINUTE_US = 60_000_000
+
+
+def _order(amount_minor: int, *, for_us: int = MINUTE_US) -> dict[str, int]:
+    return {"amount_minor": amount_minor, "purpose": 2, "expires_us": now_us() + for_us}
+
+
+async def _hold(town: Town, amount_minor: int, balance_minor: int = 1000) -> tuple[int, str]:
+    account = await town.city.account(balance_minor)
+    made = await town.city.ok("POST", f"/v1/accounts/{account}/holds", _order(amount_minor))
+    return account, f"/v1/accounts/{account}/holds/{made['hold_id']}"
+
+
+async def test_a_hold_is_placed_captured_in_parts_and_over(town: Town) -> None:
+    account, path = await _hold(town, 600)
+    (hold,) = (await town.city.ok("GET", f"/v1/accounts/{account}/holds"))["data"]
+    assert (hold["left_minor"], hold["purpose"]) == (600, 2)
+    pay = {"amount_minor": 401, "purpose": 0}
+    said = await town.city("POST", f"/v1/accounts/{account}/payments", pay)
+    assert (said.status, said.code) == (402, "insufficient_balance")
+    part = await town.city.ok("POST", f"{path}/capture", {"amount_minor": 200}, key="c")
+    assert (part["left_minor"], part["balance_minor"]) == (400, 400)
+    again = await town.city("POST", f"{path}/capture", {"amount_minor": 200}, key="c")
+    assert (again.body, again.headers["Idempotent-Replayed"]) == (part, "true")
+    said = await town.city("POST", f"{path}/capture", {"amount_minor": 401})
+    assert (said.status, said.code) == (409, "over_capture")
+    close = await town.city("POST", f"/v1/accounts/{account}/close", {})
+    assert close.code in {"hold_open", "balance_not_zero"}
+    later = {"expires_us": now_us() + 2 * MINUTE_US}
+    assert (await town.city.ok("POST", f"{path}/extend", later))["left_minor"] == 400
+    last = await town.city.ok("POST", f"{path}/capture", {"amount_minor": 100, "final": True})
+    assert (last["left_minor"], last["balance_minor"]) == (0, 700)
+    assert (await town.city.ok("GET", f"/v1/accounts/{account}/holds"))["data"] == []
+    said = await town.city("POST", f"{path}/release", {})
+    assert (said.status, said.code) == (404, "unknown_hold")
+
+
+async def test_two_captures_racing_take_no_more_than_is_held(town: Town) -> None:
+    account, path = await _hold(town, 100)
+    said = await asyncio.gather(
+        *(town.city("POST", f"{path}/capture", {"amount_minor": 60}) for _ in range(10))
+    )
+    counts = Counter(one.status for one in said)
+    assert counts[200] == 1
+    assert {one.code for one in said if one.status != 200} == {"over_capture"}
+    assert await town.city.balance(account) == 940
+
+
+async def test_two_refunds_racing_give_back_no_more_than_was_taken(town: Town) -> None:
+    account, path = await _hold(town, 100)
+    taken = await town.city.ok("POST", f"{path}/capture", {"amount_minor": 100, "final": True})
+    order = {"charge_id": taken["operation_id"], "amount_minor": 40}
+    refunds = f"/v1/accounts/{account}/refunds"
+    said = await asyncio.gather(*(town.city("POST", refunds, order) for _ in range(10)))
+    good = [one.body for one in said if one.status == 201]
+    assert sorted(one["refunded_minor"] for one in good) == [40, 80]
+    assert {one.code for one in said if one.status != 201} == {"over_refund"}
+    assert await town.city.balance(account) == 980
+    one = await town.city.ok("POST", refunds, order | {"amount_minor": 20}, key="r")
+    assert await town.city.ok("POST", refunds, order | {"amount_minor": 20}, key="r") == one
+    assert await town.city.balance(account) == 1000
+
+
+async def test_an_expiring_hold_is_captured_or_given_back_never_both(town: Town) -> None:
+    account = await town.city.account(1000)
+    path = f"/v1/accounts/{account}/holds"
+    holds = [
+        (await town.city.ok("POST", path, _order(10, for_us=300_000)))["hold_id"] for _ in range(10)
+    ]
+    await asyncio.sleep(0.25)
+    said = await asyncio.gather(
+        *(
+            town.city("POST", f"{path}/{hold}/capture", {"amount_minor": 10, "final": True})
+            for hold in holds
+        )
+    )
+    taken = sum(one.status == 200 for one in said)
+    assert {one.code for one in said if one.status != 200} <= {"hold_expired", "unknown_hold"}
+    for _ in range(100):
+        shown = await town.city.ok("GET", f"/v1/accounts/{account}")
+        if not shown["held_minor"]:
+            break
+        await asyncio.sleep(0.1)
+    assert (shown["held_minor"], shown["balance_minor"]) == (0, 1000 - 10 * taken)
+
+
+async def test_captures_of_holds_before_a_freeze_go_through_new_holds_do_not(town: Town) -> None:
+    account, path = await _hold(town, 100)
+    freeze = {"reason": "risk", "what": "debit"}
+    await town.city.ok("POST", f"/v1/accounts/{account}/freezes", freeze)
+    said = await town.city("POST", f"/v1/accounts/{account}/holds", _order(1))
+    assert (said.status, said.code) == (409, "account_frozen")
+    await town.city.ok("POST", f"{path}/capture", {"amount_minor": 100, "final": True})
+
+
+async def test_a_tenant_touches_only_its_own_merchants_holds_and_charges(town: Town) -> None:
+    account = await town.city.account(1000)
+    mine = _order(100) | {"merchant_id": town.merchant.merchant_id}
+    path = f"/v1/accounts/{account}/holds"
+    hold = (await town.school.ok("POST", path, mine))["hold_id"]
+    for what, body in (("capture", {"amount_minor": 1}), ("release", {})):
+        said = await town.hospital("POST", f"{path}/{hold}/{what}", body)
+        assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    capture = {"amount_minor": 100, "final": True}
+    taken = await town.school.ok("POST", f"{path}/{hold}/capture", capture)
+    order = {"charge_id": taken["operation_id"], "amount_minor": 1}
+    said = await town.school("POST", f"/v1/accounts/{account}/refunds", order)
+    assert (said.status, said.code, said.body["retryable"]) == (404, "unknown_charge", True)
+    await asyncio.to_thread(town.project)
+    said = await town.hospital("POST", f"/v1/accounts/{account}/refunds", order)
+    assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    await town.school.ok("POST", f"/v1/accounts/{account}/refunds", order)
+
+
+async def test_purses_pay_first_for_what_they_are_for(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/purses"
+    order = {"purposes": [1], "priority": 5}
+    purse = (await town.city.ok("POST", path, order, key="p"))["purse_id"]
+    assert (await town.city.ok("POST", path, order, key="p"))["purse_id"] == purse
+    credit = {"amount_minor": 50, "reference": "meal", "purse_id": purse}
+    await town.city.ok("POST", f"/v1/accounts/{account}/credits", credit)
+    await town.city.ok(
+        "POST", f"/v1/accounts/{account}/payments", {"amount_minor": 60, "purpose": 1}
+    )
+    shown = await town.city.ok("GET", f"/v1/accounts/{account}")
+    meal = next(one for one in shown["purses"] if one["purse_id"] == purse)
+    assert (meal["balance_minor"], meal["purposes"], shown["balance_minor"]) == (0, [1], 90)
+    await town.city.ok("POST", f"{path}/{purse}/close", {})
+    said = await town.city("POST", f"{path}/{purse}/close", {})
+    assert (said.status, said.code) == (404, "unknown_purse")
+
+
+async def test_tier_and_write_off_go_by_version_and_four_eyes(town: Town) -> None:
+    account = await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{account}/tier", {"tier": 3})
+    limit = {"amount_minor": 500}
+    await town.city.ok("POST", f"/v1/accounts/{account}/credit-limit", limit)
+    pay = {"amount_minor": 300, "purpose": 0}
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", pay)
+    shown = await town.city("GET", f"/v1/accounts/{account}")
+    assert (shown.body["tier"], shown.body["credit"]["left_minor"]) == (3, 200)
+    order = {"amount_minor": 300, "note": "lost"}
+    match = {"If-Match": shown.headers["ETag"]}
+    said = await town.agreed(f"/v1/accounts/{account}/write-offs", order, headers=match)
+    assert (said.status, said.body["balance_minor"]) == (201, 0)
