@@ -382,6 +382,8 @@ class WorkerConfig:
     """Its port; without one nobody listens. 0 takes a free one."""
     inbound_max_bytes: Count = 16 << 20
     """Longer messages are refused."""
+    keep_days: Annotated[int, Strict(), Field(ge=60, le=36_600)] = 400
+    """How long commands to peers and their messages are kept once they are final."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -711,6 +713,8 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield f"ledger.zone: {config.ledger.zone} is no time zone this machine knows"
     if not config.valkey.servers:
         yield "valkey.servers: name at least one"
+    if config.worker.keep_days <= config.engine.op_horizon_days:
+        yield "worker.keep_days: must be above engine.op_horizon_days"
     if not link.mac:
         yield "link.mac: name at least one algorithm"
     socket = config.control.socket

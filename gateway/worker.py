@@ -20,6 +20,7 @@ from gateway.clock import now_us
 from gateway.config import Config, WorkerConfig
 from gateway.credit.job import build_credit_jobs
 from gateway.delivery.jobs import build_delivery_jobs
+from gateway.delivery.purge import build_purge_jobs
 from gateway.delivery.receive import build_receive_jobs
 from gateway.errors import FareGatewayError, InvariantError
 from gateway.jobs import Job, JobFactory, Tools
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 JOBS: tuple[JobFactory, ...] = (
     build_delivery_jobs,
     build_receive_jobs,
+    build_purge_jobs,
     build_credit_jobs,
     build_risk_jobs,
     build_rerating_jobs,

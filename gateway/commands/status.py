@@ -18,6 +18,7 @@ from gateway.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from gateway.config import Config
     from gateway.observability.page import PageView
 
 
@@ -42,7 +43,7 @@ def status(
     view = PageReader(settings.page_path).read()
     checks = check_readiness(view, settings, now_us())
     ready = all(check.ok for check in checks)
-    figures = _figures(view) if view else {}
+    figures = (_figures(view) if view else {}) | _worker(settings)
     if as_json:
         details = {check.name: {"ok": check.ok, "detail": check.detail} for check in checks}
         print_json({"ready": ready, "checks": details, **figures})
@@ -53,6 +54,17 @@ def status(
         )
         print_fields(figures)
     raise typer.Exit(0 if ready else EXIT_FINDINGS)
+
+
+def _worker(settings: Config) -> dict[str, Any]:
+    """Whether the worker lives, and which of its jobs wait to be started again."""
+    from gateway.observability.worker_page import read_page
+
+    view = read_page(settings.worker_page_path)
+    if view is None or not view.writer_lives():
+        return {"worker": "not running"}
+    failed = sorted(name for name, job in view.jobs.items() if job.get("state") == "failed")
+    return {"worker": "running", "jobs": len(view.jobs), "jobs_failed": failed}
 
 
 def _figures(view: PageView) -> dict[str, Any]:

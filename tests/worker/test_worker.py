@@ -18,13 +18,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from gateway import worker
-from gateway.config import WorkerConfig
+from gateway.config import WorkerConfig, load_config
 from gateway.config_file import make_data_dir
-from gateway.errors import InvariantError
+from gateway.errors import ConfigError, InvariantError
 from gateway.jobs import Job
 from gateway.observability.worker_metrics import WorkerCollector
 from gateway.observability.worker_page import read_page, write_page
 from gateway.worker import Worker
+from tests.control.commands import Cli
 
 ROOT = Path(__file__).parents[2]
 
@@ -216,3 +217,18 @@ def test_the_process_says_ready_and_drains_at_sigterm(tmp_path: Path) -> None:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def test_status_tells_of_the_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli = Cli(capsys, make_data_dir(tmp_path / "city"))
+    assert cli("status", "--json").json["worker"] == "not running"
+    jobs = {"a": {"state": "running"}, "b": {"state": "failed"}}
+    write_page(tmp_path / "city" / "run" / "worker.json", {"jobs": jobs}, 0)
+    shown = cli("status", "--json").json
+    assert (shown["worker"], shown["jobs"], shown["jobs_failed"]) == ("running", 2, ["b"])
+
+
+def test_rows_are_kept_longer_than_operations(tmp_path: Path) -> None:
+    file = make_data_dir(tmp_path / "city")
+    with pytest.raises(ConfigError, match=r"worker\.keep_days"):
+        load_config(file, env={}, flags={"engine.op_horizon_days": "400"})

@@ -47,8 +47,8 @@ class BankBench(Bench):
             "account": ACCOUNT,
             "token_file": self._token_file,
             "webhook_key_file": self._key_file,
-            "timeout_s": 0.8,
-            "connect_s": 0.8,
+            "timeout_s": 1.5,
+            "connect_s": 1.5,
         }
 
     def bad_settings(self) -> list[dict[str, Any]]:

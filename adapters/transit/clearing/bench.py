@@ -39,8 +39,8 @@ class ClearingBench(Bench):
             "receiver": HOUSE,
             "url": self.remote.url or "http://127.0.0.1:1",
             "token_file": self._token_file,
-            "timeout_s": 0.8,
-            "connect_s": 0.8,
+            "timeout_s": 1.5,
+            "connect_s": 1.5,
         }
 
     def bad_settings(self) -> list[dict[str, Any]]:
