@@ -14,7 +14,7 @@ from fastpath._tariff import CompiledTariff
 from fastpath.cells import CellType
 from fastpath.reference_commands_cells import Rerate, pack_lines
 from fastpath.types import Item, Op, Reason, TapFlag, TariffSpec
-from gateway.control.operations import ACCOUNT, ACCOUNT_FIELDS
+from gateway.control.views import ACCOUNT, ACCOUNT_FIELDS
 from gateway.rerating.books import Books
 from gateway.rerating.events import DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, Claim
 from gateway.rerating.plan import Plan, Standing, make_plan

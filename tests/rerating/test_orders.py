@@ -26,7 +26,7 @@ from tests.fastpath.world import DAY_US
 from tests.rerating.arrivals import Arrivals, Made
 
 SOME = settings(
-    max_examples=150,
+    max_examples=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],

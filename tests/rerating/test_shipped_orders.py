@@ -21,7 +21,7 @@ from tests.rerating.test_orders import SOME, shuffled
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NAMES = ("beijing-subway", "london-2025", "guangzhou", "new-york-2026", "qingdao")
-FEW = settings(SOME, max_examples=12)
+FEW = settings(SOME, max_examples=8)
 LINES = {"london-2025": (0, 0, 7), "new-york-2026": (0, 1, 7), "guangzhou": (0, 0, 7)}
 
 
