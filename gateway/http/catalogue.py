@@ -9,6 +9,7 @@ from gateway.http.routes import (
     events,
     freezes,
     holds,
+    keys,
     media,
     meta,
     money,
@@ -17,6 +18,7 @@ from gateway.http.routes import (
     purses,
     reports,
     sessions,
+    tenants,
     webhooks,
 )
 
@@ -35,6 +37,8 @@ MODULES = (
     sessions,
     persons,
     approvals,
+    keys,
+    tenants,
 )
 """In the order of the document."""
 

@@ -26,6 +26,8 @@ TAGS = {
     "oauth": "Short tokens for clients.",
     "session": "Riders sign in, and show a second factor.",
     "persons": "Persons, their accounts, media and consents.",
+    "keys": "API keys and clients.",
+    "tenants": "Organisations, and who is paid.",
     "approvals": "What waits for a second pair of eyes.",
     "accounts": "Accounts and their purses: opened, shown, closed.",
     "money": "Credits, payments, refunds, adjustments.",

@@ -37,6 +37,8 @@ class Access:
         """What the API calls by its class."""
         return (
             self.authenticator,
+            self.tenants,
+            self.credentials,
             self.persons,
             self.links,
             self.consents,

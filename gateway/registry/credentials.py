@@ -161,15 +161,20 @@ class Credentials:
         self._database = database
         self._clock = clock
 
-    def create(self, actor: Actor, wanted: NewCredential) -> Issued:
-        """Make a key or client. Raises: AuthError: more than the actor holds; RegistryError."""
+    def create(self, actor: Actor, wanted: NewCredential, *, cause: bytes = b"") -> Issued:
+        """Make a key or client.
+
+        Args: cause: the request's operation id; the same one makes one key, and since its secret
+            is shown once, the second time is REGISTRY_TAKEN.
+        Raises: AuthError: more than the actor holds; RegistryError.
+        """
         actor.require(Scope.KEYS_WRITE)
         actor.require_tenant(wanted.tenant_id)
         _check(actor, wanted)
         now = self._clock()
         secret = secrets.token_urlsafe(SECRET_BYTES)
         made = Credential(
-            credential_id=PREFIX[wanted.kind] + secrets.token_hex(ID_BYTES),
+            credential_id=_new_id(actor, wanted.kind, cause),
             kind=wanted.kind,
             tenant_id=wanted.tenant_id,
             owner=wanted.owner,
@@ -184,6 +189,9 @@ class Credentials:
             kind = get_tenant(connection, wanted.tenant_id).kind
             if beyond := sorted(wanted.scopes - CEILINGS[kind]):
                 raise AuthError("AUTH_SCOPE", f"never for a {kind}: {', '.join(beyond)}")
+            if cause and find_holder(connection, made.credential_id):
+                said = "was made by the first of these requests, which showed its secret"
+                raise RegistryError("REGISTRY_TAKEN", f"{made.credential_id} {said}")
             connection.execute(insert(CREDENTIALS).values(_row(made)))
             note_change(
                 connection,
@@ -260,6 +268,11 @@ def find_holder(connection: Connection, credential_id: str) -> Holder | None:
     if row is None:
         return None
     return Holder(_credential(row), TenantKind(row.tenant_kind), Standing(row.state))
+
+
+def _new_id(actor: Actor, kind: CredentialKind, cause: bytes) -> str:
+    said = hashlib.sha256(f"{actor.tenant_id}|{kind}|".encode() + cause).digest()
+    return PREFIX[kind] + (said if cause else secrets.token_bytes(32))[:ID_BYTES].hex()
 
 
 def _check(actor: Actor, wanted: NewCredential) -> None:

@@ -105,7 +105,10 @@ class Tenants:
         self._clock = clock
 
     def add(self, actor: Actor, tenant: Tenant) -> Tenant:
-        """Enter a tenant. Raises: AuthError, RegistryError: taken, or not a proper id."""
+        """Enter a tenant; the very same one again is fine.
+
+        Raises: AuthError, RegistryError: taken by another, or not a proper id.
+        """
         actor.require(Scope.TENANTS_WRITE)
         if not TENANT_ID.fullmatch(tenant.tenant_id):
             raise RegistryError(
@@ -114,7 +117,10 @@ class Tenants:
         now = self._clock()
         fresh = replace(tenant, created_us=now, changed_us=now)
         with self._database.transaction() as connection:
-            if find_tenant(connection, tenant.tenant_id):
+            known = find_tenant(connection, tenant.tenant_id)
+            if known is not None and (known.kind, known.name) == (tenant.kind, tenant.name):
+                return known
+            if known is not None:
                 raise RegistryError("REGISTRY_TAKEN", f"there is a tenant {tenant.tenant_id}")
             connection.execute(insert(TENANTS).values(asdict(fresh)))
             note_change(connection, actor, "tenant.add", f"tenant:{fresh.tenant_id}", now)
@@ -147,7 +153,10 @@ class Tenants:
         return closed
 
     def add_merchant(self, actor: Actor, merchant: Merchant) -> Merchant:
-        """Enter a merchant; number 0 takes the next free one. Raises: AuthError, RegistryError."""
+        """Enter a merchant; number 0 takes the next free one, the very same again is fine.
+
+        Raises: AuthError, RegistryError.
+        """
         actor.require(Scope.TENANTS_WRITE)
         if not 0 <= merchant.merchant_id <= MERCHANT_ID_MAX:
             raise RegistryError(
@@ -157,7 +166,11 @@ class Tenants:
         with self._database.transaction() as connection:
             get_tenant(connection, merchant.tenant_id)
             number = merchant.merchant_id or _next_merchant(connection)
-            if find_merchant(connection, number):
+            known = find_merchant(connection, number)
+            same = (merchant.tenant_id, merchant.name)
+            if known is not None and (known.tenant_id, known.name) == same:
+                return known
+            if known is not None:
                 raise RegistryError("REGISTRY_TAKEN", f"there is a merchant {number}")
             fresh = replace(merchant, merchant_id=number, created_us=now, changed_us=now)
             connection.execute(insert(MERCHANTS).values(asdict(fresh)))

@@ -271,3 +271,43 @@ async def test_four_eyes_over_http(town: Town) -> None:
     ward = town.caller(TenantKind.HOSPITAL)
     assert (await ward("GET", "/v1/approvals")).code == "AUTH_SCOPE"
     assert (await town.city("GET", "/v1/approvals/apr_none")).status == 404
+
+
+# --- keys, tenants, merchants ---------------------------------------------------------------------
+
+
+async def test_a_key_makes_keys_but_no_stronger_ones(town: Town) -> None:
+    body = {"scopes": ["payments:write", "accounts:read"], "owner": "ward 3"}
+    key = town.fresh_key()
+    made = await town.hospital("POST", "/v1/keys", body, key=key)
+    assert (made.status, made.body["key"]["tenant_id"]) == (201, "hospital")
+    again = await town.hospital("POST", "/v1/keys", body, key=key)
+    assert (again.status, again.code) == (409, "REGISTRY_TAKEN")  # its secret is told once
+    ward = Caller(town, made.body["secret"])
+    assert (await ward("POST", "/v1/keys", body)).code == "AUTH_SCOPE"
+    for wrong in ({"scopes": ["audit:read"]}, {"tenant_id": "school"}):
+        assert (await town.hospital("POST", "/v1/keys", body | wrong)).status == 403
+    assert (await town.hospital("POST", "/v1/keys", body | {"scopes": ["all"]})).status == 422
+    listed = (await town.hospital.ok("GET", "/v1/keys"))["data"]
+    assert {one["tenant_id"] for one in listed} == {"hospital"}
+    path = f"/v1/keys/{made.body['key']['credential_id']}"
+    assert (await town.school("DELETE", path)).code == "AUTH_FORBIDDEN"
+    assert (await town.hospital.ok("DELETE", path))["revoked_us"] > 0
+    assert (await town.hospital("DELETE", "/v1/keys/fgk_none")).status == 404
+
+
+async def test_the_house_enters_tenants_and_merchants(town: Town) -> None:
+    body = {"tenant_id": "union", "kind": "hospital", "name": "Union"}
+    made = await town.city.ok("POST", "/v1/tenants", body)
+    assert await town.city.ok("POST", "/v1/tenants", body) == made
+    other = await town.city("POST", "/v1/tenants", body | {"kind": "school"})
+    assert other.code == "REGISTRY_TAKEN"
+    assert (await town.school("POST", "/v1/tenants", body)).code == "AUTH_SCOPE"
+    assert made in (await town.city.ok("GET", "/v1/tenants"))["data"]
+    till = {"tenant_id": "union", "merchant_id": 77, "name": "pharmacy"}
+    assert (await town.city.ok("POST", "/v1/merchants", till))["state"] == "active"
+    assert [one["name"] for one in (await town.school.ok("GET", "/v1/merchants"))["data"]] == [
+        "canteen"
+    ]
+    assert (await town.city.ok("DELETE", "/v1/merchants/77"))["state"] == "closed"
+    assert (await town.city("DELETE", "/v1/merchants/78")).status == 404

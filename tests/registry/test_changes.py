@@ -108,5 +108,6 @@ def test_a_change_that_fails_leaves_no_event(database: Database) -> None:
     tenants = Tenants(database)
     tenants.add(ROOT, Tenant("metro", TenantKind.OPERATOR))
     with pytest.raises(Exception, match="REGISTRY_TAKEN"):
-        tenants.add(ROOT, Tenant("metro", TenantKind.OPERATOR))
+        tenants.add(ROOT, Tenant("metro", TenantKind.CITY))
+    tenants.add(ROOT, Tenant("metro", TenantKind.OPERATOR))  # the very same: nothing changes
     assert len(events(database)) == 1

@@ -196,6 +196,16 @@ def test_a_key_needs_scopes_an_owner_and_an_end(house: House, how: dict[str, obj
         house.key(**how)
 
 
+def test_one_request_makes_one_key(house: House) -> None:
+    wanted = NewCredential("hospital", PAY, owner="ward 3")
+    first = house.credentials.create(ROOT, wanted, cause=b"1")
+    with pytest.raises(RegistryError, match="REGISTRY_TAKEN"):
+        house.credentials.create(ROOT, wanted, cause=b"1")
+    house.credentials.create(ROOT, wanted, cause=b"2")
+    assert who(house.door, first.token).tenant_id == "hospital"
+    assert len(house.credentials.list_all(ROOT)) == 2
+
+
 def test_a_tenant_sees_and_ends_its_own_keys_only(house: House) -> None:
     own = house.key(scopes=frozenset({Scope.KEYS_WRITE}))
     other = house.key("school")
@@ -339,6 +349,7 @@ def test_merchants_have_numbers_and_an_owner(house: House) -> None:
     assert house.tenants.list_merchants("school") == [last]
     with pytest.raises(RegistryError, match="REGISTRY_TAKEN"):
         house.tenants.add_merchant(ROOT, Merchant(1, "school"))
+    assert house.tenants.add_merchant(ROOT, Merchant(1, "hospital", "pharmacy")) == first
     for number in (-1, 1 << 32):
         with pytest.raises(RegistryError, match="is not in"):
             house.tenants.add_merchant(ROOT, Merchant(number, "school"))
