@@ -63,6 +63,7 @@ COMMANDS = (
     "operation",
     "adapter",
     "clearing",
+    "bank",
     "journal",
     "statement",
     "ledger",

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 from typing import Any
 
 from adapters.contract import API_LEVEL, ENTRY_POINT_GROUP, Adapter, BadSettings
@@ -127,6 +126,3 @@ def load_bench(kind: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError("ADAPTER_BROKEN", f"{kind} ({place}): {error}") from error
-
-
-SCHEMAS = Path("config") / "schema" / "adapters"

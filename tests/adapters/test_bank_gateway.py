@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -35,6 +39,7 @@ from tests.adapters.test_commands import bank_table
 from tests.control.commands import Gateway, make_folder
 
 PATIENCE_S = 60.0
+ROOT = Path(__file__).parents[2]
 
 
 class Town:
@@ -142,6 +147,29 @@ async def test_every_yuan_once_though_the_worker_is_killed(town: Town) -> None:
     assert inbox.list_events("city-bank", Stored.HELD, Stored.CONFLICT) == []
 
     await refunds(town, account, due - 50)
+    await asyncio.to_thread(refund_by_command, town, account)
+    outbox = Outbox(town.registry)
+    await town.until(lambda: outbox.count("city-bank") == {"done": 2, "rejected": 1})
+    assert town.remote.paid_minor == 301
+    assert await asyncio.to_thread(town.balance, account) == due - 50 - 301
+
+
+def refund_by_command(town: Town, account: int) -> None:
+    """The same one twice under its id, then one that is more than there is."""
+    words = [sys.executable, "-m", "gateway.cli", "bank", "refund", "city-bank", str(account)]
+    where = ["--to", "DE-77", "--config", str(town.config_path), "--json"]
+    once = ["0.01", "--operation-id", new_operation_id().hex()]
+    answers = [run_cli([*words, *amount, *where]) for amount in (once, once, ["999"])]
+    assert [status for status, _ in answers] == [0, 0, 1]
+    assert answers[0][1]["key"] == answers[1][1]["key"]
+    assert answers[2][1]["error"]["code"] == "insufficient_balance"
+
+
+def run_cli(command: list[str]) -> tuple[int, dict[str, Any]]:
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    return done.returncode, json.loads(done.stdout)
 
 
 async def worker_pid(town: Town) -> int:

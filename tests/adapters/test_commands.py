@@ -204,3 +204,13 @@ def test_a_faulty_statement_is_refused_with_its_fault(cli: Cli, tmp_path: Path) 
     assert outcome.status == 1
     assert outcome.json["result"] == "refused"
     assert outcome.json["error"] == "Malformed"
+
+
+def test_the_reference_of_an_account(cli: Cli) -> None:
+    shown = cli.ok("bank", "reference", "1001", config=False)
+    assert shown == {"account_id": 1001, "reference": "RF401001"}
+
+
+def test_a_refund_needs_a_bank_that_is_configured(cli: Cli) -> None:
+    words = ("bank", "refund", "other-bank", "1001", "1.00", "--to", "DE-1")
+    assert cli.fail(1, *words)["code"] == "ADAPTER_UNKNOWN"

@@ -78,6 +78,8 @@ def test_the_wheel_holds_config_stubs_and_every_module(wheel: zipfile.ZipFile) -
     for package in ("fastpath", "gateway", "adapters"):
         for path in (ROOT / package).rglob("*.py"):
             assert path.relative_to(ROOT).as_posix() in names
+    for path in (ROOT / "adapters" / "testing" / "template").glob("*.txt"):
+        assert path.relative_to(ROOT).as_posix() in names
     for pattern in ("fastpath/*.pyi", "fastpath/*.pxd", "fastpath/*.h", "gateway/bench/*.pyi"):
         for path in ROOT.glob(pattern):
             assert path.relative_to(ROOT).as_posix() in names
