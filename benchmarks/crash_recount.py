@@ -20,7 +20,17 @@ LINE_0 = Struct("<QQqqqqQHH")
 ITEM_BYTES = 72
 SETTLEMENT = 6
 FIRST_COMMAND = 16
+DEBIT = 19
 ADJUST = 26
+HOLD_CAPTURE = 35
+REFUND = 39
+ITEM_CELL = 2
+ITEM_FACTS = 7
+PURSE = 7
+HOLD = 8
+CELL = Struct("<I4xB11xq8xq")
+"""Index, type, first and third number of a cell."""
+CHARGE = Struct("<QQQ")
 REFUSALS = 16
 OK_RISK = 3
 MAY_OWE = (1, 2)
@@ -135,6 +145,12 @@ class Recount:
     settled: dict[TapKey, list[int]] = field(default_factory=dict)
     money: dict[int, Money] = field(default_factory=dict)
     counted: dict[int, int] = field(default_factory=dict)
+    purses: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Account -> cell -> what a further purse holds."""
+    holds: dict[int, dict[int, int]] = field(default_factory=dict)
+    """Account -> cell -> what a hold reserves."""
+    charged: dict[TapKey, int] = field(default_factory=dict)
+    refunded: dict[TapKey, int] = field(default_factory=dict)
     risk_minor: int = 0
     """Fares that nobody known has to pay."""
     doubled: list[TapKey] = field(default_factory=list)
@@ -200,13 +216,40 @@ class Recount:
         self.next_seq += 1
         self.records[position] = record
         self._note_identity(record, position)
+        items = range(at + RECORD.size, at + record.length_bytes, ITEM_BYTES)
         lines = [
             Money._make(LINE_0.unpack_from(group, item + 8))
-            for item in range(at + RECORD.size, at + record.length_bytes, ITEM_BYTES)
+            for item in items
             if group[item : item + 2] == b"\x01\x00"
         ]
+        for item in items:
+            if group[item] == ITEM_CELL:
+                self._note_cell(record.account_id, *CELL.unpack_from(group, item + 4))
+            elif group[item] == ITEM_FACTS and record.reason < REFUSALS:
+                self._note_charge(record, CHARGE.unpack_from(group, item + 24))
         self._post(record, lines[0] if lines else None)
         return record
+
+    def _note_cell(self, account: int, cell: int, kind: int, first: int, third: int) -> None:
+        """A purse's balance comes first, what a hold reserves third."""
+        kept = ((PURSE, first, self.purses), (HOLD, third, self.holds))
+        for wanted, amount, places in kept:
+            of_account = places.setdefault(account, {})
+            of_account.pop(cell, None)
+            if kind == wanted:
+                of_account[cell] = amount
+                if amount < 0:
+                    raise BrokenLawError(f"cell {cell} of account {account} holds {amount}")
+
+    def _note_charge(self, record: Record, charge: TapKey) -> None:
+        """Never more is given back than was taken."""
+        if record.op in (DEBIT, HOLD_CAPTURE):
+            self.charged[record.key] = -record.amount_minor
+        if record.op == REFUND:
+            back = self.refunded.get(charge, 0) + record.amount_minor
+            self.refunded[charge] = back
+            if back > self.charged.get(charge, 0):
+                raise BrokenLawError(f"record {record.seq}: {back} given back of {charge}")
 
     def _note_identity(self, record: Record, position: int) -> None:
         kinds = self.settled if record.op == SETTLEMENT else self.positions
@@ -228,7 +271,10 @@ class Recount:
             return
         before = self.money.get(after.account_id)
         known = self.counted.get(after.account_id, 0) + moved
-        if after.account_id != record.account_id or known != after.stored + after.subsidy:
+        purses = sum(self.purses.get(after.account_id, {}).values())
+        if after.held != sum(self.holds.get(after.account_id, {}).values()):
+            raise BrokenLawError(f"record {record.seq}: {after.held} held, not what its holds say")
+        if after.account_id != record.account_id or known != after.stored + after.subsidy + purses:
             raise BrokenLawError(f"record {record.seq}: {known} counted, {after} stored")
         if before is not None and after.version != before.version + 1:
             raise BrokenLawError(f"record {record.seq}: version {after.version} after {before}")
@@ -240,14 +286,15 @@ class Recount:
         """Stored value goes below its floor only as a debt that the record says it is."""
         below = after.stored - after.held + after.credit_limit < 0
         lowered = after.stored < (before.stored if before is not None else 0)
-        excused = record.reason in MAY_OWE or record.op == ADJUST
+        excused = record.reason in MAY_OWE or record.op in (ADJUST, HOLD_CAPTURE)
         if after.subsidy < 0 or (below and lowered and not excused):
             raise BrokenLawError(f"record {record.seq} leaves {after} for reason {record.reason}")
 
     @property
     def balance_minor(self) -> int:
         """What all accounts hold together."""
-        return sum(line.stored + line.subsidy for line in self.money.values())
+        purses = sum(sum(cells.values()) for cells in self.purses.values())
+        return sum(line.stored + line.subsidy for line in self.money.values()) + purses
 
     def check_totals(self) -> None:
         """Sum of balances = credits - debits - fares (+ what the operator bears)."""

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from benchmarks.crash_parts import Device, DeviceLink, Gone, as_upload, wires_of
-from benchmarks.crash_world import SEGMENT_BYTES, Command, Ground, Tally, ViolationError, World
+from benchmarks.crash_world import (
+    CLIENT,
+    SEGMENT_BYTES,
+    Command,
+    Ground,
+    Tally,
+    ViolationError,
+    World,
+)
 from fastpath.types import TapFlag, TapKind
 from gateway.link.frames import Heartbeat, TapEvent
 from tests.support.faultfs import Fault
@@ -21,7 +29,9 @@ HOUR_US = 3_600_000_000
 STEPS = (60, 220)
 UNKNOWN_STOP = 99
 STRANGER = b"nobody's medium!"
-MOVES_MONEY = ("credit", "debit", "adjust")
+MOVES_MONEY = ("credit", "debit", "adjust", "hold_place", "hold_capture", "refund")
+CHARGES = ("debit", "hold_capture")
+DAY_US = 24 * HOUR_US
 SETTLE_TURNS = 4000
 
 
@@ -65,6 +75,11 @@ class Schedule:
             (8, self.connect),
             (3, self.cut),
             (10, self.command),
+            (14, self.wallet),
+            (8, self.hold),
+            (8, self.refund),
+            (1, self.move_medium),
+            (5, self.expire_holds),
             (6, self.issue),
             (2, self.forge_command),
             (10, self.pass_time),
@@ -408,6 +423,75 @@ class Schedule:
             )
         )
         world.issue(world.new_command(op, **args))
+
+    def wallet(self) -> None:
+        """Purses, holds, refunds, plans: few keys and ends that come soon, so that they meet."""
+        rng, world = self.rng, self.world
+        key, amount = rng.choice((2, 3)), rng.choice((1, 50, 200, 700))
+        soon = world.time.wall_us + rng.choice((1_000_000, 600_000_000, DAY_US))
+        for_what = rng.choice(("transit", "meal", "none"))
+        op, args = rng.choice(
+            (
+                ("purse_open", {"key": key, "purposes": key, "priority": 9}),
+                ("purse_open", {"key": 4, "purposes": 3, "expires_us": soon}),
+                ("purse_close", {"key": key}),
+                ("purse_sweep", {"key": 4}),
+                ("credit", {"purse": key, "amount_minor": amount}),
+                ("credit", {"purse": 4, "amount_minor": amount}),
+                ("debit", {"amount_minor": amount, "purpose": for_what}),
+                ("debit", {"amount_minor": 50, "purpose": for_what}),
+                ("hold_place", {"key": key, "amount_minor": amount, "expires_us": soon}),
+                ("hold_place", {"key": 9, "amount_minor": amount, "expires_us": soon}),
+                ("plan_open", {"key": key, "amount_minor": amount, "instalments": 3}),
+                ("plan_repay", {"key": key, "amount_minor": amount}),
+                ("credit_state", {"late": rng.random() < 0.5}),
+                ("write_off", {"amount_minor": amount, "expected_version": rng.randint(1, 40)}),
+            )
+        )
+        account = rng.randint(1, len(world.tokens))
+        world.issue(world.new_command(op, account_id=account, **args))
+
+    def hold(self) -> None:
+        """Something about a hold that was placed, and may have ended since."""
+        rng, world = self.rng, self.world
+        placed = [one for one in world.acked_commands if one.op == "hold_place"]
+        if not placed:
+            return
+        hold = rng.choice(placed[-4:]).args
+        later = world.time.wall_us + DAY_US
+        op, args = rng.choice(
+            (
+                ("hold_capture", {"amount_minor": rng.choice((1, 50, hold["amount_minor"]))}),
+                ("hold_capture", {"amount_minor": 1, "final": True}),
+                ("hold_release", {}),
+                ("hold_expire", {}),
+                ("hold_extend", {"expires_us": later}),
+            )
+        )
+        named = {"account_id": hold["account_id"], "key": hold["key"]}
+        world.issue(world.new_command(op, **named, **args))
+
+    def refund(self) -> None:
+        """Of something that was charged, more than once if need be."""
+        rng, world = self.rng, self.world
+        charges = [one for one in world.acked_commands if one.op in CHARGES]
+        if not charges:
+            return
+        charge = rng.choice(charges[-6:])
+        named = {"client": CLIENT, "id": charge.id.hex()}
+        args = {"account_id": charge.args["account_id"], "charge": named}
+        world.issue(world.new_command("refund", amount_minor=rng.choice((1, 200, 700)), **args))
+
+    def move_medium(self) -> None:
+        world, account = self.world, self.rng.randint(1, len(self.world.tokens))
+        token = self.rng.choice(world.tokens)
+        world.issue(world.new_command("medium_move", account_id=account, token=token))
+
+    def expire_holds(self) -> None:
+        """The clock of the holds looks what is due."""
+        plane = self.world.plane
+        if plane is not None:
+            self.world.expiries.append(self.world.loop.create_task(plane.holds.turn()))
 
     def issue(self) -> None:
         """Ask again for what has no outcome."""

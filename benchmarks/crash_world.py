@@ -162,6 +162,8 @@ class World:
         self.reference = ReferenceReplay(_spec_book())
         self.commands: list[Command] = []
         self.acked_commands: list[Request] = []
+        self.expiries: list[asyncio.Task[float]] = []
+        """Turns of the clock of the holds that have not ended."""
         self.devices = [
             Device(number, derive_device_key(SECRETS.master_key, number, 1), boot=100 + number)
             for number in range(1, DEVICE_COUNT + 1)
@@ -240,6 +242,7 @@ class World:
             link.drop()
         for command in self.commands:
             command.task = None
+        self.expiries.clear()
         self.files.countdown, self.next_countdown = self.next_countdown, None
         self.loop.discard()
         if self.plane is not None:
@@ -274,6 +277,13 @@ class World:
             if command.task is not None and command.task.done():
                 self._outcome(command, command.task)
         self.commands = [command for command in self.commands if not command.is_done]
+        for task in [one for one in self.expiries if one.done()]:
+            self.expiries.remove(task)
+            error = task.exception()
+            if isinstance(error, Gone):
+                self.files.dead = True
+            elif error is not None:
+                raise ViolationError(f"holds do not expire: {error!r}") from error
 
     def _outcome(self, command: Command, task: asyncio.Task[Reply]) -> None:
         command.task = None

@@ -59,7 +59,7 @@ for group in read_groups(Path(sys.argv[1])):
                 cells[cell] = account, balance if kind == 7 else 0
         at += size
 stored = dict(inline)
-for account, balance in cells.values():
+for account, balance in cells.values():  # further purses
     stored[account] = stored.get(account, 0) + balance
 wrong = sorted(a for a in counted | stored if counted.get(a, 0) != stored.get(a, 0))
 said |= {"accounts": len(stored), "balance_minor": sum(stored.values()), "wrong": wrong[:20]}

@@ -7,14 +7,19 @@ the journal's after-images. Must not import the compiled engine.
 from __future__ import annotations
 
 import struct
+from copy import deepcopy
+from dataclasses import replace
 from typing import NamedTuple
 
 from fastpath._journal import RecordView
 from fastpath.reference import (
     Account,
+    Cell,
     Command,
     Decision,
+    Extras,
     Medium,
+    Paid,
     Period,
     SpecBook,
     Tap,
@@ -23,8 +28,11 @@ from fastpath.reference import (
     decide_tap,
     wants_medium_period,
 )
-from fastpath.types import Item, Op, Reason, TapFlag, Verdict
+from fastpath.types import EngineLimits, Item, Op, Reason, TapFlag, Verdict
+from fastpath.wallet import Facts, unpack_parts
 
+CELLS_MAX = EngineLimits().cells_per_account_max
+SUBSIDY_ID = 1
 ORIGINAL = struct.Struct("<QI")
 """Boot epoch and sequence at the beginning of an ORIGINAL item."""
 
@@ -43,7 +51,11 @@ TAP_FIELDS = (
     ("other_stop", "other_stop"),
 )
 """(record, Decision): what must be equal after a tap."""
-COMMAND_FIELDS = TAP_FIELDS[:3] + TAP_FIELDS[6:7]
+COMMAND_FIELDS = (
+    *TAP_FIELDS[:3],
+    ("balance_minor", "balance_minor"),
+    ("amount_minor", "amount_minor"),
+)
 """The other fields keep what was asked for (docs/journal.md)."""
 
 NOT_STATE = frozenset({Reason.OUT_OF_SERVICE, Reason.BUSY, Reason.TOO_MANY_CELLS})
@@ -67,6 +79,8 @@ class ReferenceReplay:
         self._book = book
         self._periods: dict[tuple[int, bytes], Period] = {}
         self._done: dict[tuple[int, int, int], _Done] = {}
+        self._cells: dict[int, list[Cell]] = {}
+        self._charges: dict[tuple[int, int, int], tuple[int, Paid]] = {}
 
     def apply(self, record: RecordView) -> str:
         """Decide again; says what differs, "" = nothing."""
@@ -87,7 +101,9 @@ class ReferenceReplay:
         account = self.accounts.get(medium.account_slot) if medium is not None else None
         tap = _tap_of(record, medium_kind=medium.kind if medium is not None else 0)
         period = self._find_period(account, tap)
-        decision = decide_tap(self._book, medium, account, period, tap)
+        extras = self._find_extras(account)
+        decision = decide_tap(self._book, medium, account, period, tap, extras=extras)
+        self._keep(account, extras)
         if record.op != Op.SETTLEMENT:
             account_id = account.account_id if account is not None else 0
             self._done[tap.device, tap.boot, tap.seq] = _Done(tap, decision, account_id)
@@ -96,6 +112,18 @@ class ReferenceReplay:
         if record.account_id != (account.account_id if account is not None else 0):
             return f"account {record.account_id} is not the owner of the medium"
         return _difference(record, decision, TAP_FIELDS)
+
+    def _find_extras(self, account: Account | None) -> Extras | None:
+        """Copies of the account's cells, None when it has none."""
+        cells = self._cells.get(account.account_id, []) if account is not None else []
+        if not cells:
+            return None
+        return Extras(0, deepcopy(cells), max(0, CELLS_MAX - len(cells)))
+
+    def _keep(self, account: Account | None, extras: Extras | None) -> None:
+        """A refusal has changed nothing in them."""
+        if account is not None and extras is not None:
+            self._cells[account.account_id] = [one for one in extras.cells if one.type]
 
     def _find_period(self, account: Account | None, tap: Tap) -> Period | None:
         """The medium's own totals where the tariff wants them."""
@@ -130,7 +158,11 @@ class ReferenceReplay:
         is_risk = done.charged.reason == Reason.OK_RISK
         account = self.accounts.get(done.account_id) if not is_risk else None
         period = self._find_period(account, done.tap)
-        decision = decide_reversal(self._book, account, period, done.tap, done.charged)
+        extras, now = self._find_extras(account), replace(done.tap, now_us=record.ts_us)
+        decision = decide_reversal(
+            self._book, account, period, now, done.charged, extras=extras, spent_us=done.tap.now_us
+        )
+        self._keep(account, extras)
         if account is not None and decision.reason < Reason.BUSY:
             account.version += 1
         return _difference(record, decision, TAP_FIELDS)
@@ -141,40 +173,63 @@ class ReferenceReplay:
         command = _command_of(record)
         account, medium, decision = self._find_target(command)
         if decision.reason == Reason.OK:
-            decision = decide_command(account, command.account_id, medium, command)
-        moved = 0
+            decision = self._decide(account, medium, command)
         if decision.reason < Reason.BUSY and account is not None:
             account.version += 1
             self.accounts[account.account_id] = account
             if medium is not None:
                 medium.account_slot = account.account_id
                 self.media[command.token] = medium
-            moved = _moved(command)
-        if record.amount_minor != moved or record.fare_minor:
-            return f"moved {record.amount_minor}, should be {moved}"
+            self._note_charge(record, decision)
+        if record.fare_minor:
+            return f"a fare of {record.fare_minor} by a command"
         return _difference(record, decision, COMMAND_FIELDS)
+
+    def _decide(self, account: Account | None, medium: Medium | None, command: Command) -> Decision:
+        facts = command.facts
+        names = facts.charge_client, facts.charge_high, facts.charge_low
+        owner, paid = self._charges.get(names, (0, None))
+        extras = self._find_extras(account)
+        if extras is None:
+            extras = Extras(0, [], CELLS_MAX)
+        decision = decide_command(
+            account,
+            command.account_id,
+            medium,
+            command,
+            extras=extras,
+            paid=paid if owner == command.account_id else None,
+            leaves=self.accounts.get(medium.account_slot) if medium is not None else None,
+        )
+        self._keep(account, extras)
+        return decision
+
+    def _note_charge(self, record: RecordView, decision: Decision) -> None:
+        """What a refund may name."""
+        if record.op not in (Op.DEBIT, Op.HOLD_CAPTURE):
+            return
+        charged = -decision.amount_minor
+        of_subsidy = record.op == Op.DEBIT and record.flags >> 16 & 0xFF == SUBSIDY_ID
+        subsidy = charged if of_subsidy else decision.subsidy_minor
+        made_us = (record.id_b >> 16) * 1000
+        paid = Paid(charged, subsidy, decision.parts, max(record.ts_us, made_us))
+        self._charges[record.id_a, record.id_b, record.id_c] = record.account_id, paid
 
     def _find_target(self, command: Command) -> tuple[Account | None, Medium | None, Decision]:
         """What the command is about, or blanks for what it makes; a refusal when there is none."""
         account = self.accounts.get(command.account_id)
-        of_medium = command.op in (Op.MEDIUM_LINK, Op.MEDIUM_STATE)
+        of_medium = command.op in (Op.MEDIUM_LINK, Op.MEDIUM_STATE, Op.MEDIUM_MOVE)
         medium = self.media.get(command.token) if of_medium else None
         if command.op == Op.ACCOUNT_OPEN:
             refused = Reason.ALREADY_EXISTS if account is not None else Reason.OK
             account = account or Account(account_id=command.account_id)
-        elif command.op == Op.MEDIUM_STATE and medium is None:
+        elif command.op in (Op.MEDIUM_STATE, Op.MEDIUM_MOVE) and medium is None:
             refused = Reason.UNKNOWN_MEDIUM
         else:
             refused = Reason.UNKNOWN_ACCOUNT if account is None else Reason.OK
         if of_medium and medium is None:
             medium = Medium(token=command.token)
         return account, medium, Decision(reason=refused, verdict=Verdict.DENY)
-
-
-def _moved(command: Command) -> int:
-    if command.op in (Op.CREDIT, Op.ADJUST):
-        return command.amount_minor
-    return -command.amount_minor if command.op == Op.DEBIT else 0
 
 
 def _difference(record: RecordView, decision: Decision, fields: tuple[tuple[str, str], ...]) -> str:
@@ -184,6 +239,10 @@ def _difference(record: RecordView, decision: Decision, fields: tuple[tuple[str,
         recorded, decided = getattr(record, theirs), getattr(decision, mine)
         if recorded != decided:
             found.append(f"{theirs} {recorded}, should be {int(decided)}")
+    images = (item.image for item in record.items if item.type == Item.PARTS)
+    parts = [part for image in images for part in unpack_parts(image)]
+    if parts != list(decision.parts):
+        found.append(f"parts {parts}, should be {list(decision.parts)}")
     return "; ".join(found)
 
 
@@ -204,8 +263,15 @@ def _tap_of(record: RecordView, *, medium_kind: int) -> Tap:
     )
 
 
+def _facts_of(record: RecordView) -> Facts:
+    """What a record says beyond its head; one that says nothing has no purpose."""
+    image = next((item.image for item in record.items if item.type == Item.FACTS), None)
+    return Facts() if image is None else Facts.unpack(image)
+
+
 def _command_of(record: RecordView) -> Command:
     return Command(
+        facts=_facts_of(record),
         op=record.op,
         account_id=record.account_id,
         client=record.id_a,

@@ -83,7 +83,7 @@ def test_a_missing_segment(tmp_path: Path) -> None:
 
 def test_it_is_short_and_stands_alone() -> None:
     text = SCRIPT.read_text("utf-8")
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 70
     tree = ast.parse(text)
     names = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
     names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
