@@ -17,7 +17,7 @@ from libc.string cimport memset
 cimport cython
 
 from fastpath._limits cimport LimitProfile as ProfileC
-from fastpath._limits cimport LimitsC
+from fastpath._limits cimport Dates, LimitsC, find_dates
 
 from fastpath.limits import (
     AMOUNT_MAX_MINOR, AMOUNTS, NO_LIMIT, PROFILES_MAX, TIERS_MAX, LimitBlobError, LimitProfile,
@@ -188,6 +188,24 @@ cdef class LimitBook:
     def currency(self):
         """ISO 4217 numeric."""
         return self.c.currency
+
+    def find_profile(self, uint32_t tier, int64_t ts_us):
+        """The newest profile of a tier at an instant, None = there is none yet."""
+        cdef uint32_t i
+        if tier >= TIERS_MAX:
+            return None
+        i = self.c.rows[tier + 1]
+        while i > self.c.rows[tier]:
+            i -= 1
+            if self.c.profiles[i].from_us <= ts_us:
+                return LimitProfile(tier, self.c.profiles[i].from_us, *self.amounts_of(i))
+        return None
+
+    def find_dates(self, int64_t ts_us):
+        """(day, month, year) of an instant, as decisions have them."""
+        cdef Dates dates
+        find_dates(&self.c, ts_us, &dates)
+        return dates.day, dates.month, dates.year
 
     def spec(self):
         """The LimitSpec again, for the reference engine."""

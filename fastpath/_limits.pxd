@@ -30,6 +30,14 @@ cdef struct LimitsC:
     const LimitProfile* profiles      # ascending (tier, from_us)
     uint32_t rows[TIERS_MAX + 1]      # where the profiles of a tier begin
 
+# Local dates.
+cdef struct Dates:
+    uint32_t day                      # days since 1970-01-01
+    uint32_t month                    # year * 12 + month - 1
+    uint32_t year
+
+# Those of an instant; outside the table of days the nearest there is.
+cdef void find_dates(const LimitsC* limits, int64_t ts_us, Dates* out) noexcept nogil
 # The profile that applies to an account, NULL = nothing limits it.
 cdef const LimitProfile* find_limits(const LimitsC* limits, const Account* account,
                                      int64_t now_us) noexcept nogil

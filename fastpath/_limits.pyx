@@ -17,11 +17,6 @@ cdef extern from * nogil:
     """
     const int64_t LIMIT_DAY_US
 
-cdef struct Dates:
-    uint32_t day
-    uint32_t month
-    uint32_t year
-
 
 cdef const LimitProfile* find_limits(const LimitsC* limits, const Account* account,
                                      int64_t now_us) noexcept nogil:

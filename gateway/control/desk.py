@@ -20,6 +20,7 @@ from gateway.control.arguments import client_number
 from gateway.control.frames import Reply, Request
 from gateway.control.operations import Arguments, Ceilings
 from gateway.errors import CommandError, Retry
+from gateway.limits.left import limits_left
 from gateway.link.codes import DeviceMode
 from gateway.link.devices import DeviceBook, DeviceEntry
 from gateway.observability import page as slots
@@ -173,7 +174,9 @@ class Desk:
         if data is None:
             raise CommandError("unknown_account", f"there is no account {account_id}")
         shown = views.account_as_dict(data)
-        return shown | views.wallet_as_dict(shown, cells)
+        wallet = views.wallet_as_dict(shown, cells)
+        book, now_us = self._engine.book.limits, clock.now_us()
+        return shown | wallet | {"limits": limits_left(book, shown | wallet, now_us)}
 
     async def _cells_show(self, args: Arguments) -> dict[str, Any]:
         """What a re-rating begins with: the account as bytes, its cells as bytes and by name."""
