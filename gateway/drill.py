@@ -154,7 +154,9 @@ def _recover(config: Config) -> tuple[StoreHandle, int]:
 
 
 def _worth(state: AccountState) -> int:
-    return state.main_minor + state.subsidy_minor + sum(state.purses.values())
+    return (
+        state.main_minor + state.subsidy_minor + sum(p.balance_minor for p in state.purses.values())
+    )
 
 
 def _differences(memory: StoreHandle, state: AccountState) -> Iterator[str]:
@@ -177,7 +179,7 @@ def _differences(memory: StoreHandle, state: AccountState) -> Iterator[str]:
         if there[name] != value:
             both = f"{there[name]} in memory, {value} in the ledger"
             yield f"account {state.account_id}: {name} {both}"
-    purses = {purse: left for purse, left in state.purses.items() if left}
+    purses = {n: p.balance_minor for n, p in state.purses.items() if p.balance_minor}
     if (found := _purses(memory, data)) != purses:
         yield f"account {state.account_id}: purses {found} in memory, {purses} in the ledger"
 

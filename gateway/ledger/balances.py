@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from gateway.db import Database
 from gateway.ledger.chart import RIDERS
-from gateway.ledger.state import AccountState
+from gateway.ledger.state import AccountState, PurseState
 from gateway.ledger.tables import ACCOUNT_BALANCES, CHART, CHART_BALANCES, PURSE_BALANCES
 
 
@@ -16,9 +16,10 @@ def iter_accounts(database: Database) -> Iterator[AccountState]:
     """Every account with its purses, in the order of their numbers. Raises: DatabaseError."""
     columns = ACCOUNT_BALANCES.c
     with database.reading() as connection:
-        purses: dict[int, dict[int, int]] = {}
-        for account_id, purse, balance_minor in connection.execute(select(PURSE_BALANCES)):
-            purses.setdefault(account_id, {})[purse] = balance_minor
+        purses: dict[int, dict[int, PurseState]] = {}
+        for row in connection.execute(select(PURSE_BALANCES)):
+            purse = PurseState(row.balance_minor, row.sponsor)
+            purses.setdefault(row.account_id, {})[row.purse] = purse
         for row in connection.execute(select(ACCOUNT_BALANCES).order_by(columns.account_id)):
             values = dict(row._mapping)
             yield AccountState(**values, purses=purses.get(row.account_id, {}))

@@ -14,6 +14,7 @@ from fastpath._journal import GROUP_HEAD_BYTES
 from gateway.errors import LedgerError
 from gateway.ledger import bulk
 from gateway.ledger.days import Calendar
+from gateway.ledger.origins import Origins
 from gateway.ledger.posting import Poster, Posting, Row
 from gateway.ledger.records import GroupFacts, Record, iter_records
 from gateway.ledger.state import ChartBook, StateBook
@@ -23,6 +24,7 @@ from gateway.ledger.tables import (
     CHART_BALANCES,
     DAY_TOTALS,
     GROUPS,
+    HOLDS,
     POSTINGS,
     PURSE_BALANCES,
     RECORDS,
@@ -88,6 +90,7 @@ class BatchWriter:
         self._states = StateBook()
         self._chart = ChartBook()
         self._poster = Poster(self._chart)
+        self._origins = Origins()
 
     def load(self, connection: Connection) -> None:
         """Begin anew from what the database holds."""
@@ -107,6 +110,7 @@ class BatchWriter:
         self._check_mark(connection, mark)
         records = [r for facts, group in groups for r in iter_records(group, facts.position)]
         self._states.load(connection, {record.head.account_id for record in records})
+        self._origins.begin(connection)
         batch = Batch(groups=[_group_row(facts, group) for facts, group in groups])
         for record in records:
             self._take(record, batch)
@@ -139,6 +143,7 @@ class BatchWriter:
             currency = self._calendar.currency_of(head.tariff_key)
         else:
             currency = 0
+        merchant, purpose = self._origins.about(record)
         batch.records.append(
             (
                 head.seq,
@@ -155,8 +160,8 @@ class BatchWriter:
                 head.tariff_slot,
                 currency,
                 day,
-                record.purpose,
-                record.merchant,
+                purpose,
+                merchant,
                 head.fare_minor,
                 head.amount_minor,
                 head.balance_minor,
@@ -165,7 +170,7 @@ class BatchWriter:
         )
         if head.is_accepted and (line is not None or head.fare_minor or record.cells):
             state = self._states.get(head.account_id) if head.account_id else None
-            row = Row(currency, record.purpose, day)
+            row = Row(currency, purpose, merchant, day)
             batch.postings += self._poster.post(record, state, row)
 
     def _store(self, connection: Connection, batch: Batch) -> None:
@@ -185,8 +190,13 @@ class BatchWriter:
         bulk.add(connection, DAY_TOTALS, [(*k, *v) for k, v in totals.days.items()])
         states = self._states.touched.values()
         bulk.put(connection, ACCOUNT_BALANCES, [state.row() for state in states])
-        purses = [(s.account_id, purse, left) for s in states for purse, left in s.purses.items()]
+        purses = [
+            (state.account_id, number, purse.balance_minor, purse.sponsor)
+            for state in states
+            for number, purse in state.purses.items()
+        ]
         bulk.put(connection, PURSE_BALANCES, purses)
+        bulk.put(connection, HOLDS, self._origins.rows())
         self._states.touched.clear()
 
 
@@ -237,5 +247,5 @@ def check_balance(connection: Connection) -> None:
 
 def clear_ledger(connection: Connection) -> None:
     """Take everything away; the projector then builds it again."""
-    tables = (WATERMARK, DAY_TOTALS, PURSE_BALANCES, ACCOUNT_BALANCES, POSTINGS)
+    tables = (WATERMARK, DAY_TOTALS, HOLDS, PURSE_BALANCES, ACCOUNT_BALANCES, POSTINGS)
     bulk.clear(connection, (*tables, CHART_BALANCES, CHART, RECORDS, GROUPS))

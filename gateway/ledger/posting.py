@@ -24,7 +24,7 @@ from fastpath.types import Op
 from gateway.errors import LedgerError
 from gateway.ledger.chart import Kind
 from gateway.ledger.records import Record
-from gateway.ledger.state import MAIN, SUBSIDY, AccountState, ChartBook, read_purse, sponsor_of
+from gateway.ledger.state import MAIN, SUBSIDY, AccountState, ChartBook, move
 
 LINES_PER_RECORD = 16
 """Ids of postings are seq * 16 + line."""
@@ -36,6 +36,7 @@ class Row:
 
     currency: int
     purpose: int
+    merchant: int
     service_day: int
 
 
@@ -56,7 +57,7 @@ class Poster:
             operation this version does not know.
         """
         head = record.head
-        moved = _move(record, state) if state is not None else {}
+        moved = move(record, state) if state is not None else {}
         wanted_minor = 0 if head.is_risk else head.amount_minor - head.fare_minor
         if sum(moved.values()) != wanted_minor:
             raise LedgerError("LEDGER_UNBALANCED", _unbalanced(record, moved, wanted_minor))
@@ -65,7 +66,7 @@ class Poster:
         lines: list[tuple[int, int, int, int]] = []
         for purse, delta_minor in moved.items():
             if delta_minor:
-                other = self._chart.get(*_counterpart(record, purse))
+                other = self._chart.get(*_counterpart(record, _Side(purse, row.merchant, state)))
                 lines += self._sides(purse, delta_minor, other, state)
         if len(lines) > LINES_PER_RECORD:
             raise LedgerError("LEDGER_UNBALANCED", f"record {head.seq} moves too many purses")
@@ -109,23 +110,6 @@ class Poster:
         return parts
 
 
-def _move(record: Record, state: AccountState) -> dict[int, int]:
-    """Take over the after-images; what each purse gained."""
-    moved: dict[int, int] = {}
-    line = record.line_0
-    if line is not None:
-        moved[SUBSIDY] = line.subsidy_minor - state.subsidy_minor
-        moved[MAIN] = line.main_minor - state.main_minor
-        state.take(line, record.head.seq)
-    for image in record.cells:
-        found = read_purse(image)
-        if found is not None:
-            purse, balance_minor = found
-            moved[purse] = balance_minor - state.purses.get(purse, 0)
-            state.purses[purse] = balance_minor
-    return moved
-
-
 def _row(record: Record, row: Row, line: int, sides: tuple[int, int, int, int]) -> Posting:
     head = record.head
     purse, debit, credit, amount_minor = sides
@@ -139,7 +123,7 @@ def _row(record: Record, row: Row, line: int, sides: tuple[int, int, int, int]) 
         amount_minor,
         row.currency,
         row.purpose,
-        record.merchant,
+        row.merchant,
         row.service_day,
     )
 
@@ -152,10 +136,19 @@ def _unbalanced(record: Record, moved: dict[int, int], wanted_minor: int) -> str
 
 # --- who stands on the other side -----------------------------------------------------------------
 
-Side = tuple[Kind, int]
+Account = tuple[Kind, int]
 
 
-def _counterpart(record: Record, purse: int) -> Side:
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What a counterpart is found by."""
+
+    purse: int
+    merchant: int
+    state: AccountState | None
+
+
+def _counterpart(record: Record, side: _Side) -> Account:
     head = record.head
     if not head.is_command:
         return Kind.OPERATOR, head.tariff_slot
@@ -163,26 +156,30 @@ def _counterpart(record: Record, purse: int) -> Side:
     if find is None:
         said = f"record {head.seq}: value moved by operation {head.op}"
         raise LedgerError("LEDGER_UNKNOWN_RECORD", said)
-    return find(record, purse)
+    return find(record, side)
 
 
-def _source(record: Record, purse: int) -> Side:
-    return (Kind.FUNDING, 0) if purse == MAIN else (Kind.SPONSOR, sponsor_of(record, purse))
+def _source(record: Record, side: _Side) -> Account:
+    if side.purse == MAIN:
+        return Kind.FUNDING, 0
+    if side.purse == SUBSIDY or side.state is None:
+        return Kind.SPONSOR, 0
+    return Kind.SPONSOR, side.state.purse(side.purse).sponsor
 
 
-def _merchant(record: Record, purse: int) -> Side:
-    return Kind.MERCHANT, record.merchant
+def _merchant(record: Record, side: _Side) -> Account:
+    return Kind.MERCHANT, side.merchant
 
 
-def _pass(record: Record, purse: int) -> Side:
+def _pass(record: Record, side: _Side) -> Account:
     return Kind.PASSES, record.head.other_stop
 
 
-def _fixed(kind: Kind) -> Callable[[Record, int], Side]:
-    return lambda record, purse: (kind, 0)
+def _fixed(kind: Kind) -> Callable[[Record, _Side], Account]:
+    return lambda record, side: (kind, 0)
 
 
-_COUNTERPARTS: dict[int, Callable[[Record, int], Side]] = {
+_COUNTERPARTS: dict[int, Callable[[Record, _Side], Account]] = {
     Op.CREDIT: _source,
     Op.DEBIT: _merchant,
     Op.ADJUST: _fixed(Kind.ADJUSTMENTS),

@@ -28,8 +28,16 @@ __all__ = ["CELL_PURSE", "MAIN", "SUBSIDY", "AccountState", "ChartBook", "StateB
 
 
 @dataclass(slots=True)
+class PurseState:
+    """One further purse. sponsor: who gave what is in it: a merchant's number, 0 = the house."""
+
+    balance_minor: int = 0
+    sponsor: int = 0
+
+
+@dataclass(slots=True)
 class AccountState:
-    """One rider account. purses: balance by number, from 2 on."""
+    """One rider account. purses: by number, from 2 on."""
 
     account_id: int
     currency: int = 0
@@ -40,7 +48,7 @@ class AccountState:
     status: int = 0
     version: int = 0
     seq: int = 0
-    purses: dict[int, int] = field(default_factory=dict)
+    purses: dict[int, PurseState] = field(default_factory=dict)
 
     def take(self, line: Line0, seq: int) -> None:
         """What a record says the account is now."""
@@ -48,6 +56,10 @@ class AccountState:
         self.main_minor, self.subsidy_minor = line.main_minor, line.subsidy_minor
         self.held_minor, self.credit_limit_minor = line.held_minor, line.credit_limit_minor
         self.status, self.version, self.seq = line.status, line.version, seq
+
+    def purse(self, number: int) -> PurseState:
+        """A further purse, empty when it is not known."""
+        return self.purses.setdefault(number, PurseState())
 
     def row(self) -> tuple[int, ...]:
         """As ACCOUNT_BALANCES has it."""
@@ -64,20 +76,30 @@ class AccountState:
         )
 
 
-def read_purse(image: bytes) -> tuple[int, int] | None:
-    """Number and balance, when a cell is a purse."""
-    if image[4] != CELL_PURSE:
-        return None
-    number = int.from_bytes(image[8:16], "little")
-    return number, int.from_bytes(image[16:24], "little", signed=True)
-
-
-def sponsor_of(record: Record, purse: int) -> int:
-    """Who gave what is in a purse: a merchant's number, 0 = the house."""
+def move(record: Record, state: AccountState) -> dict[int, int]:
+    """Take over a record's after-images; what each purse gained, by its number."""
+    moved: dict[int, int] = {}
+    line = record.line_0
+    if line is not None:
+        moved[SUBSIDY] = line.subsidy_minor - state.subsidy_minor
+        moved[MAIN] = line.main_minor - state.main_minor
+        state.take(line, record.head.seq)
     for image in record.cells:
-        if image[4] == CELL_PURSE and int.from_bytes(image[8:16], "little") == purse:
-            return int.from_bytes(image[32:40], "little")
-    return 0
+        if image[4] == CELL_PURSE:
+            number, fresh = _read_purse(image)
+            moved[number] = fresh.balance_minor - state.purse(number).balance_minor
+            state.purses[number] = fresh
+    for number, amount_minor in record.parts:
+        if number not in moved:  # a purse that is taken away has no after-image of its own
+            moved[number] = -amount_minor
+            state.purse(number).balance_minor -= amount_minor
+    return moved
+
+
+def _read_purse(image: bytes) -> tuple[int, PurseState]:
+    number = int.from_bytes(image[8:16], "little")
+    balance_minor = int.from_bytes(image[16:24], "little", signed=True)
+    return number, PurseState(balance_minor, int.from_bytes(image[32:40], "little"))
 
 
 class StateBook:
@@ -109,7 +131,7 @@ class StateBook:
             known[row.account_id] = AccountState(*row)
         purses = PURSE_BALANCES.c.account_id.in_(account_ids)
         for row in connection.execute(select(PURSE_BALANCES).where(purses)):
-            known[row.account_id].purses[row.purse] = row.balance_minor
+            known[row.account_id].purses[row.purse] = PurseState(row.balance_minor, row.sponsor)
 
     def get(self, account_id: int) -> AccountState:
         """One that was loaded. Marks it as changed."""

@@ -126,8 +126,24 @@ PURSE_BALANCES = Table(
     Column("account_id", U64, primary_key=True, autoincrement=False),
     Column("purse", U64, primary_key=True, autoincrement=False),
     Column("balance_minor", I64, nullable=False),
+    Column("sponsor", U64, nullable=False),
 )
-"""Further purses (numbers from 2 on)."""
+"""Further purses (numbers from 2 on). sponsor: a merchant's number, 0 = the house."""
+
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("account_id", U64, primary_key=True, autoincrement=False),
+    Column("hold", U64, primary_key=True, autoincrement=False),
+    Column("merchant", U64, nullable=False),
+    Column("purpose", SmallInteger, nullable=False),
+    Column("placed_minor", I64, nullable=False),
+    Column("left_minor", I64, nullable=False),
+    Column("expires_us", I64, nullable=False),
+    Column("seq", I64, nullable=False),
+)
+"""Holds, a memo beside the postings: the newest of each number. left_minor: what it still reserves;
+0 = it is over. seq: the last record about it."""
 
 DAY_TOTALS = Table(
     "day_totals",
