@@ -92,7 +92,7 @@ class BadSettings(ValueError):
 class AdapterConfig(BaseModel):
     """Base of an adapter's settings: unknown keys are refused, the object is frozen.
 
-    Secrets are `pydantic.FilePath`s or SecretStr, never plain text with a default.
+    Secrets are names of files (adapters/secret.py), never values: settings are shown to people.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -50,6 +50,8 @@ async def bad_settings_are_refused(bench: Bench) -> None:
             continue
         raise AssertionError(f"taken: {settings}")
     expect(model.model_config.get("frozen"), "settings can be changed later")
+    inline = [name for name, one in model.model_fields.items() if "Secret" in str(one.annotation)]
+    expect(not inline, f"secrets as values: {inline}")
     properties = model.model_json_schema()["properties"]
     expect(all("description" in one for one in properties.values()), "a setting without a text")
 

@@ -193,6 +193,31 @@ def test_a_crash_before_the_commit_makes_the_same_file_again(
     assert exchange.row_states() == {"sent": 1}
 
 
+def test_rows_given_back_while_a_file_is_made_are_in_it(
+    exchange: Exchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = settled(exchange, 500, 200)
+    exchange.house.unknown.add(TOKENS[1])
+    exchange.house.settle(name)
+    exchange.bring_all()
+    from gateway.delivery.clearing import outgoing
+
+    write, calls = outgoing._write, []
+
+    def slow(path: Path, data: bytes) -> Path:
+        calls.append(path.name)
+        if len(calls) == 1:
+            exchange.book.retry(["2"], MORNING_US)
+        return write(path, data)
+
+    monkeypatch.setattr(outgoing, "_write", slow)
+    (again,) = exchange.make(MORNING_US + 86_400_000_000)
+    assert calls == [again, again]
+    content = read_file(again, (exchange.folder / again).read_bytes())
+    assert [row[2] for row in content.rows] == ["2"]
+    assert exchange.row_states() == {"accepted": 1, "sent": 1}
+
+
 @pytest.mark.parametrize("day", [NEXT, DAY, DAY - datetime.timedelta(days=1)])
 def test_a_day_is_closed_once_and_in_its_time(exchange: Exchange, day: datetime.date) -> None:
     exchange.make()

@@ -30,7 +30,7 @@ from gateway.delivery.outbox import Letter, put
 from gateway.delivery.tables import CLEARING_FILES, CLEARING_ROWS
 from gateway.errors import DeliveryError
 
-ROWS_MAX = 50_000
+ROWS_MAX = 20_000
 CLEARED = "cleared"
 """Cursor: JSON of the last fare's number and the last business day that is closed."""
 
@@ -94,35 +94,38 @@ class Outgoing:
     def _make(
         self, fares: Sequence[tuple[int, FareRow]], day: datetime.date, now_us: int, *, closes: bool
     ) -> Made:
-        with self._database.transaction() as connection:
-            again = _list_open(connection, self._adapter) if closes else []
-            rows = [*again, *(row for _, row in fares)]
-            label = Label(
-                self._settings.sender,
-                self._settings.receiver,
-                Kind.TAPS,
-                day,
-                self._next_sequence(connection),
-            )
-            content = build_taps(label, self._settings.currency, rows)
+        """Built and written while others may write; then it is checked that it is still right."""
+        fresh = [row for _, row in fares]
+        while True:
+            with self._database.reading() as connection:
+                sequence, again = self._next(connection, closes=closes)
+            sender, receiver = self._settings.sender, self._settings.receiver
+            label = Label(sender, receiver, Kind.TAPS, day, sequence)
+            content = build_taps(label, self._settings.currency, [*again, *fresh])
             data = write_file(content, self._settings.charset)
             path = _write(self._folder / label.name, data)
-            file_id = self._enter(connection, content, data, now_us)
-            self._enter_rows(connection, file_id, again, [row for _, row in fares], now_us)
-            facts = {"name": label.name, "path": str(path), "digest": digest_of(data)}
-            key = f"transit:file:{self._adapter}:{label.name}"
-            put(
-                connection,
-                self._adapter,
-                "files",
-                Command(key, Capability.SEND_FILE, facts=facts),
-                now_us,
-            )
-            number = fares[-1][0] if fares else _cursor(connection, self._adapter)["number"]
-            closed = day if closes else day - datetime.timedelta(days=1)
-            cursor = json.dumps({"number": number, "day": closed.isoformat()})
-            set_cursor(connection, self._adapter, CLEARED, cursor, now_us)
-        return Made(label.name, day, len(rows), content.total_minor)
+            with self._database.transaction() as connection:
+                if self._next(connection, closes=closes) != (sequence, again):
+                    continue
+                file_id = self._enter(connection, content, data, now_us)
+                self._enter_rows(connection, file_id, again, fresh, now_us)
+                self._send(connection, path, data, now_us)
+                number = fares[-1][0] if fares else _cursor(connection, self._adapter)["number"]
+                closed = day if closes else day - datetime.timedelta(days=1)
+                cursor = json.dumps({"number": number, "day": closed.isoformat()})
+                set_cursor(connection, self._adapter, CLEARED, cursor, now_us)
+            return Made(label.name, day, len(content.rows), content.total_minor)
+
+    def _next(self, connection: Connection, *, closes: bool) -> tuple[int, list[FareRow]]:
+        """The next sequence number, and the rows that go into that file once more."""
+        again = _list_open(connection, self._adapter) if closes else []
+        return self._next_sequence(connection), again
+
+    def _send(self, connection: Connection, path: Path, data: bytes, now_us: int) -> None:
+        facts = {"name": path.name, "path": str(path), "digest": digest_of(data)}
+        key = f"transit:file:{self._adapter}:{path.name}"
+        command = Command(key, Capability.SEND_FILE, facts=facts)
+        put(connection, self._adapter, "files", command, now_us)
 
     def _enter(self, connection: Connection, content: Content, data: bytes, now_us: int) -> int:
         label = content.label
