@@ -356,6 +356,7 @@ cdef class Engine:
     cdef bint refused                         # something, in this feed
     cdef int64_t spent_us                     # what earlier turns took for taps that wait for the same commit
     cdef uint32_t turn_taps                   # taken since spent_us was 0
+    cdef int64_t write_ns                     # what the write of a large group lately took for each tap
     cdef LimitBook next_limits                # taken over when the open group is sealed
     cdef bint has_next_limits
     cdef bytes news                           # the last fields of a heartbeat's answer, encoded
@@ -644,8 +645,24 @@ cdef class Engine:
         """Whether so many taps more would have those wait too long that were taken before."""
         if self.writing and self.open_group().answer_count + count > self.limits.waiting_max:
             return True
-        return (self.turn_taps >= TURN_TAPS_FREE
-                and self.spent_us + (self.mono_us - self.turn_began_us if self.turn_began_us else 0) > self.turn_max_us)
+        if self.turn_taps < TURN_TAPS_FREE:
+            return False
+        return (self.spent_us + (self.mono_us - self.turn_began_us if self.turn_began_us else 0)
+                + self.turn_taps * self.write_ns // 1000 > self.turn_max_us)
+
+    def note_write(self, int64_t duration_us, uint32_t records) -> None:
+        """How long the write of a group took: the taps of a turn wait for it too, and large groups take longer.
+
+        A single slow one counts for little. Small groups say nothing about the size.
+        """
+        cdef int64_t each_ns
+        if records < TURN_TAPS_FREE:
+            return
+        each_ns = duration_us * 1000 // records
+        if self.write_ns == 0:
+            self.write_ns = each_ns
+        else:
+            self.write_ns += (min(each_ns, 4 * self.write_ns) - self.write_ns) // 8
 
     def end_turn(self, bint sealed) -> None:
         """A turn of the loop has ended; sealed: nothing it decided waits to be written any more.

@@ -207,6 +207,7 @@ class GroupCommit:
         self._chain = chain
         self._position = self._next_position
         self.pace.note(duration_us)
+        self.engine.note_write(duration_us, records)
         page = self.page
         page[slots.JOURNAL_POSITION] = self._position
         page[slots.DURABLE_SEQ] += records

@@ -118,6 +118,25 @@ def test_the_first_batch_of_a_turn_is_taken_whatever_its_size() -> None:
         desk.engine.end_turn(True)
 
 
+def test_the_write_of_what_was_taken_counts_as_well() -> None:
+    """At 10 us a tap 500 taps are as much as a turn may take, however fast they were decided."""
+    desk = Desk()
+    desk.engine.note_write(10_000, 1_000)
+    assert [desk.feed(desk.events(100)) for _ in range(6)] == [[]] * 6
+    assert codes(desk.feed(desk.events(100))) == [WireCode.BUSY]
+    desk.commit()
+    desk.engine.end_turn(True)
+    assert desk.feed(desk.events(100)) == []
+
+
+def test_small_groups_and_one_slow_write_say_little_about_the_next() -> None:
+    desk = Desk()
+    desk.engine.note_write(60_000, FREE - 1)
+    desk.engine.note_write(1_000, 1_000)
+    desk.engine.note_write(2_000_000, 1_000)
+    assert [desk.feed(desk.events(100)) for _ in range(20)] == [[]] * 20
+
+
 def test_a_commit_in_the_middle_gives_the_turn_no_more_time() -> None:
     """A full group is committed at once: what comes after it in the same turn is as late."""
     desk = Desk()
