@@ -76,8 +76,8 @@ class LinkConfig:
     """Open sessions; more are told to come back later."""
     queue_taps_max: Count = 20_000
     """Taps waiting for their commit; beyond it the answer is `busy`."""
-    turn_max_ms: Annotated[float, Strict(), Field(gt=0, le=60_000)] = 4.0
-    """How long the taps of one commit may take to decide and write; beyond it the answer is `busy`."""
+    turn_max_ms: Annotated[float, Strict(), Field(gt=0, le=60_000)] = 3.0
+    """How long deciding and writing the taps of a commit may take; beyond it they are `busy`."""
     mac: tuple[Literal["blake2b", "hmac-sha256"], ...] = ("blake2b", "hmac-sha256")
     """Algorithms offered in hello, the preferred one first."""
     tls_cert_file: OptionalPath = None
