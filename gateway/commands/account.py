@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
         ("freeze", freeze),
         ("unfreeze", unfreeze),
         ("limit", set_limit),
+        ("tier", set_tier),
         ("close", close),
     ):
         group.command(name)(command)
@@ -102,6 +103,17 @@ def show(
     fields = _client(config, replaced).call("account_show", {"account_id": account_id})
     fields = with_amounts(fields, fields["currency"])
     print_result(fields if as_json else _main_fields(fields), as_json=as_json)
+    if fields.get("limits") and not as_json:
+        _print_limits(fields["limits"])
+
+
+def _print_limits(limits: dict[str, dict[str, int]]) -> None:
+    from gateway.commands.common import print_table
+
+    typer.echo("")
+    columns = ("limit_minor", "used_minor", "left_minor")
+    rows = [(name, *(one[column] for column in columns)) for name, one in limits.items()]
+    print_table(("limit", *columns), rows)
 
 
 def credit(
@@ -193,6 +205,24 @@ def set_limit(
     _move("set_credit_limit", account_id, amount, {"note": note}, operation_id, client, as_json)
 
 
+def set_tier(
+    account_id: AccountArgument,
+    tier: Annotated[int, typer.Argument(metavar="TIER", min=0, max=15, help="Identity tier.")],
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set the identity tier: what the holder may spend and hold (`faregate limits show`).
+
+    A balance above the new tier's limit stays and cannot grow.
+    Example: `faregate account tier 1001 2 --note "passport seen at the desk"`
+    """
+    args = {"account_id": account_id, "tier": tier, "note": note}
+    _operate("set_tier", args, operation_id, _client(config, replaced), as_json)
+
+
 def close(
     account_id: AccountArgument,
     note: NoteOption = "",
@@ -252,5 +282,13 @@ def _currency_number(code: str) -> int:
 def _main_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """What a person looks for first; --json has everything."""
     names = ("account_id", "currency", "status_names", "balance", "subsidy", "held", "spendable")
-    rest = ("credit_limit", "rider_category", "journey_state", "entry_stop", "version", "position")
+    rest = (
+        "credit_limit",
+        "rider_category",
+        "tier",
+        "journey_state",
+        "entry_stop",
+        "version",
+        "position",
+    )
     return {name: fields[name] for name in (*names, *rest) if name in fields}

@@ -138,9 +138,14 @@ WALLET_OPERATIONS: dict[str, Operation] = {
 }
 
 SHOW = "`faregate account show` lists what the account has"
+LIMITED = "`faregate account show` says what the limits of its tier leave; a higher tier has others"
 WALLET_HINTS = {
     ("debit", Reason.UNKNOWN_PURSE): SHOW,
     ("credit", Reason.UNKNOWN_PURSE): SHOW,
+    ("debit", Reason.LIMIT_EXCEEDED): LIMITED,
+    ("hold_place", Reason.LIMIT_EXCEEDED): LIMITED,
+    ("pass_add", Reason.LIMIT_EXCEEDED): LIMITED,
+    ("credit", Reason.BALANCE_LIMIT): LIMITED,
     ("hold_capture", Reason.UNKNOWN_HOLD): "it was captured, released or has expired",
     ("hold_capture", Reason.HOLD_EXPIRED): "place another hold, or debit the account",
     ("hold_capture", Reason.OVER_CAPTURE): "capture at most what is left of the hold",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.bootstrap import compile_loads
 from gateway.cli import main
 from gateway.limits.store import LimitStore
 from tests.control.commands import Cli
@@ -77,3 +78,26 @@ async def test_load_into_a_running_gateway(tmp_path: Path) -> None:
         ]
         assert await asyncio.to_thread(main, ["limits", "load", "none", *settings]) == 0
         assert (await hands.call("status"))["limits"] is None
+
+
+async def test_a_tier_is_set_and_what_it_leaves_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    most = {"control__credit_max_minor": "10000000"}
+    config = make_folder(tmp_path / "gateway", limits__profile="e-cny", **most)
+    cli = Cli(capsys, tmp_path / "gateway" / "gateway.toml")
+    loads = compile_loads(config)
+    async with running(config, before=lambda plane: plane.use_limits(loads.limits)) as hands:
+        account_id, _ = await hands.rider(5000)
+        number = str(account_id)
+        made = await asyncio.to_thread(cli.ok, "account", "tier", number, "3")
+        assert made["op"] == "set_tier"
+        fields = await asyncio.to_thread(cli.ok, "account", "show", number)
+        assert (fields["tier"], fields["limits"]["payment"]["limit_minor"]) == (3, 500_000)
+        shown = await asyncio.to_thread(cli, "account", "show", number)
+        assert "left_minor" in shown.out
+        await hands.call("set_tier", account_id=account_id, tier=0)
+        error = await asyncio.to_thread(cli.fail, 1, "account", "credit", number, "9950.01")
+        assert (error["code"], "higher tier" in error["hint"]) == ("balance_limit", True)
+        assert (await asyncio.to_thread(cli.ok, "account", "credit", number, "950.00"))["op"]
+        assert (await asyncio.to_thread(cli, "account", "tier", number, "16")).status == 2
