@@ -15,6 +15,7 @@ from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
 from gateway.ledger.statements import Statements
 from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.refusals import Refusals
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
 from gateway.wallet.commands import Commands
@@ -57,7 +58,10 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
     store = AccountStore(access.database)
     accounts = AccountAccess(store, access.links, access.tenants)
 
+    refusals = Refusals(access.database)
+
     async def close() -> None:
+        await refusals.close()
         await book.close()
         await pipe.close()
 
@@ -90,7 +94,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             *access.services(),
         ]
     )
-    return Api(access.authenticator, NOBODY, book, services, close)
+    return Api(access.authenticator, NOBODY, book, services, close, refusals)
 
 
 def build_freezes(

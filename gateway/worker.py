@@ -27,6 +27,7 @@ from gateway.jobs import Job, JobFactory, Tools
 from gateway.ledger.auditing import build_audit_jobs
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
+from gateway.registry.jobs import build_registry_jobs
 from gateway.rerating.jobs import build_rerating_jobs
 from gateway.risk.job import build_risk_jobs
 from gateway.wallet.jobs import build_wallet_jobs
@@ -42,6 +43,7 @@ JOBS: tuple[JobFactory, ...] = (
     build_rerating_jobs,
     build_wallet_jobs,
     build_audit_jobs,
+    build_registry_jobs,
 )
 """Everything that makes jobs, in the order of their start."""
 

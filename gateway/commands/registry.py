@@ -25,17 +25,17 @@ def register(app: typer.Typer) -> None:
 def rotate_keys(
     config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Wrap the key of every person under the current registry key. Broken off, it goes on later.
+    """Bring every person's key, and the webhooks' secrets, under the current registry key.
+    Broken off, it goes on where it was.
 
     Make a new file, name it in security.registry_key_file and the old one in
     security.registry_old_key_files, run this, then take the old one out of the settings.
     Example: `faregate registry rotate-keys`
     """
-    from gateway.bootstrap import build_access
+    from gateway.bootstrap import rotate_registry_keys
 
-    access = build_access(load_settings(config, replaced).config)
-    done = access.persons.rotate(build_actor())
-    print_result({"wrapped": done.wrapped, "left": done.left}, as_json=as_json)
+    settings = load_settings(config, replaced).config
+    print_result(rotate_registry_keys(settings, build_actor()), as_json=as_json)
 
 
 def make_keys(

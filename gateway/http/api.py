@@ -12,7 +12,7 @@ from gateway.config import ApiConfig
 from gateway.http.catalogue import all_endpoints
 from gateway.http.docs_page import page_response, render_page, style_response
 from gateway.http.endpoint import Endpoint, Services
-from gateway.http.guard import Authenticator, Guard
+from gateway.http.guard import Authenticator, Guard, Refusals
 from gateway.http.idempotency import Keys, RequestBook
 from gateway.http.openapi import build_document, render_document
 from gateway.http.serving import Server, make_handler
@@ -33,6 +33,8 @@ class Api:
     services: Services
     close: Callable[[], Awaitable[None]]
     """Called when the application ends."""
+    refusals: Refusals | None = None
+    """Where it is written down who was refused what."""
 
 
 def add_api(
@@ -45,7 +47,7 @@ def add_api(
     listed = list(all_endpoints() if endpoints is None else endpoints)
     keys = Keys(api.book)
     server = Server(
-        Guard(api.authenticator, config, api.nobody),
+        Guard(api.authenticator, config, api.nobody, api.refusals),
         keys,
         api.services.having(keys),
         config.timeout_s,

@@ -24,11 +24,25 @@ class Authenticator(Protocol):
         """Raises: AuthError: nobody, or not any more."""
 
 
+class Refusals(Protocol):
+    """Where refusals are written down."""
+
+    def note(self, actor: Actor, action: str, subject: str, error: AuthError) -> None:
+        """Somebody known was refused something."""
+
+
 class Guard:
     """Login, scopes and rates of all endpoints."""
 
-    def __init__(self, authenticator: Authenticator, config: ApiConfig, nobody: Actor) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        config: ApiConfig,
+        nobody: Actor,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._authenticator = authenticator
+        self._refusals = refusals
         self._nobody = nobody
         self._callers = RateLimiter(config.rate_per_s, config.rate_burst)
         self._addresses = RateLimiter(config.rate_anonymous_per_s, config.rate_anonymous_per_s * 2)
@@ -46,8 +60,15 @@ class Guard:
         _limited(self._callers.take(caller_of(actor)))
         missing = [scope for scope in endpoint.scopes if scope not in actor.scopes]
         if missing:
-            raise AuthError("AUTH_SCOPE", f"this needs {', '.join(missing)}")
+            error = AuthError("AUTH_SCOPE", f"this needs {', '.join(missing)}")
+            self.note_refused(actor, endpoint, endpoint.path, error)
+            raise error
         return actor
+
+    def note_refused(self, actor: Actor, endpoint: Endpoint, path: str, error: AuthError) -> None:
+        """For the audit trail; nobody is not somebody."""
+        if self._refusals is not None and actor is not self._nobody:
+            self._refusals.note(actor, endpoint.name, path, error)
 
 
 def caller_of(actor: Actor) -> str:

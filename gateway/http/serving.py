@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.errors import ApiError, FareGatewayError, Retry
+from gateway.errors import ApiError, AuthError, FareGatewayError, Retry
 from gateway.http.endpoint import Answer, Call, Endpoint, Services
 from gateway.http.guard import Guard, caller_of
 from gateway.http.idempotency import Keys
@@ -52,10 +52,14 @@ async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Re
     endpoint = reader.endpoint
     actor = await server.guard.admit(endpoint, request.headers, request.remote or "")
     call, data = await _read(reader, server, request, actor)
-    if not endpoint.needs_key:
-        return render(endpoint, await endpoint.handler(call))
-    key = reader.key(request)
-    return await _serve_once(endpoint, server, call, key, digest_of(request, data))
+    try:
+        if not endpoint.needs_key:
+            return render(endpoint, await endpoint.handler(call))
+        key = reader.key(request)
+        return await _serve_once(endpoint, server, call, key, digest_of(request, data))
+    except AuthError as error:
+        server.guard.note_refused(actor, endpoint, request.path, error)
+        raise
 
 
 async def _read(

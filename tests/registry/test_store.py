@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from alembic.script import ScriptDirectory
@@ -14,12 +15,14 @@ import gateway.registry.access  # noqa: F401 - declares every table
 from gateway.backup import check_backup, make_backup
 from gateway.bootstrap import build_registry
 from gateway.config import load_config
+from gateway.config_file import make_data_dir
 from gateway.db import Database
 from gateway.delivery.tables import METADATA as DELIVERY
 from gateway.errors import ConfigError, DatabaseError, FareGatewayError
 from gateway.registry.devices import Device, DeviceRegistry
 from gateway.registry.store import META, MIGRATIONS, check_file, open_registry
 from gateway.registry.store import METADATA as REGISTRY
+from tests.control.commands import Gateway
 from tests.support.plane import make_folder, running
 
 OLD = """
@@ -175,3 +178,20 @@ def test_a_password_in_the_url_is_refused_and_one_in_a_file_is_used(tmp_path: Pa
     with pytest.raises(DatabaseError) as unreachable:
         build_registry(config)
     assert "hunter2" not in str(unreachable.value)
+
+
+def test_a_gateway_serves_with_its_registry_in_postgres(tmp_path: Path, postgres_url: str) -> None:
+    """The validators are let in at the start, as from a file."""
+    file = make_data_dir(tmp_path / "metro")
+    registry = open_registry(postgres_url, create=True)
+    devices = DeviceRegistry(registry)
+    known = [device.device_id for device in devices.list_all()]
+    devices.add(Device(max(known, default=0) + 1))
+    gateway = Gateway(file, f"--set=registry.url={postgres_url}")
+    with urlopen(f"http://{gateway.where['http']}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    assert gateway.stop() == 0
+    active = [one for one in devices.list_all() if one.state == "active"]
+    registry.close()
+    assert f"fare_devices {len(active)}.0" in lines
+    assert not (file.parent / "registry.sqlite").exists()

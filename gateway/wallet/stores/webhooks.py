@@ -83,6 +83,13 @@ class WebhookStore:
                 update(WEBHOOKS).where(WEBHOOKS.c.webhook_id == webhook_id).values(**values)
             )
 
+    def replace_sealed(self, row: HookRow, *, sealed: bytes, old_sealed: bytes) -> bool:
+        """Other ciphertexts of the same secrets, unless they were changed meanwhile."""
+        same = (WEBHOOKS.c.webhook_id == row.webhook_id) & (WEBHOOKS.c.sealed == row.sealed)
+        values = {"sealed": sealed, "old_sealed": old_sealed}
+        with self._database.transaction() as connection:
+            return bool(connection.execute(update(WEBHOOKS).where(same).values(values)).rowcount)
+
     def remove(self, webhook_id: str) -> None:
         """A webhook and what waits for it."""
         with self._database.transaction() as connection:
