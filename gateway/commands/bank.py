@@ -57,8 +57,10 @@ def refund(
     from gateway.commands.common import UsageError
     from gateway.commands.money import currency_of, parse_minor, read_operation_id
     from gateway.control.client import CommandRefused
-    from gateway.delivery.funding import Payout, place_payout
+    from gateway.delivery.funding import Payout, PayoutDesk
     from gateway.delivery.kinds import load_adapter
+    from gateway.delivery.sealed import CommandSealer
+    from gateway.keys import load_control_secrets
 
     settings = load_settings(config, replaced).config
     bank = load_adapter(settings, name)
@@ -73,7 +75,10 @@ def refund(
         to,
         owner,
     )
-    reply = place_payout(name, payout, client, build_registry(settings), now_us())
+    sealer = CommandSealer(load_control_secrets(settings).registry_keys)
+    personal = bank.adapter.info.pii_fields
+    desk = PayoutDesk(name, client, build_registry(settings), sealer, personal)
+    reply = desk.place(payout, now_us())
     if not reply.ok:
         raise CommandRefused(reply)
     shown = format_operation_id(payout.operation_id)

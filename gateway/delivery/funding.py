@@ -27,6 +27,7 @@ from gateway.db import Database
 from gateway.delivery.codec import decode_command
 from gateway.delivery.inbox import Stored, Verdict, store
 from gateway.delivery.outbox import Letter, put
+from gateway.delivery.sealed import CommandSealer
 from gateway.delivery.tables import INBOX, OUTBOX
 from gateway.errors import CommandError
 
@@ -207,34 +208,44 @@ class Payout:
         return int.from_bytes(self.operation_id[:6]) * 1_000
 
 
-def place_payout(
-    bank: str, payout: Payout, commands: Commands, database: Database, now_us: int
-) -> Reply:
-    """Take a refund out of an account and give it to the bank's outbox; the debit's reply.
+@dataclass(frozen=True, slots=True)
+class PayoutDesk:
+    """Places refunds at one bank. personal: names of facts that are, as the adapter says."""
 
-    May be repeated after any failure: both steps are named by the payout. A refused debit is a
-    value, and nothing goes to the bank then. Raises: CommandError, Uncertain, DeliveryError.
-    """
-    account = commands.exchange("account_show", {"account_id": payout.account_id})
-    if account.ok and account.result["currency"] != payout.money.currency:
-        raise CommandError("currency_mismatch", "the account is in another currency")
-    operation_id = derived_operation_id(payout.at_us, "payout", bank, payout.key)
-    debit = {
-        "account_id": payout.account_id,
-        "amount_minor": payout.money.amount_minor,
-        "reference": payout.key,
-        "note": f"refund to bank {bank}",
-    }
-    reply = commands.exchange("debit", debit, operation_id=operation_id)
-    if not reply.ok:
+    bank: str
+    commands: Commands
+    database: Database
+    sealer: CommandSealer
+    personal: frozenset[str] = frozenset({"name"})
+
+    def place(self, payout: Payout, now_us: int) -> Reply:
+        """Take a refund out of an account and give it to the bank's outbox; the debit's reply.
+
+        May be repeated after any failure: both steps are named by the payout. A refused debit is a
+        value, and nothing goes to the bank then. Raises: CommandError, Uncertain, DeliveryError.
+        """
+        show = {"account_id": payout.account_id}
+        account = self.commands.exchange("account_show", show)
+        if account.ok and account.result["currency"] != payout.money.currency:
+            raise CommandError("currency_mismatch", "the account is in another currency")
+        reply = self._debit(payout)
+        if reply.ok:
+            command = self.sealer.seal(_order(payout), self.personal)
+            with self.database.transaction() as connection:
+                put(connection, self.bank, payout.key, command, now_us)
         return reply
-    command = Command(
-        payout.key,
-        Capability.REFUND,
-        payout.destination,
-        payout.money,
-        facts={"account_id": payout.account_id, "at_us": payout.at_us, "name": payout.name},
-    )
-    with database.transaction() as connection:
-        put(connection, bank, payout.key, command, now_us)
-    return reply
+
+    def _debit(self, payout: Payout) -> Reply:
+        debit = {
+            "account_id": payout.account_id,
+            "amount_minor": payout.money.amount_minor,
+            "reference": payout.key,
+            "note": f"refund to bank {self.bank}",
+        }
+        operation_id = derived_operation_id(payout.at_us, "payout", self.bank, payout.key)
+        return self.commands.exchange("debit", debit, operation_id=operation_id)
+
+
+def _order(payout: Payout) -> Command:
+    facts = {"account_id": payout.account_id, "at_us": payout.at_us, "name": payout.name}
+    return Command(payout.key, Capability.REFUND, payout.destination, payout.money, facts=facts)

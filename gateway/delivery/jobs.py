@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from adapters.contract import Capability, Context
+from adapters.contract import Capability, Command, Context
 from gateway.delivery.clearing.job import ClearingJob
 from gateway.delivery.clearing.outgoing import on_sent
 from gateway.delivery.handlers import build_handler
@@ -15,7 +15,9 @@ from gateway.delivery.inbox import Handler, Inbox
 from gateway.delivery.kinds import Configured, load_adapters
 from gateway.delivery.outbox import OnOutcome, Outbox
 from gateway.delivery.relay import Relay, RelaySettings
+from gateway.delivery.sealed import CommandSealer
 from gateway.jobs import Job, Tools
+from gateway.keys import load_control_secrets
 
 log = logging.getLogger(__name__)
 COUNT_S = 2.0
@@ -24,14 +26,19 @@ INBOX_S = 1.0
 
 def build_delivery_jobs(tools: Tools) -> Iterable[Job]:
     """All jobs of the configured adapters. Raises: ConfigError."""
-    for one in load_adapters(tools.config).values():
+    configured = load_adapters(tools.config)
+    if not configured:
+        return
+    sealer = CommandSealer(load_control_secrets(tools.config).registry_keys)
+    for one in configured.values():
         if one.kind == "clearing":
-            yield RelayJob(one, tools, on_outcome=on_sent)
+            yield RelayJob(one, tools, on_outcome=on_sent)  # files name nobody
             yield ClearingJob(one, tools)
             continue
         handler = build_handler(one, tools)
         if one.is_told:
-            yield RelayJob(one, tools, on_outcome=getattr(handler, "on_outcome", None))
+            on_outcome = getattr(handler, "on_outcome", None)
+            yield RelayJob(one, tools, on_outcome=on_outcome, open_command=sealer.open)
         if Capability.INBOUND in one.adapter.info.capabilities and handler is not None:
             yield InboxJob(one.name, tools, handler)
 
@@ -40,13 +47,19 @@ class RelayJob(Job):
     """Opens the adapter, carries its commands, closes it."""
 
     def __init__(
-        self, configured: Configured, tools: Tools, *, on_outcome: OnOutcome | None = None
+        self,
+        configured: Configured,
+        tools: Tools,
+        *,
+        on_outcome: OnOutcome | None = None,
+        open_command: Callable[[Command], Command] | None = None,
     ) -> None:
         self.name = f"relay-{configured.name}"
         self._configured = configured
         self._tools = tools
         self._outbox = Outbox(tools.registry)
         self._on_outcome = on_outcome
+        self._open_command = open_command
         self._relay = self._build()
         self._queue: dict[str, int] = {}
         self._oldest_us = 0
@@ -60,6 +73,7 @@ class RelayJob(Job):
             self._outbox,
             self._tools.now_us,
             on_outcome=self._on_outcome,
+            open_command=self._open_command,
             settings=settings,
         )
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from adapters.contract import Adapter, CheckStatus, NotFound, Outcome, Status
+from adapters.contract import Adapter, CheckStatus, Command, NotFound, Outcome, Status
 from adapters.errors import (
     AdapterError,
     RateLimited,
@@ -74,6 +74,7 @@ class Relay:
         now_us: Callable[[], int],
         *,
         on_outcome: OnOutcome | None = None,
+        open_command: Callable[[Command], Command] | None = None,
         settings: RelaySettings | None = None,
         backoff: Backoff | None = None,
         breaker: Breaker | None = None,
@@ -87,6 +88,7 @@ class Relay:
         self.counts = RelayCounts()
         self._now_us = now_us
         self._on_outcome = on_outcome
+        self._open_command = open_command
         self._settings = settings or RelaySettings()
         self._backoff = backoff or Backoff()
         self._monotonic = monotonic
@@ -230,9 +232,12 @@ class Relay:
                 if letter.came_from in ASKED:
                     self.counts.asked += 1
                     return await self.adapter.query(letter.command.key)
-                self.adapter.validate(letter.command)
+                command = letter.command
+                if self._open_command is not None:
+                    command = self._open_command(command)
+                self.adapter.validate(command)
                 self.counts.sent += 1
-                return await self.adapter.execute(letter.command)
+                return await self.adapter.execute(command)
         except AdapterError:
             raise
         except TimeoutError as error:

@@ -30,9 +30,11 @@ from gateway.clock import new_operation_id, now_us
 from gateway.config import load_config
 from gateway.control.client import ControlClient
 from gateway.db import Database
-from gateway.delivery.funding import Payout, place_payout
+from gateway.delivery.funding import Payout, PayoutDesk
 from gateway.delivery.inbox import Inbox, Stored
 from gateway.delivery.outbox import Outbox
+from gateway.delivery.sealed import CommandSealer
+from gateway.keys import load_control_secrets
 from gateway.observability.worker_page import read_page
 from gateway.registry.store import open_registry
 from tests.adapters.test_commands import bank_table
@@ -61,6 +63,7 @@ class Town:
         self.gateway = Gateway(self.config_path)
         self.registry = open_registry(self.config.registry_path)
         self.client = ControlClient(self.config.control.socket)
+        self.sealer = CommandSealer(load_control_secrets(self.config).registry_keys)
 
     def stop(self) -> None:
         self.registry.close()
@@ -188,9 +191,8 @@ async def refunds(town: Town, account: int, balance: int) -> None:
     good = Payout(new_operation_id(), account, Money(300, 156), "DE-77")
     bad = Payout(new_operation_id(), account, Money(40, 156), CLOSED_ACCOUNT)
     for payout in (good, bad):
-        reply = await asyncio.to_thread(
-            place_payout, "city-bank", payout, town.client, town.registry, now_us()
-        )
+        desk = PayoutDesk("city-bank", town.client, town.registry, town.sealer)
+        reply = await asyncio.to_thread(desk.place, payout, now_us())
         assert reply.ok
     await town.until(lambda: outbox.count("city-bank") == {"done": 1, "rejected": 1})
     await town.until(lambda: town.balance(account) == balance - 300)

@@ -15,17 +15,19 @@ from adapters.funding.bank.simulator import CLOSED_ACCOUNT, Movement, signed, st
 from adapters.testing.remote import Trouble
 from gateway.clock import OperationIds
 from gateway.db import Database
-from gateway.delivery.funding import BankEvents, Payout, place_payout
+from gateway.delivery.funding import BankEvents, Payout, PayoutDesk
 from gateway.delivery.inbox import Inbox, Stored
 from gateway.delivery.kinds import Configured
 from gateway.delivery.outbox import Outbox, State
 from gateway.delivery.receive import Letterbox
 from gateway.delivery.relay import Relay, RelaySettings
+from gateway.delivery.sealed import CommandSealer
 from gateway.delivery.tables import INBOX
 from gateway.errors import CommandError, Uncertain
 from tests.support.engine import Engine
 from tests.support.registry import Clock
 
+SEALER = CommandSealer([bytes(range(32))])
 ONE = Movement("E-1", 5000, build_reference(1001))
 LOST = Movement("E-2", 300, "for Li Lei")
 BACK = Movement("E-3", 5000, "", "debit", "E-1")
@@ -272,6 +274,7 @@ async def carry(desk: Desk, clock: Clock, *troubles: Trouble) -> None:
                 outbox,
                 clock.now_us,
                 on_outcome=desk.events.on_outcome,
+                open_command=SEALER.open,
                 settings=settings,
                 monotonic=clock.monotonic,
             )
@@ -285,7 +288,8 @@ async def carry(desk: Desk, clock: Clock, *troubles: Trouble) -> None:
 
 
 def place(desk: Desk, payout: Payout, clock: Clock) -> str:
-    return place_payout("city-bank", payout, desk.engine, desk.database, clock.us).code
+    payouts = PayoutDesk("city-bank", desk.engine, desk.database, SEALER)
+    return payouts.place(payout, clock.us).code
 
 
 async def test_a_refund_leaves_the_account_once_and_reaches_the_bank_once(
