@@ -18,6 +18,12 @@ from fastpath._layout cimport *
 from fastpath._legs cimport has_bands, network_of, price_by_bands, product_price
 
 
+cdef enum:
+    OWN_SHIFT = 10
+    GROUP_MASK = (1 << OWN_SHIFT) - 1
+    OWN_TRANSFERS_MAX = 63
+
+
 # --- cells ----------------------------------------------------------------------------------------
 
 cdef void find_counters(Lay* lay, Cell* cell) noexcept nogil:
@@ -109,6 +115,15 @@ cdef int32_t find_join_rule(const Case* case, const Lay* lay, uint32_t exit_stop
 
 # --- transfers ------------------------------------------------------------------------------------
 
+# Chain.last_group: the group, and how many transfers in a row led from it to itself.
+cdef inline uint32_t group_of(const Chain* chain) noexcept nogil:
+    return chain.last_group & GROUP_MASK
+
+
+cdef inline uint32_t own_count(const Chain* chain) noexcept nogil:
+    return chain.last_group >> OWN_SHIFT
+
+
 cdef bint is_in_window(const TransferRule* rule, const Chain* chain,
                        const Leg* leg) noexcept nogil:
     cdef int64_t begin_us = chain.last_arr_us
@@ -143,7 +158,8 @@ cdef bint find_cost(Case* case, const Lay* lay, const TransferRule* rule, const 
                     int64_t* cost_minor) noexcept nogil:
     cdef int64_t amount_minor = rule.amount_minor
     cdef int64_t through_minor
-    if (rule.count_max >= 0 and chain.transfers >= rule.count_max) or not is_in_window(
+    cdef uint32_t count = own_count(chain) if rule.counts_own else chain.transfers
+    if (rule.count_max >= 0 and <int64_t> count >= rule.count_max) or not is_in_window(
             rule, chain, &lay.leg):
         return False
     if rule.product >= 0:
@@ -183,12 +199,12 @@ cdef int64_t transferred(Case* case, Lay* lay, const Factors* factors, int64_t p
     cdef int64_t cost_minor = price_minor
     cdef uint32_t number
     may_give_back[0] = False
-    if (chain == NULL or case.is_late or layers.transfer_count == 0 or chain.last_group == 0
-            or lay.leg.group == 0 or chain.last_group > layers.group_count
+    if (chain == NULL or case.is_late or layers.transfer_count == 0 or group_of(chain) == 0
+            or lay.leg.group == 0 or group_of(chain) > layers.group_count
             or lay.leg.dep_us < chain.last_arr_us):
         return price_minor
     number = layers.first_transfer[
-        <uint64_t> chain.last_group * (layers.group_count + 1) + lay.leg.group]
+        <uint64_t> group_of(chain) * (layers.group_count + 1) + lay.leg.group]
     while number != 0:
         rule = &layers.transfers[number - 1]
         if find_cost(case, lay, rule, chain, factors, price_minor, &cost_minor):
@@ -213,7 +229,10 @@ cdef void add_leg(Chain* chain, const Leg* leg, int64_t cost_minor,
     cdef int64_t paid_minor = 0
     cdef uint64_t distance_m = 0
     cdef uint32_t transfers = 0
+    cdef uint32_t own = 0
     if by_transfer:
+        if group_of(chain) == leg.group:
+            own = min(<uint32_t> OWN_TRANSFERS_MAX, own_count(chain) + 1)
         paid_minor = chain.span_paid_minor
         distance_m = chain.distance_m
         transfers = min(255, <uint32_t> chain.transfers + 1)
@@ -224,7 +243,7 @@ cdef void add_leg(Chain* chain, const Leg* leg, int64_t cost_minor,
     chain.last_charged_minor = clamped(cost_minor)
     chain.span_paid_minor = clamped(paid_minor + cost_minor)
     chain.distance_m = <uint32_t> min(distance_m + leg.distance_m, <uint64_t> UINT32_MAX)
-    chain.last_group = leg.group
+    chain.last_group = <uint16_t> (leg.group | own << OWN_SHIFT)
     chain.transfers = <uint8_t> transfers
     chain.network = leg.network
 

@@ -98,7 +98,7 @@ cdef struct TransferRule:
     uint8_t effect
     uint8_t measured
     uint8_t from_first
-    uint8_t spare
+    uint8_t counts_own
 
 cdef struct CounterRule:
     int64_t length

@@ -22,6 +22,7 @@ cdef enum:
     TIER_FACTOR_MAX = 2 * FACTOR_ONE
     SOURCE_MAX = 0xFFFFFF                # an act has 24 bits for its number
     TRANSFERS_IN_A_ROW_MAX = 254         # Chain.transfers has 8 bits
+    OWN_TRANSFERS_MAX = 63               # Chain.last_group keeps six bits for it
     DAYS_OF_A_WINDOW_MAX = 3650
     TIMES_MAX = 16                       # times FARE_MAX still fits into 31 bits
     RIDES_MAX = 1000000
@@ -261,7 +262,10 @@ cdef class LayersView:
             require_within(f"window_us of transfer {i}", one.window_us, -1, DURATION_MAX_US)
             require_within(f"measured of transfer {i}", one.measured, 0,
                            MEASURED_ARRIVAL_TO_ARRIVAL)
-            require(one.from_first <= 1 and one.spare == 0, f"transfer {i} says more")
+            require(one.from_first <= 1 and one.counts_own <= 1, f"transfer {i} says more")
+            require(not one.counts_own or (one.from_group == one.to_group
+                                           and one.count_max <= OWN_TRANSFERS_MAX),
+                    f"transfer {i} cannot count by itself")
 
     cdef check_periods(self):
         cdef const LayersC* c = &self.c

@@ -31,7 +31,7 @@ BAND_ROW = struct.Struct("<IIIIii")
 BAND = struct.Struct("<Ii")
 SAME_STOP = struct.Struct("<qiiII")
 JOIN = struct.Struct("<qiiIHH")
-TRANSFER = struct.Struct("<qiiiIHHBBBx")
+TRANSFER = struct.Struct("<qiiiIHHBBBB")
 COUNTER = struct.Struct("<qIIHBBB3x")
 STEP = struct.Struct("<qqqI4x")
 PERIOD_RULE = struct.Struct("<IIIIHBBBB2x")
@@ -169,7 +169,8 @@ def pack_layers(spec):
         for one in layers.joins])
     found["transfers"] = _rows(TRANSFER, "transfers", [
         (one.window_us, one.amount_minor, one.product, one.count_max, one.source, one.from_group,
-         one.to_group, one.effect, one.measured, one.from_first) for one in layers.transfers])
+         one.to_group, one.effect, one.measured, one.from_first, one.counts_own)
+        for one in layers.transfers])
     found.update(_pack_periods(layers))
     return found
 
@@ -272,9 +273,9 @@ def unpack_layers(at, meta):
         transfers=tuple(
             spec_of.Transfer(from_group, to_group, spec_of.TransferEffect(effect), amount, product,
                              count_max, window_us, spec_of.Measured(measured), bool(from_first),
-                             source)
+                             source, bool(counts_own))
             for window_us, amount, product, count_max, source, from_group, to_group, effect,
-            measured, from_first in TRANSFER.iter_unpack(at["transfers"])),
+            measured, from_first, counts_own in TRANSFER.iter_unpack(at["transfers"])),
         counters=counters, period_rules=rules, passes=passes,
         overstay=spec_of.OverstayKind(scalars[10]), round_mode=spec_of.RoundMode(scalars[11]),
         group_riders_max=scalars[12],

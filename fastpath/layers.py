@@ -21,6 +21,8 @@ MEDIA_MAX = 16
 FRAMES_MAX = 64
 COLUMNS_MAX = 4096
 GROUPS_MAX = 512
+OWN_TRANSFERS_MAX = 63
+"""Chains count so far how many transfers in a row led from a leg group to itself."""
 TRANSFERS_MAX = 4096
 COUNTERS_MAX = 8
 PERIOD_RULES_MAX = 16
@@ -234,7 +236,9 @@ class Transfer:
 
     product >= 0: the amount is that product's price for category and medium (not sold = no fit).
     count_max: transfers in a row by rules of this kind, -1 = any number. from_first: the window
-    runs from the first leg of the span instead of the one before (departure only).
+    runs from the first leg of the span instead of the one before (departure only). counts_own:
+    count_max is of transfers in a row from this group to itself, whatever came before in the span
+    (from_group = to_group, at most OWN_TRANSFERS_MAX).
     """
 
     from_group: int
@@ -247,6 +251,7 @@ class Transfer:
     measured: Measured = Measured.DEPARTURE_TO_DEPARTURE
     from_first: bool = False
     source: int = 0
+    counts_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ typedef struct {
     int32_t  last_charged_minor; /* what the last leg cost */
     int32_t  span_paid_minor;    /* what the span has cost so far */
     uint32_t distance_m;         /* of the whole span */
-    uint16_t last_group;         /* leg group of the last leg, 0 = no span */
+    uint16_t last_group;         /* leg group of the last leg, 0 = no span; above bit 10: transfers in a row from it to itself */
     uint8_t  transfers;          /* transfers in a row so far */
     uint8_t  network;            /* of the last leg */
 } Chain;

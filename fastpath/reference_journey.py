@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fastpath.layers import Join, Measured, Transfer, TransferEffect
+from fastpath.layers import OWN_TRANSFERS_MAX, Join, Measured, Transfer, TransferEffect
 from fastpath.reference_case import Case, Charge, Leg, network_of
 from fastpath.reference_cells import CellType, Chain
 from fastpath.reference_factors import Factors, discounted
@@ -16,6 +16,8 @@ from fastpath.reference_model import LAST_CHAIN, LEGS_MAX
 from fastpath.types import Act, JourneyState, Rule, TapKind
 
 INT32_MAX = (1 << 31) - 1
+OWN_SHIFT = 10
+GROUP_MASK = (1 << OWN_SHIFT) - 1
 UINT32_MAX = (1 << 32) - 1
 
 
@@ -73,11 +75,12 @@ def chain_before(case: Case) -> Chain:
 def transferred(case: Case, leg: Leg, factors: Factors, price_minor: int) -> tuple[int, bool, bool]:
     """(what the leg costs after a transfer, whether there is one, whether it may be below 0)."""
     chain = chain_before(case)
-    can_be = chain.last_group != 0 and leg.group != 0 and leg.dep_us >= chain.last_arr_us
+    last_group = chain.last_group & GROUP_MASK
+    can_be = last_group != 0 and leg.group != 0 and leg.dep_us >= chain.last_arr_us
     if not can_be or case.is_late:
         return price_minor, False, False
     for index, rule in enumerate(case.layers.transfers):
-        if (rule.from_group, rule.to_group) != (chain.last_group, leg.group):
+        if (rule.from_group, rule.to_group) != (last_group, leg.group):
             continue
         cost_minor = _transfer_cost(case, rule, chain, Priced(leg, factors, price_minor))
         if cost_minor is not None:
@@ -111,7 +114,8 @@ def _is_in_window(rule: Transfer, chain: Chain, leg: Leg) -> bool:
 def _transfer_cost(case: Case, rule: Transfer, chain: Chain, priced: Priced) -> int | None:
     """What this leg costs by the rule; None = the rule does not fit."""
     leg, price_minor = priced.leg, priced.price_minor
-    if not _is_in_window(rule, chain, leg) or 0 <= rule.count_max <= chain.transfers:
+    count = chain.last_group >> OWN_SHIFT if rule.counts_own else chain.transfers
+    if not _is_in_window(rule, chain, leg) or 0 <= rule.count_max <= count:
         return None
     amount_minor = rule.amount_minor
     if rule.product >= 0:
@@ -155,6 +159,8 @@ def _clamped(amount_minor: int) -> int:
 
 
 def _with_leg(chain: Chain, leg: Leg, cost_minor: int, *, by_transfer: bool) -> Chain:
+    is_own = by_transfer and chain.last_group & GROUP_MASK == leg.group
+    own = min(OWN_TRANSFERS_MAX, (chain.last_group >> OWN_SHIFT) + 1) if is_own else 0
     return Chain(
         first_dep_us=chain.first_dep_us if by_transfer else leg.dep_us,
         last_dep_us=leg.dep_us,
@@ -163,7 +169,7 @@ def _with_leg(chain: Chain, leg: Leg, cost_minor: int, *, by_transfer: bool) -> 
         last_charged_minor=_clamped(cost_minor),
         span_paid_minor=_clamped((chain.span_paid_minor if by_transfer else 0) + cost_minor),
         distance_m=min(UINT32_MAX, (chain.distance_m if by_transfer else 0) + leg.distance_m),
-        last_group=leg.group,
+        last_group=leg.group | own << OWN_SHIFT,
         transfers=min(255, chain.transfers + 1) if by_transfer else 0,
         network=leg.network,
     )

@@ -145,9 +145,11 @@ def legs(draw: st.DrawFn, spec: TariffSpec, group_count: int) -> Legs:
 @st.composite
 def transfers(draw: st.DrawFn, group_count: int, product_count: int) -> Transfer:
     groups = st.integers(min(1, group_count), group_count)
+    start, end = draw(groups), draw(groups)
     return Transfer(
-        from_group=draw(groups),
-        to_group=draw(groups),
+        from_group=start,
+        to_group=end,
+        counts_own=start == end and draw(st.booleans()),
         effect=draw(st.sampled_from(TransferEffect)),
         amount_minor=draw(AMOUNTS),
         product=draw(st.integers(-1, product_count - 1)),

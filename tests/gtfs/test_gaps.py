@@ -19,7 +19,6 @@ def total(folder: Path, *legs: tuple[str, str, str]) -> object:
     return quote_journeys(load(folder), [{"id": 1, "legs": asked}])[0]["total"]
 
 
-@pytest.mark.xfail(strict=True, reason="transfers are counted over the span, not by their rule")
 def test_count_of_a_rule_begins_with_its_first_match() -> None:
     legs = (
         ("a", "10:00:00", "10:10:00"),

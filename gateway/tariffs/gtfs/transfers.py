@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fastpath.layers import GROUPS_MAX, TRANSFERS_MAX, Measured, Transfer, TransferEffect
+from fastpath.layers import (
+    GROUPS_MAX,
+    OWN_TRANSFERS_MAX,
+    TRANSFERS_MAX,
+    Measured,
+    Transfer,
+    TransferEffect,
+)
 from gateway.tariffs.calendar import US_PER_S
 from gateway.tariffs.gtfs.findings import Findings
 from gateway.tariffs.gtfs.origins import Origin, Origins
@@ -139,6 +146,7 @@ def _compile(
         window_us=rule.limit_s * US_PER_S if rule.limit_s >= 0 else -1,
         measured=measured,
         from_first=same and by_departure and rule.limit_s >= 0,
+        counts_own=start == end and same and 0 < rule.count <= OWN_TRANSFERS_MAX,
         source=tools.origins.number_of(Origin(FILE, (rule.line,), _products(rule))),
     )
     if tools.switches.product_held and not same:
@@ -159,8 +167,8 @@ def _by_place_in_span(
     if paid.effect is not TransferEffect.TRANSFER_ONLY and not once:
         yield paid
         return
-    yield replace(paid, count_max=1)
-    if paid.count_max == 1:
+    yield replace(paid, count_max=1, counts_own=False)
+    if paid.count_max == 1 and not paid.counts_own:
         return
     later = plain if once else paid
     if later.effect is TransferEffect.TRANSFER_ONLY:
