@@ -24,6 +24,7 @@ from gateway.wallet.eyes import Eyes
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
 from gateway.wallet.media import Media
+from gateway.wallet.merges import MergeRunner, Merges
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
 from gateway.wallet.purses import Purses
@@ -33,6 +34,7 @@ from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.requests import Requests
+from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
 from gateway.wallet.webhooks import Webhooks
 
@@ -67,6 +69,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
 
     eyes = Eyes(access.approvals, commands)
     events = build_events(config, access, ledger)
+    sealer = Sealer(load_control_secrets(config).registry_keys)
     services = Services(
         [
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
@@ -75,9 +78,10 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
+            build_merges(access, commands, accounts, sealer),
             Webhooks(
                 WebhookStore(access.database),
-                Sealer(load_control_secrets(config).registry_keys),
+                sealer,
                 now_us,
                 lambda: History(ledger).as_of().next_seq - 1,
                 allow_private=config.api.webhook_private,
@@ -95,6 +99,15 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
         ]
     )
     return Api(access.authenticator, NOBODY, book, services, close, refusals)
+
+
+def build_merges(
+    access: Access, commands: Commands, accounts: AccountAccess, sealer: Sealer
+) -> Merges:
+    """The services on merges."""
+    store = SagaStore(access.database)
+    runner = MergeRunner(commands, store, sealer, now_us)
+    return Merges(runner, accounts, store, sealer, now_us)
 
 
 def build_freezes(

@@ -133,6 +133,8 @@ class ApiConfig:
     """Requests of one caller at once."""
     rate_anonymous_per_s: Count = 20
     """Requests a second of one address that is not logged in."""
+    keys_keep_days: Annotated[int, Strict(), Field(ge=1, le=3660)] = 90
+    """How long an Idempotency-Key is remembered; not shorter than engine.op_horizon_days."""
     wait_max_s: Seconds = 5
     """Longest wait of a read for a journal position (`wait_for`)."""
     webhook_private: bool = False
@@ -720,6 +722,8 @@ def _cross_check(config: Config) -> Iterator[str]:
     socket = config.control.socket
     if len(os.fsencode(socket)) > SOCKET_PATH_BYTES_MAX:
         yield f"control.socket: {socket} is longer than {SOCKET_PATH_BYTES_MAX} bytes"
+    if config.api.keys_keep_days < config.engine.op_horizon_days:
+        yield "api.keys_keep_days: must not be shorter than engine.op_horizon_days"
     if config.engine.group_bytes_max > config.journal.segment_mib << 20:
         yield "engine.group_bytes_max: a group must fit into journal.segment_mib"
 

@@ -14,10 +14,14 @@ from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.freeze_job import FreezeJob
 from gateway.wallet.freezes import FreezeClock
+from gateway.wallet.merges import MergeRunner
 from gateway.wallet.own import Ownerships
+from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore
+from gateway.wallet.stores.requests import prune_requests
+from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
 from gateway.wallet.webhook_job import HookSettings, WebhookJob
 from gateway.wallet.webhook_sender import WebhookSender
@@ -31,7 +35,19 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
         ControlPipe(tools.config.control.socket, timeout_s=tools.config.control.timeout_s)
     )
     yield FreezeJob(FreezeClock(commands, FreezeStore(tools.registry), tools.now_us))
+    yield _build_sagas(tools, commands)
     yield _build_webhooks(tools)
+
+
+def _build_sagas(tools: Tools, commands: Commands) -> SagaJob:
+    sealer = Sealer(load_control_secrets(tools.config).registry_keys)
+    runner = MergeRunner(commands, SagaStore(tools.registry), sealer, tools.now_us)
+    keep_us = tools.config.api.keys_keep_days * DAY_US
+
+    def prune() -> int:
+        return prune_requests(tools.registry, tools.now_us() - keep_us)
+
+    return SagaJob(runner, prune)
 
 
 def _build_webhooks(tools: Tools) -> WebhookJob:

@@ -134,11 +134,12 @@ class Requests:
             row = connection.execute(query).one_or_none()
         return None if row is None else _entry(row, made="")
 
-    def prune(self, before_us: int) -> int:
-        """Forget keys of before an instant. Returns how many."""
-        with self._database.transaction() as connection:
-            gone = connection.execute(delete(REQUESTS).where(REQUESTS.c.created_us < before_us))
-        return gone.rowcount
+
+def prune_requests(database: Database, before_us: int) -> int:
+    """Forget keys of before an instant. Returns how many. Blocking."""
+    with database.transaction() as connection:
+        gone = connection.execute(delete(REQUESTS).where(REQUESTS.c.created_us < before_us))
+    return int(gone.rowcount)
 
 
 def _keep(

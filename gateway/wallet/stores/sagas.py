@@ -1,0 +1,78 @@
+"""Sagas: what takes several commands, and how far each has come. Each method is one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.db import Database
+from gateway.wallet.stores.tables import SAGAS
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRow:
+    """One saga. state: running, done, failed. step: how many are done. body: what it is about."""
+
+    saga_id: str
+    kind: str
+    tenant_id: str
+    actor: str
+    state: str
+    step: int
+    body: Mapping[str, Any]
+    created_us: int
+    changed_us: int
+    next_us: int
+    attempts: int = 0
+    last_error: str = ""
+
+
+class SagaStore:
+    """The registry's side of sagas."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, row: SagaRow) -> None:
+        """Enter a saga; again is nothing."""
+        dialect = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        values = {column.name: getattr(row, column.name) for column in SAGAS.columns}
+        values["body"] = json.dumps(row.body)
+        with self._database.transaction() as connection:
+            connection.execute(dialect(SAGAS).on_conflict_do_nothing(), values)
+
+    def find(self, saga_id: str) -> SagaRow | None:
+        """One saga."""
+        query = select(SAGAS).where(SAGAS.c.saga_id == saga_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _saga(row)
+
+    def list_due(self, now_us: int, limit: int = 50) -> list[SagaRow]:
+        """Running ones whose time has come, oldest first."""
+        query = select(SAGAS).where(SAGAS.c.state == "running", SAGAS.c.next_us <= now_us)
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(SAGAS.c.created_us).limit(limit))
+            return [_saga(row) for row in found]
+
+    def change(
+        self, saga_id: str, *, step: int, body: Mapping[str, Any], now_us: int, **more: Any
+    ) -> None:
+        """It has come so far. A saga that is over stays as it is, and none goes back."""
+        values = {"step": step, "body": json.dumps(body), "changed_us": now_us, **more}
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(SAGAS)
+                .where(SAGAS.c.saga_id == saga_id, SAGAS.c.state == "running")
+                .where(SAGAS.c.step <= step)
+                .values(**values)
+            )
+
+
+def _saga(row: Row[Any]) -> SagaRow:
+    return SagaRow(**dict(row._mapping) | {"body": json.loads(row.body)})
