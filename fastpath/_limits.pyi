@@ -1,0 +1,1 @@
+"""No Python face: other extensions cimport it, tests go through fastpath._probe."""
