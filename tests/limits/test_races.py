@@ -181,3 +181,33 @@ async def test_holds_and_refunds_keep_to_the_limits(tmp_path: Path) -> None:
     report = audit_journal(config)
     assert report.findings == []
     assert not report.skipped
+
+
+async def test_a_hundred_debits_at_once_draw_the_credit_line_and_no_cent_more(
+    tmp_path: Path,
+) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with serving(config, book(day_minor=1500)) as hands:
+        account_id, token = await hands.rider(0)
+        await hands.call("set_credit_limit", account_id=account_id, amount_minor=1000)
+        gate = await hands.gate()
+
+        async def taps() -> None:
+            for turn in range(20):
+                await gate.tap(TapKind.FLAT, token, 11 + turn % 4, amount_minor=30)
+
+        await asyncio.gather(taps(), debits(hands, account_id, 100, 30))
+        shown = await hands.account(account_id)
+        assert shown["balance_minor"] == -990
+        assert shown["credit"]["left_minor"] == 10
+        assert shown["limits"]["day"]["used_minor"] == 990
+        await hands.call("credit", account_id=account_id, amount_minor=990)
+        await debits(hands, account_id, 30, 30)
+        shown = await hands.account(account_id)
+        assert shown["limits"]["day"] == {
+            "limit_minor": 1500,
+            "used_minor": 1500,
+            "left_minor": 0,
+        }
+        assert shown["balance_minor"] == -510
+    assert audit_journal(config).findings == []
