@@ -57,6 +57,7 @@ COMMANDS = (
     "account",
     "medium",
     "passes",
+    "hold",
     "credit_line",
     "rerate",
     "mode",

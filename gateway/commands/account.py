@@ -17,6 +17,7 @@ from gateway.commands.common import (
     load_settings,
     print_result,
 )
+from gateway.commands.purses import add_to
 
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
@@ -43,6 +44,13 @@ class Side(StrEnum):
 
 
 PurseOption = Annotated[Purse, typer.Option(help="Which balance.")]
+KeyOption = Annotated[
+    int | None, typer.Option("--purse-key", min=2, help="A further purse by its number.")
+]
+PurposeOption = Annotated[
+    str, typer.Option(help="What it is for: purses of that purpose pay first; or 0 to 31.")
+]
+MerchantOption = Annotated[int, typer.Option(min=0, help="A merchant's number; 0 = the house.")]
 SideOption = Annotated[Side, typer.Option("--what", help="What is stopped or let go on.")]
 
 
@@ -60,6 +68,7 @@ def register(app: typer.Typer) -> None:
         ("close", close),
     ):
         group.command(name)(command)
+    add_to(group)
     app.add_typer(group, name="account", rich_help_panel="Operate")
 
 
@@ -120,6 +129,7 @@ def credit(
     account_id: AccountArgument,
     amount: AmountArgument,
     purse: PurseOption = Purse.STORED,
+    key: KeyOption = None,
     reference: ReferenceOption = "",
     note: NoteOption = "",
     operation_id: OperationIdOption = None,
@@ -131,7 +141,7 @@ def credit(
 
     Example: `faregate account credit 1001 50.00 --reference till-7-4711`
     """
-    texts = {"purse": str(purse), "reference": reference, "note": note}
+    texts = {"purse": key or str(purse), "reference": reference, "note": note}
     _move("credit", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
 
 
@@ -139,6 +149,9 @@ def debit(
     account_id: AccountArgument,
     amount: AmountArgument,
     purse: PurseOption = Purse.STORED,
+    key: KeyOption = None,
+    purpose: PurposeOption = "none",
+    merchant: MerchantOption = 0,
     reference: ReferenceOption = "",
     note: NoteOption = "",
     operation_id: OperationIdOption = None,
@@ -146,11 +159,13 @@ def debit(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take value out of an account.
+    """Take value out of an account; purses that fit the purpose pay first.
 
     Example: `faregate account debit 1001 3.00 --note "paid in error"`
     """
-    texts = {"purse": str(purse), "reference": reference, "note": note}
+    for_what: str | int = int(purpose) if purpose.isdigit() else purpose
+    texts = {"purse": key or str(purse), "purpose": for_what, "merchant": merchant}
+    texts |= {"reference": reference, "note": note}
     _move("debit", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
 
 
@@ -249,7 +264,7 @@ def _move(
     op: str,
     account_id: int,
     amount: str,
-    texts: dict[str, str],
+    texts: dict[str, Any],
     operation_id: str | None,
     client: ControlClient,
     as_json: bool,
@@ -284,8 +299,11 @@ def _main_fields(fields: dict[str, Any]) -> dict[str, Any]:
     names = ("account_id", "currency", "status_names", "balance", "subsidy", "held", "spendable")
     rest = (
         "credit_limit",
-        "rider_category",
         "tier",
+        "purses",
+        "holds",
+        "plans",
+        "rider_category",
         "journey_state",
         "entry_stop",
         "version",

@@ -106,6 +106,39 @@ def test_passes_and_concessions_are_sold_and_shown(cli: Cli) -> None:
     assert changed == ["pass", "concession", "free", "free"]
 
 
+def test_purses_holds_and_refunds_from_the_command_line(cli: Cli) -> None:
+    account = _account(cli)
+    cli.ok("account", "credit", account, "50.00")
+    opened = cli.ok("account", "purse-open", account, "11", "--for", "meal", "--priority", "3")
+    assert (opened["op"], opened["purse"]) == ("purse_open", "0.00")
+    cli.ok("account", "credit", account, "20.00", "--purse-key", "11")
+    paid = cli.ok("account", "debit", account, "30.00", "--purpose", "meal", "--merchant", "9")
+    assert paid["balance"] == "40.00"
+    assert cli.fail(1, "account", "purse-sweep", account, "11")["code"] == "not_expired"
+    charge = ("--charge", paid["operation_id"])
+    assert cli.ok("refund", account, "12.00", *charge)["refunded"] == "12.00"
+    over = cli.fail(1, "refund", account, "18.01", *charge)
+    assert (over["code"], "at most what is left" in over["hint"]) == ("over_refund", True)
+    held = cli.ok("hold", "place", account, "7", "15.00", "--purpose", "medical")
+    assert (held["left"], held["held"]) == ("15.00", "15.00")
+    assert cli.ok("hold", "show", account)["holds"][0]["left"] == "15.00"
+    assert "7" in cli("hold", "show", account).out
+    assert cli.fail(1, "account", "close", account)["code"] == "hold_open"
+    cli.ok("hold", "extend", account, "7", "--minutes", "600")
+    assert cli.ok("hold", "capture", account, "7", "5.00")["left"] == "10.00"
+    cli.ok("hold", "release", account, "7")
+    assert cli.fail(1, "hold", "release", account, "7")["code"] == "unknown_hold"
+    cli.ok("account", "tier", account, "3")
+    shown = cli.ok("account", "show", account)
+    assert (shown["tier"], shown["holds"], shown["balance"]) == (3, [], "45.00")
+    assert shown["purses"][0]["balance_minor"] == 200
+    full = cli.fail(1, "account", "purse-close", account, "11")
+    assert full["code"] == "balance_not_zero"
+    cli.ok("account", "debit", account, "2.00", "--purse-key", "11")
+    cli.ok("account", "purse-close", account, "11")
+    assert "one of" in cli.fail(2, "account", "purse-open", account, "12", "--for", "x")["detail"]
+
+
 def test_an_amount_that_is_not_exact_moves_nothing(cli: Cli) -> None:
     account = _account(cli)
     assert cli.fail(2, "account", "credit", account, "1.005")["code"] == "USAGE_INVALID"

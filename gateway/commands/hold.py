@@ -1,0 +1,238 @@
+"""`faregate hold` and `faregate refund`: money reserved, taken in parts, given back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gateway.commands.common import (
+    ConfigOption,
+    JsonOption,
+    NoteOption,
+    OperationIdOption,
+    ReferenceOption,
+    SetOption,
+    UsageError,
+    load_settings,
+    print_json,
+    print_table,
+)
+
+if TYPE_CHECKING:
+    from gateway.control.client import ControlClient
+
+AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
+HoldArgument = Annotated[
+    int, typer.Argument(metavar="HOLD", min=1, help="A number for it, one an account.")
+]
+AmountArgument = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help='As "12.34", in the account\'s currency.')
+]
+PurposeOption = Annotated[
+    str, typer.Option(help="What it is for: transit, meal, medical ... or 0 to 31.")
+]
+MerchantOption = Annotated[int, typer.Option(min=0, help="A merchant's number; 0 = the house.")]
+MinutesOption = Annotated[
+    int, typer.Option("--minutes", min=1, help="How long from now it is held.")
+]
+MINUTE_US = 60_000_000
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(no_args_is_help=True, help="Money reserved: place, capture, release.")
+    for name, command in (
+        ("place", place),
+        ("capture", capture),
+        ("release", release),
+        ("extend", extend),
+        ("show", show),
+    ):
+        group.command(name)(command)
+    app.add_typer(group, name="hold", rich_help_panel="Operate")
+    app.command("refund", rich_help_panel="Operate")(refund)
+
+
+def place(
+    account_id: AccountArgument,
+    key: HoldArgument,
+    amount: AmountArgument,
+    minutes: MinutesOption = 60,
+    purpose: PurposeOption = "none",
+    merchant: MerchantOption = 0,
+    reference: ReferenceOption = "",
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reserve money of the main purse and the credit line.
+
+    Example: `faregate hold place 1001 7 300.00 --minutes 1440 --purpose medical`
+    """
+    args = {
+        "key": key,
+        "expires_us": _minutes_from_now(minutes),
+        "purpose": _purpose(purpose),
+        "merchant": merchant,
+        "reference": reference,
+        "note": note,
+    }
+    _move("hold_place", account_id, amount, args, operation_id, _client(config, replaced), as_json)
+
+
+def capture(
+    account_id: AccountArgument,
+    key: HoldArgument,
+    amount: AmountArgument,
+    final: Annotated[bool, typer.Option("--final", help="Let the rest of it go.")] = False,
+    reference: ReferenceOption = "",
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take money that a hold reserves, all of it or a part.
+
+    Example: `faregate hold capture 1001 7 120.50 --final`
+    """
+    args = {"key": key, "final": final, "reference": reference, "note": note}
+    client = _client(config, replaced)
+    _move("hold_capture", account_id, amount, args, operation_id, client, as_json)
+
+
+def release(
+    account_id: AccountArgument,
+    key: HoldArgument,
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let the rest of a hold go.
+
+    Example: `faregate hold release 1001 7`
+    """
+    args = {"account_id": account_id, "key": key, "note": note}
+    _send("hold_release", args, operation_id, _client(config, replaced), as_json)
+
+
+def extend(
+    account_id: AccountArgument,
+    key: HoldArgument,
+    minutes: MinutesOption = 60,
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold money longer; only while it still is, and only to later.
+
+    Example: `faregate hold extend 1001 7 --minutes 2880`
+    """
+    expires_us = _minutes_from_now(minutes)
+    args = {"account_id": account_id, "key": key, "expires_us": expires_us, "note": note}
+    _send("hold_extend", args, operation_id, _client(config, replaced), as_json)
+
+
+def show(
+    account_id: AccountArgument,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an account's open holds.
+
+    Example: `faregate hold show 1001`
+    """
+    from gateway.commands.money import with_amounts
+
+    fields = _client(config, replaced).call("account_show", {"account_id": account_id})
+    holds = [with_amounts(one, fields["currency"]) for one in fields["holds"]]
+    if as_json:
+        print_json({"account_id": account_id, "held_minor": fields["held_minor"], "holds": holds})
+        return
+    names = ("key", "left", "placed", "captured", "expires_us", "merchant", "purpose")
+    print_table(names, [[one.get(name, "") for name in names] for one in holds])
+
+
+def refund(
+    account_id: AccountArgument,
+    amount: AmountArgument,
+    charge: Annotated[
+        str, typer.Option("--charge", metavar="ID", help="Operation id of the debit or capture.")
+    ],
+    charge_client: Annotated[
+        str,
+        typer.Option(help="Client that charged: its name, or its number as in `journal show`."),
+    ] = "cli",
+    reference: ReferenceOption = "",
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give back of a debit or capture, never more in total than it took.
+
+    Example: `faregate refund 1001 4.50 --charge 0199b0c2-5f7e-7000-8000-0123456789ab`
+    """
+    from gateway.clock import format_operation_id
+    from gateway.commands.money import read_operation_id
+
+    named: str | int = int(charge_client) if charge_client.isdigit() else charge_client
+    shown = format_operation_id(read_operation_id(charge))
+    texts = {"charge": {"client": named, "id": shown}, "reference": reference, "note": note}
+    _move("refund", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
+
+
+def _purpose(text: str) -> str | int:
+    from fastpath.wallet import PURPOSES
+
+    if text.isdigit():
+        return int(text)
+    if text not in PURPOSES:
+        raise UsageError(detail=f"--purpose {text}: one of {', '.join(PURPOSES)}, or 0 to 31")
+    return text
+
+
+def _minutes_from_now(minutes: int) -> int:
+    from gateway.clock import now_us
+
+    return now_us() + minutes * MINUTE_US
+
+
+def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
+    from gateway.bootstrap import build_control_client
+
+    return build_control_client(load_settings(config, replaced).config)
+
+
+def _move(
+    op: str,
+    account_id: int,
+    amount: str,
+    args: dict[str, Any],
+    operation_id: str | None,
+    client: ControlClient,
+    as_json: bool,
+) -> None:
+    """An operation with an amount: read in the account's own currency."""
+    from gateway.commands.money import currency_of, parse_minor, print_operation, send
+
+    currency = currency_of(client, account_id)
+    named = {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
+    print_operation(send(client, op, named | args, operation_id), currency, as_json=as_json)
+
+
+def _send(
+    op: str, args: dict[str, Any], operation_id: str | None, client: ControlClient, as_json: bool
+) -> None:
+    from gateway.commands.money import currency_of, print_operation, send
+
+    currency = currency_of(client, args["account_id"])
+    print_operation(send(client, op, args, operation_id), currency, as_json=as_json)
