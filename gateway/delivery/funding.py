@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -25,6 +25,7 @@ from gateway.clock import derived_operation_id, format_operation_id
 from gateway.control.frames import Reply
 from gateway.db import Database
 from gateway.delivery.codec import decode_command
+from gateway.delivery.commands import Commands, ask
 from gateway.delivery.inbox import Stored, Verdict, store
 from gateway.delivery.outbox import Letter, put
 from gateway.delivery.sealed import CommandSealer
@@ -33,15 +34,6 @@ from gateway.errors import CommandError
 
 TRIES_MAX = 20
 _APPLIED = Verdict()
-
-
-class Commands(Protocol):
-    """The way to the data plane (gateway/control/client.py)."""
-
-    def exchange(
-        self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
-    ) -> Reply:
-        """One command and its reply; a refusal is a value. Raises: CommandError, Uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +137,7 @@ class BankEvents:
 
     def _move(self, move: _Move, decision: Mapping[str, Any]) -> Verdict:
         """One id after the other: those that were refused stay refused, one that was done, done."""
-        account = self._commands.exchange("account_show", {"account_id": move.account_id})
+        account = ask(self._commands, "account_show", {"account_id": move.account_id})
         if not account.ok:
             return Verdict(Stored.HELD, account.code)
         if account.result["currency"] != move.currency:
@@ -160,7 +152,7 @@ class BankEvents:
             refused = reply.code
             if refused == "version_conflict":
                 show = {"account_id": move.account_id}
-                account = self._commands.exchange("account_show", show)
+                account = ask(self._commands, "account_show", show)
             elif number >= int(decision.get("tries", 0)):
                 break
         return Verdict(Stored.HELD, refused)
@@ -173,9 +165,9 @@ class BankEvents:
             "note": f"bank {self._bank}",
         }
         if move.amount_minor > 0:
-            return self._commands.exchange("credit", args, operation_id=operation_id)
+            return ask(self._commands, "credit", args, operation_id=operation_id)
         args["expected_version"] = version
-        return self._commands.exchange("adjust", args, operation_id=operation_id)
+        return ask(self._commands, "adjust", args, operation_id=operation_id)
 
     def _payout(self, key: str) -> Command | None:
         with self._database.reading() as connection:
@@ -225,7 +217,7 @@ class PayoutDesk:
         value, and nothing goes to the bank then. Raises: CommandError, Uncertain, DeliveryError.
         """
         show = {"account_id": payout.account_id}
-        account = self.commands.exchange("account_show", show)
+        account = ask(self.commands, "account_show", show)
         if account.ok and account.result["currency"] != payout.money.currency:
             raise CommandError("currency_mismatch", "the account is in another currency")
         reply = self._debit(payout)
@@ -243,7 +235,7 @@ class PayoutDesk:
             "note": f"refund to bank {self.bank}",
         }
         operation_id = derived_operation_id(payout.at_us, "payout", self.bank, payout.key)
-        return self.commands.exchange("debit", debit, operation_id=operation_id)
+        return ask(self.commands, "debit", debit, operation_id=operation_id)
 
 
 def _order(payout: Payout) -> Command:

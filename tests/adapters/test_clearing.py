@@ -464,11 +464,11 @@ def test_lists_wait_for_the_one_before(exchange: Exchange) -> None:
     assert exchange.bring(first[0], first[1]) == "duplicate"
 
 
-@pytest.mark.parametrize("trouble", ["down", "lost"])
+@pytest.mark.parametrize("trouble", ["down", "lost", "busy"])
 def test_a_gateway_out_of_reach_leaves_the_list_open(exchange: Exchange, trouble: str) -> None:
     exchange.house.deny(DAY, add=TOKENS[:2])
     ((name, data),) = exchange.house.outbox
-    exchange.engine.trouble.extend(["", trouble] if trouble == "lost" else ["down"])
+    exchange.engine.trouble.extend(["", trouble] if trouble == "lost" else [trouble])
     with pytest.raises((CommandError, Uncertain)):
         exchange.bring(name, data)
     assert exchange.code_of(name) == [("received", "")]

@@ -115,7 +115,7 @@ def test_the_same_entry_with_another_amount_is_a_conflict(desk: Desk) -> None:
     assert desk.inbox.count("city-bank") == {"applied": 1, "conflict": 1}
 
 
-@pytest.mark.parametrize("trouble", ["down", "lost"])
+@pytest.mark.parametrize("trouble", ["down", "lost", "busy"])
 def test_a_gateway_out_of_reach_is_no_reason_to_hold_or_lose(desk: Desk, trouble: str) -> None:
     desk.hook(ONE)
     # account_show, then the credit

@@ -29,6 +29,8 @@ class Engine:
         trouble = self.trouble.popleft() if self.trouble else ""
         if trouble == "down":
             raise CommandError("COMMAND_NOT_SENT")
+        if trouble == "busy":
+            return Reply(b"", False, "COMMAND_BUSY", retry="safe")
         if op == "account_show":
             reply = self._show(args["account_id"])
             if self.moves_between:

@@ -17,8 +17,8 @@ from adapters.transit.clearing.files import Denial
 from adapters.transit.clearing.lines import Label
 from gateway.clock import derived_operation_id
 from gateway.db import Database
+from gateway.delivery.commands import Commands, ask
 from gateway.delivery.cursors import set_cursor
-from gateway.delivery.funding import Commands
 from gateway.delivery.tables import CURSORS
 
 DAY_US = 86_400_000_000
@@ -77,16 +77,16 @@ class Denials:
 
     def _was_ours(self, label: Label, change: Denial) -> bool:
         """Whether this very change made it so, before a crash."""
-        reply = self._commands.exchange("operation_show", {"id": self._id(label, change).hex()})
+        reply = ask(self._commands, "operation_show", {"id": self._id(label, change).hex()})
         return reply.ok
 
     def _send(self, label: Label, change: Denial, state: str, said: str) -> str:
         args = {"token": change.token, "state": state, "reference": label.name[:64]}
-        reply = self._commands.exchange("medium_state", args, operation_id=self._id(label, change))
+        reply = ask(self._commands, "medium_state", args, operation_id=self._id(label, change))
         return said if reply.ok else "refused"
 
     def _state(self, token: bytes) -> str | None:
-        reply = self._commands.exchange("medium_show", {"token": token})
+        reply = ask(self._commands, "medium_show", {"token": token})
         return str(reply.result["state"]) if reply.ok else None
 
     def _id(self, label: Label, change: Denial) -> bytes:

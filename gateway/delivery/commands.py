@@ -1,0 +1,35 @@
+"""The way to the data plane for handlers: a refusal is a value, what is only for now is not."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from gateway.control.frames import Reply
+from gateway.errors import CommandError, Retry
+
+
+class Commands(Protocol):
+    """What gateway/control/client.py offers."""
+
+    def exchange(
+        self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
+    ) -> Reply:
+        """One command and its reply; a refusal is a value. Raises: CommandError, Uncertain."""
+
+
+def ask(
+    commands: Commands,
+    op: str,
+    args: dict[str, Any],
+    *,
+    operation_id: bytes | None = None,
+) -> Reply:
+    """A final reply, good or not.
+
+    Raises: CommandError: not sent, or refused only for now (busy, no room on the disk): the same
+    command under the same id is right later. Uncertain.
+    """
+    reply = commands.exchange(op, args, operation_id=operation_id)
+    if not reply.ok and reply.retry == Retry.SAFE:
+        raise CommandError(reply.code, reply.detail, reply.hint, Retry.SAFE)
+    return reply
