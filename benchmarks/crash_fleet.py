@@ -169,37 +169,63 @@ class Validator:
 
 
 class Operator:
-    """Credits accounts, one command after the other, each asked until its outcome is known."""
+    """Credits accounts, holds money and takes it, gives it back: one command after the other, each
+    asked until its outcome is known.
+    """
 
     def __init__(self, fleet: Fleet, socket: Path, accounts: int) -> None:
         self.fleet = fleet
         self.socket = socket
         self.accounts = accounts
         self.current: control.Request | None = None
+        self.holds = 0
+        self.last_hold: dict[str, Any] | None = None
+        self.last_charge: control.Request | None = None
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
             if self.fleet.making and self.current is None:
-                account = self.fleet.rng.randint(1, self.accounts)
-                args = {"account_id": account, "amount_minor": 20_000}
-                self.current = control.Request("credit", new_operation_id(), CLIENT, args)
+                op, args = self._draw()
+                self.current = control.Request(op, new_operation_id(), CLIENT, args)
             if self.current is not None and self.fleet.address is not None:
                 await self._ask(self.current)
             await asyncio.sleep(RETRY_S)
 
+    def _draw(self) -> tuple[str, dict[str, Any]]:
+        """Holds end after a second, if nobody captures them: often while the gateway is down."""
+        rng = self.fleet.rng
+        account = {"account_id": rng.randint(1, self.accounts)}
+        what = rng.random()
+        if what < 0.25:
+            self.holds += 1
+            self.last_hold = account | {"key": self.holds}
+            lasts = {"amount_minor": 100, "expires_us": time.time_ns() // 1000 + 1_000_000}
+            return "hold_place", self.last_hold | lasts
+        if what < 0.45 and self.last_hold is not None:
+            return "hold_capture", self.last_hold | {"amount_minor": rng.choice((40, 60, 100))}
+        if what < 0.55 and self.last_charge is not None:
+            charge = {"client": CLIENT, "id": self.last_charge.id.hex()}
+            account = {"account_id": self.last_charge.args["account_id"]}
+            return "refund", account | {"amount_minor": 30, "charge": charge}
+        return "credit", account | {"amount_minor": 20_000}
+
     async def _ask(self, request: control.Request) -> None:
         with suppress(OSError, FareGatewayError, TimeoutError, asyncio.IncompleteReadError):
             reply = await asyncio.wait_for(exchange(self.socket, request), 5)
-            if reply.ok:
-                self._take(request, reply.result)
+            if reply.ok or reply.result.get("position"):
+                self._take(request, reply)
 
-    def _take(self, request: control.Request, result: dict[str, Any]) -> None:
+    def _take(self, request: control.Request, reply: control.Reply) -> None:
+        result = reply.result
         key = (client_number(CLIENT), *halves(request.id))
-        said = (int(Op.CREDIT), 0, result["amount_minor"], result["balance_minor"])
+        amount_minor, balance_minor = result["amount_minor"], result["balance_minor"]
+        said = (int(Op[request.op.upper()]), reply.reason, amount_minor, balance_minor)
         self.fleet.told.command(key, result["position"], said)
         self.fleet.acked += 1
         self.current = None
+        if reply.ok and request.op == "hold_capture":
+            self.last_charge = request
 
 
 def halves(operation_id: bytes) -> tuple[int, int]:

@@ -290,6 +290,7 @@ class DataPlane:
         self.page[slots.STATE] = PlaneState.READY
         ticker = asyncio.create_task(self._tick())
         expiry = asyncio.create_task(self.holds.run())
+        expiry.add_done_callback(self._expiry_ended)
         tell_ready(
             ready_fd,
             {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)},
@@ -322,6 +323,12 @@ class DataPlane:
         self.journal.close()
         self.page[slots.STATE] = PlaneState.STOPPED
         log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
+
+    def _expiry_ended(self, expiry: asyncio.Task[None]) -> None:
+        """Holds that nobody lets go are money that nobody can spend: start again instead."""
+        error = None if expiry.cancelled() else expiry.exception()
+        if error is not None:
+            self._broken(error)
 
     def _broken(self, error: BaseException) -> NoReturn:
         """The disk said something that only recovery can sort out, or another gateway leads: end at

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from fastpath import _journal as codec
 from fastpath.cells import describe_acts, describe_cell
 from fastpath.types import Item, Op, Reason, Verdict
+from fastpath.wallet import Facts, unpack_parts
 
 
 class Readable(Protocol):
@@ -101,7 +102,7 @@ def describe_record(record: codec.RecordView) -> dict[str, object]:
 
 
 def describe_item(item: codec.ItemView) -> dict[str, object]:
-    """An after-image: line 0, cells and acts by name, notes as text, the rest as hex."""
+    """An after-image: line 0, cells, acts and facts by name, notes as text, the rest as hex."""
     said: dict[str, object] = {"type": name_of(Item, item.type), "line": item.line}
     said["slot"] = item.slot
     if item.type == Item.NOTE:
@@ -112,6 +113,11 @@ def describe_item(item: codec.ItemView) -> dict[str, object]:
         said |= describe_cell(item.image)
     elif item.type == Item.ACTS:
         said["acts"] = describe_acts(item.image)
+    elif item.type == Item.FACTS:
+        said |= asdict(Facts.unpack(item.image))
+    elif item.type == Item.PARTS:
+        parts = unpack_parts(item.image)
+        said["parts"] = [{"purse": purse, "amount_minor": minor} for purse, minor in parts]
     else:
         said["image"] = item.image.hex()
     return said
