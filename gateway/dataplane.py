@@ -229,6 +229,13 @@ class DataPlane:
         if limits is not None:
             self.limits.put(limits)
         self.engine.set_limits(limits)
+        self._tell_limits()
+
+    def _tell_limits(self) -> None:
+        """On the page, once they are in force: with the next group."""
+        limits = self.book.limits
+        key = limits.key if limits is not None else 0
+        self.page[slots.LIMITS_KEY] = key - (1 << 64) if key >> 63 else key
 
     def load_limits(self, digest: str) -> dict[str, Any]:
         """Take limits from the store into use, "" = none (control command)."""
@@ -373,6 +380,7 @@ class DataPlane:
         page[slots.MEMORY_BYTES] = memory.bytes_used
         page[slots.DENYLIST_VERSION] = self.state.denylist.version
         self._tell_tariffs()
+        self._tell_limits()
         self.engine.expire(clock.now_us())
         gc.collect(0)
 

@@ -78,6 +78,7 @@ def _figures(view: PageView) -> dict[str, Any]:
         "sessions": view[page.SESSIONS],
         "accounts": view[page.ACCOUNTS],
         "media": view[page.MEDIA],
+        "limits": f"{view.limits_key():016x}" if view.limits_key() else "none",
         "journal_position": view[page.JOURNAL_POSITION],
         "durable_seq": view[page.DURABLE_SEQ],
         "taps": taps.count,

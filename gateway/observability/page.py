@@ -67,6 +67,7 @@ BYTES_OUT: Final = 38
 ROLLBACKS: Final = 39          # groups undone because the journal had no room
 LINK_PORT: Final = 40          # the port in use (configuration may say 0)
 DEVICES: Final = 41            # active devices known
+LIMITS_KEY: Final = 42         # limits of identity tiers in force, as int64; 0 = none
 # fmt: on
 
 TARIFF_KEYS: Final = 64  # + tariff slot: key of the version in force, as int64; 0 = none
@@ -240,6 +241,10 @@ class PageView:
     def tariff_key(self, slot: int) -> int:
         """Key of the tariff in force, unsigned; 0 = none."""
         return self[TARIFF_KEYS + slot] & 0xFFFF_FFFF_FFFF_FFFF
+
+    def limits_key(self) -> int:
+        """Key of the limits of identity tiers in force, unsigned; 0 = none."""
+        return self[LIMITS_KEY] & 0xFFFF_FFFF_FFFF_FFFF
 
     def writer_lives(self) -> bool:
         """Whether the process that wrote the page still exists."""

@@ -22,6 +22,7 @@ from gateway.config import Config, load_config
 from gateway.errors import ConfigError
 from gateway.journal.segments import SegmentJournal
 from gateway.limits.store import LimitStore
+from gateway.observability.page import PageReader
 from tests.limits.both import limits
 from tests.support.plane import Running, make_folder, running
 
@@ -45,6 +46,16 @@ def keys_of(config: Config) -> list[int]:
     """The limits that each group of the journal names."""
     journal = SegmentJournal.open(config.journal.dir, read_only=True)
     return [codec.view_group(group).limits_key for group in journal.read(0)]
+
+
+async def page_shows(config: Config, key: int) -> bool:
+    """Whether `faregate status` shows these limits, now or within a second or two."""
+    for _ in range(60):
+        view = PageReader(config.page_path).read()
+        if view is not None and view.limits_key() == key:
+            return True
+        await asyncio.sleep(0.05)
+    return False
 
 
 async def spent(hands: Running, account_id: int) -> dict[str, Any]:
@@ -124,8 +135,10 @@ async def test_other_limits_while_it_serves(tmp_path: Path) -> None:
         assert (await hands.call("status"))["limits"] == loaded["limits"]
         assert await pay(gate, token, 2000) == Reason.OK
         assert await pay(gate, token, 1) == Reason.LIMIT_EXCEEDED
+        assert await page_shows(config, high.key)
         await hands.call("limits_load", digest="")
         assert (await hands.call("status"))["limits"] is None
+        assert await page_shows(config, 0)
         assert await pay(gate, token, 1) == Reason.OK
     seen = keys_of(config)
     assert list(dict.fromkeys(seen)) == [low.key, high.key, 0]
