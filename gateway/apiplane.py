@@ -18,6 +18,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.refusals import Refusals
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
+from gateway.wallet.budgets import BudgetBook, Budgets
 from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
@@ -34,8 +35,10 @@ from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.requests import Requests
+from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.topups import Topups
 from gateway.wallet.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -69,6 +72,11 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
 
     eyes = Eyes(access.approvals, commands)
     events = build_events(config, access, ledger)
+    rules = RuleStore(access.database)
+
+    def statements() -> Statements:
+        return Statements(ledger, names=config.ledger.names)
+
     sealer = Sealer(load_control_secrets(config).registry_keys)
     services = Services(
         [
@@ -78,6 +86,8 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
+            Topups(commands, accounts, rules, now_us),
+            Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
             build_merges(access, commands, accounts, sealer),
             Webhooks(
                 WebhookStore(access.database),
@@ -90,7 +100,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Reports(
                 accounts,
                 events,
-                lambda: Statements(ledger, names=config.ledger.names),
+                statements,
                 NoticeStore(access.database),
                 config.ledger.zone,
             ),

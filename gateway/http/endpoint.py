@@ -134,6 +134,7 @@ PATH_TYPES: dict[str, Any] = {
         str, says("operation id", pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
     ],
     "key": Annotated[str, says("an Idempotency-Key", pattern="^[!-~]{1,255}$")],
+    "purpose": Annotated[int, says("a purpose; -1 = all", minimum=-1, maximum=31)],
     "date": Annotated[str, says("a local date", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")],
 }
 """Types of path parameters by name; any other one is an id."""

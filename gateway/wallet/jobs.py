@@ -9,20 +9,25 @@ from gateway.control.pipe import ControlPipe
 from gateway.jobs import Job, Tools
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
+from gateway.ledger.statements import Statements
 from gateway.registry.tenants import Tenants
+from gateway.wallet.budgets import BudgetBook, BudgetWatch
 from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.freeze_job import FreezeJob
 from gateway.wallet.freezes import FreezeClock
 from gateway.wallet.merges import MergeRunner
 from gateway.wallet.own import Ownerships
+from gateway.wallet.rule_job import RuleJob
 from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
-from gateway.wallet.stores.freezes import FreezeStore
+from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.requests import prune_requests
+from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.topups import TopupRunner
 from gateway.wallet.webhook_job import HookSettings, WebhookJob
 from gateway.wallet.webhook_sender import WebhookSender
 
@@ -36,7 +41,27 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
     )
     yield FreezeJob(FreezeClock(commands, FreezeStore(tools.registry), tools.now_us))
     yield _build_sagas(tools, commands)
+    yield _build_rules(tools, commands)
     yield _build_webhooks(tools)
+
+
+def _build_rules(tools: Tools, commands: Commands) -> RuleJob:
+    store, notices = RuleStore(tools.registry), NoticeStore(tools.registry)
+    ledger = tools.config.ledger
+
+    def open_budgets() -> BudgetWatch:
+        database = tools.open_ledger()
+        book = BudgetBook(
+            lambda: Statements(database, names=ledger.names), tools.now_us, ledger.zone
+        )
+        return BudgetWatch(store, book, notices, tools.now_us)
+
+    return RuleJob(
+        store,
+        lambda: History(tools.open_ledger()),
+        TopupRunner(commands, store, notices, tools.now_us, ledger.zone),
+        open_budgets,
+    )
 
 
 def _build_sagas(tools: Tools, commands: Commands) -> SagaJob:

@@ -1,0 +1,146 @@
+"""Rules owners set for their accounts: automatic top-ups, monthly budgets; and how far their job
+has read the ledger. Each method is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.db import Database
+from gateway.wallet.stores.tables import BUDGETS, CURSORS, TOPUPS
+
+
+@dataclass(frozen=True, slots=True)
+class TopupRow:
+    """One rule. kind: threshold or interval. state: active, paused, off.
+
+    next_us: of an interval when it is due; of a threshold when its last run was decided.
+    runs: how many were decided. due_minor: of the one under way, 0 = none.
+    day, day_minor: local day (ordinal) of the last run, and what was put in on it.
+    """
+
+    rule_id: str
+    account_id: int
+    kind: str
+    threshold_minor: int
+    amount_minor: int
+    target_minor: int
+    every_s: int
+    next_us: int
+    daily_cap_minor: int
+    source: str
+    state: str
+    created_us: int
+    day: int = 0
+    day_minor: int = 0
+    runs: int = 0
+    due_minor: int = 0
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """What an owner means to spend in a month. purpose: -1 = all."""
+
+    account_id: int
+    purpose: int
+    month_minor: int
+    warn_percent: int
+    warned_month: int
+    changed_us: int
+
+
+class RuleStore:
+    """The registry's side of owners' rules."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _insert(self, table: Any) -> Any:
+        return (sqlite.insert if self._database.is_sqlite else postgresql.insert)(table)
+
+    def add_topup(self, row: TopupRow) -> None:
+        """Enter a rule; again is nothing."""
+        values = {column.name: getattr(row, column.name) for column in TOPUPS.columns}
+        with self._database.transaction() as connection:
+            connection.execute(self._insert(TOPUPS).on_conflict_do_nothing(), values)
+
+    def find_topup(self, rule_id: str) -> TopupRow | None:
+        """One rule."""
+        query = select(TOPUPS).where(TOPUPS.c.rule_id == rule_id)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _topup(row)
+
+    def list_topups(self, account_ids: Iterable[int]) -> list[TopupRow]:
+        """All rules of some accounts, also those that are off, oldest first."""
+        query = select(TOPUPS).where(TOPUPS.c.account_id.in_(sorted(set(account_ids))))
+        with self._database.reading() as connection:
+            found = connection.execute(query.order_by(TOPUPS.c.created_us, TOPUPS.c.rule_id))
+            return [_topup(row) for row in found]
+
+    def list_waiting(self, now_us: int) -> list[TopupRow]:
+        """Active rules with a run under way, and intervals that are due."""
+        query = select(TOPUPS).where(TOPUPS.c.state == "active")
+        is_due = (TOPUPS.c.kind == "interval") & (TOPUPS.c.next_us <= now_us)
+        with self._database.reading() as connection:
+            found = connection.execute(query.where((TOPUPS.c.due_minor > 0) | is_due))
+            return [_topup(row) for row in found]
+
+    def change_topup(self, rule_id: str, seen_runs: int, values: Mapping[str, Any]) -> bool:
+        """Set columns, if no other run was decided meanwhile. Returns whether they were set."""
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(TOPUPS)
+                .where(TOPUPS.c.rule_id == rule_id, TOPUPS.c.runs == seen_runs)
+                .values(**values)
+            )
+        return bool(changed.rowcount)
+
+    def put_budget(self, row: BudgetRow) -> None:
+        """Set a budget, in place of the one there was."""
+        values = {column.name: getattr(row, column.name) for column in BUDGETS.columns}
+        insert = self._insert(BUDGETS).values(values)
+        keys = [BUDGETS.c.account_id, BUDGETS.c.purpose]
+        with self._database.transaction() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values))
+
+    def remove_budget(self, account_id: int, purpose: int) -> bool:
+        """Returns whether there was one."""
+        with self._database.transaction() as connection:
+            gone = connection.execute(
+                delete(BUDGETS).where(
+                    BUDGETS.c.account_id == account_id, BUDGETS.c.purpose == purpose
+                )
+            )
+        return bool(gone.rowcount)
+
+    def list_budgets(self, account_ids: Iterable[int]) -> list[BudgetRow]:
+        """Budgets of some accounts."""
+        query = select(BUDGETS).where(BUDGETS.c.account_id.in_(sorted(set(account_ids))))
+        query = query.order_by(BUDGETS.c.account_id, BUDGETS.c.purpose)
+        with self._database.reading() as connection:
+            return [BudgetRow(**dict(row._mapping)) for row in connection.execute(query)]
+
+    def get_cursor(self, name: str) -> int:
+        """How far a job has read the ledger."""
+        query = select(CURSORS.c.seq).where(CURSORS.c.name == name)
+        with self._database.reading() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def put_cursor(self, name: str, seq: int) -> None:
+        """Write down how far."""
+        insert = self._insert(CURSORS).values(name=name, seq=seq)
+        with self._database.transaction() as connection:
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[CURSORS.c.name], set_={"seq": seq})
+            )
+
+
+def _topup(row: Row[Any]) -> TopupRow:
+    return TopupRow(**dict(row._mapping))
