@@ -24,7 +24,7 @@ from adapters.contract import Capability, Command, Event, Money, Outcome, Status
 from gateway.clock import derived_operation_id, format_operation_id
 from gateway.control.frames import Reply
 from gateway.db import Database
-from gateway.delivery.codec import decode_command
+from gateway.delivery.codec import decode_command, decode_event
 from gateway.delivery.commands import Commands, ask
 from gateway.delivery.inbox import Stored, Verdict, store
 from gateway.delivery.outbox import Letter, put
@@ -34,6 +34,7 @@ from gateway.errors import CommandError
 
 TRIES_MAX = 20
 _APPLIED = Verdict()
+_PAYOUT_BACK = ("payout_refused", "payout_return")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,8 @@ class BankEvents:
         if event.kind == "bank_credit":
             account_id = decision.get("account_id") or event.payload["account_id"]
             return self._give(event, account_id, decision)
-        if event.kind == "payout_refused":
-            return self._give(event, event.payload["account_id"], decision)
-        if event.kind == "payout_return":
-            payout = self._payout(event.subject)
-            account_id = payout.facts["account_id"] if payout is not None else None
-            return self._give(event, decision.get("account_id") or account_id, decision)
+        if event.kind in ("payout_refused", "payout_return"):
+            return self._give_back(event, decision)
         if event.kind == "bank_return":
             return self._take_back(event, decision)
         known = event.kind == "bank_debit" and self._payout(str(event.payload.get("reference")))
@@ -104,6 +101,34 @@ class BankEvents:
             return Verdict(Stored.HELD, "no account of ours is named")
         return self._move(self._movement(event, account_id, sign=1), decision)
 
+    def _give_back(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
+        """Of a refund: never more than it took, however often the bank says that it came back."""
+        payout = self._payout(event.subject)
+        if payout is None or payout.money is None:
+            return self._give(event, decision.get("account_id"), decision)
+        if self._back_minor(event) > payout.money.amount_minor:
+            return Verdict(Stored.HELD, "more than was paid out")
+        account_id = decision.get("account_id") or payout.facts["account_id"]
+        return self._give(event, account_id, decision)
+
+    def _back_minor(self, event: Event) -> int:
+        """What came back of a credit or a refund so far, and with this event."""
+        kinds = ("bank_return",) if event.kind == "bank_return" else _PAYOUT_BACK
+        query = select(INBOX.c.event, INBOX.c.decision).where(
+            INBOX.c.source == self._bank,
+            INBOX.c.aggregate == event.aggregate,
+            INBOX.c.state == str(Stored.APPLIED),
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        earlier = [
+            decode_event(row.event)
+            for row in rows
+            if not json.loads(row.decision or "{}").get("ignore")
+        ]
+        total = sum(int(one.payload["amount_minor"]) for one in earlier if one.kind in kinds)
+        return total + int(event.payload["amount_minor"])
+
     def _take_back(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
         with self._database.reading() as connection:
             original = connection.execute(
@@ -119,7 +144,7 @@ class BankEvents:
         decided = json.loads(original.decision or "{}")
         if decided.get("ignore"):
             return Verdict(Stored.HELD, "the credit that it takes back was ignored")
-        if event.payload["amount_minor"] > given["amount_minor"]:
+        if self._back_minor(event) > given["amount_minor"]:
             return Verdict(Stored.HELD, "more than was given")
         account_id = decided.get("account_id") or given["account_id"]
         return self._move(self._movement(event, account_id, sign=-1), decision)

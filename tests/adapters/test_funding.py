@@ -214,6 +214,18 @@ def test_more_than_was_given_is_not_taken(desk: Desk) -> None:
     assert desk.engine.balances[1001] == 5000
 
 
+def test_several_returns_are_never_more_than_was_given(desk: Desk) -> None:
+    parts = [Movement(f"E-{n}", 2000, "", "debit", "E-1") for n in (3, 4, 5)]
+    desk.file(ONE, *parts)
+    assert desk.apply() == 3
+    assert desk.held() == {"E-5": "more than was given"}
+    assert desk.engine.balances[1001] == 1000
+    desk.decide("E-5", ignore=True)
+    desk.file(Movement("E-6", 1000, "", "debit", "E-1"), name="S2")
+    assert desk.apply() == 2, "what was ignored does not count"
+    assert desk.engine.balances[1001] == 0
+
+
 def test_an_account_that_moves_meanwhile_is_read_again(desk: Desk) -> None:
     desk.hook(ONE)
     desk.apply()
@@ -324,6 +336,18 @@ async def test_a_refund_that_the_bank_refuses_comes_back_once(
     assert desk.engine.balances[1001] == 1000
     (row,) = desk.inbox.list_events("city-bank", Stored.APPLIED)
     assert row["kind"] == "payout_refused"
+
+
+async def test_a_refund_never_comes_back_twice(desk: Desk, payout: Payout, clock: Clock) -> None:
+    desk.engine.balances[1001] = 1000
+    closed = Payout(payout.operation_id, 1001, payout.money, CLOSED_ACCOUNT)
+    place(desk, closed, clock)
+    await carry(desk, clock)
+    desk.apply()
+    desk.file(Movement("E-6", 800, "", "credit", closed.key))
+    desk.apply()
+    assert desk.held() == {"E-6": "more than was paid out"}
+    assert desk.engine.balances[1001] == 1000
 
 
 async def test_a_refund_in_the_statement_is_known_and_may_be_returned(
