@@ -445,6 +445,7 @@ class Schedule:
                 ("plan_open", {"key": key, "amount_minor": amount, "instalments": 3}),
                 ("plan_repay", {"key": key, "amount_minor": amount}),
                 ("credit_state", {"late": rng.random() < 0.5}),
+                ("set_tier", {"tier": rng.choice((0, 1, 1, 2, 2))}),
                 ("write_off", {"amount_minor": amount, "expected_version": rng.randint(1, 40)}),
             )
         )

@@ -12,6 +12,7 @@ import random
 import shutil
 import struct
 import tempfile
+from array import array
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ from benchmarks.crash_recount import BrokenLawError, Recount, Told
 from benchmarks.crash_virtual import VirtualLoop, VirtualThread, VirtualTime, Wire
 from fastpath._accounts_image import dump
 from fastpath._journal import RecordView, iter_records, view_group
-from fastpath.api import StoreHandle
-from fastpath.reference import SpecBook
+from fastpath.api import LimitBook, StoreHandle
+from fastpath.limits import LimitProfile, LimitSpec
+from fastpath.reference import LimitVersion, SpecBook
 from fastpath.types import Op
 from gateway.config import Config, load_config
 from gateway.control.arguments import client_number
@@ -214,6 +216,7 @@ class World:
         page = cast(Page, SimpleNamespace(slots=self.page))
         plane = SimPlane(self.config, SECRETS, page, files=self.files)
         plane.load_tariffs([(1, _TARIFF)])
+        plane.use_limits(_LIMITS)
         plane.load_devices([DeviceEntry(d.device_id, 1, 0, (1,), True) for d in self.devices])
         with self.loop.running():
             self.desk = plane.assemble()
@@ -460,9 +463,25 @@ def _money(result: dict[str, Any]) -> tuple[int, int]:
 
 
 _TARIFF = small_tariff()
+_LIMITS = LimitBook.build(
+    LimitSpec(
+        limits_id="simulated",
+        version="1",
+        currency=156,
+        first_day=20_000,
+        start_us=array("q", [day * DAY_US for day in range(20_000, 21_501)]),
+        month=array("I", [24_297 + place // 30 for place in range(1500)]),
+        profiles=(
+            LimitProfile(1, 0, payment_minor=650, day_minor=1500, balance_minor=8000),
+            LimitProfile(2, 0, day_minor=700, month_minor=4000, lifetime_minor=9000),
+        ),
+    )
+)
+"""Tier 0, in which accounts begin, has none."""
 
 
 def _spec_book() -> SpecBook:
     book = SpecBook()
     book.put(1, _TARIFF.key, small_spec())
+    book.limits = LimitVersion(_LIMITS.key, _LIMITS.spec())
     return book

@@ -28,7 +28,8 @@ from fastpath.reference import (
     decide_tap,
     wants_medium_period,
 )
-from fastpath.types import EngineLimits, Item, Op, Reason, TapFlag, Verdict
+from fastpath.reference_limits import find_limits
+from fastpath.types import EngineLimits, Item, Op, Reason, Rule, TapFlag, Verdict
 from fastpath.wallet import Facts, unpack_parts
 
 CELLS_MAX = EngineLimits().cells_per_account_max
@@ -101,7 +102,7 @@ class ReferenceReplay:
         account = self.accounts.get(medium.account_slot) if medium is not None else None
         tap = _tap_of(record, medium_kind=medium.kind if medium is not None else 0)
         period = self._find_period(account, tap)
-        extras = self._find_extras(account)
+        extras = self._find_extras(account, tap.now_us)
         decision = decide_tap(self._book, medium, account, period, tap, extras=extras)
         self._keep(account, extras)
         if record.op != Op.SETTLEMENT:
@@ -113,10 +114,12 @@ class ReferenceReplay:
             return f"account {record.account_id} is not the owner of the medium"
         return _difference(record, decision, TAP_FIELDS)
 
-    def _find_extras(self, account: Account | None) -> Extras | None:
-        """Copies of the account's cells, None when it has none."""
-        cells = self._cells.get(account.account_id, []) if account is not None else []
-        if not cells:
+    def _find_extras(self, account: Account | None, now_us: int) -> Extras | None:
+        """Copies of the account's cells, None when it has none and no limits would make one."""
+        if account is None:
+            return None
+        cells = self._cells.get(account.account_id, [])
+        if not cells and find_limits(self._book.limits, account, now_us) is None:
             return None
         return Extras(0, deepcopy(cells), max(0, CELLS_MAX - len(cells)))
 
@@ -158,7 +161,8 @@ class ReferenceReplay:
         is_risk = done.charged.reason == Reason.OK_RISK
         account = self.accounts.get(done.account_id) if not is_risk else None
         period = self._find_period(account, done.tap)
-        extras, now = self._find_extras(account), replace(done.tap, now_us=record.ts_us)
+        extras = self._find_extras(account, record.ts_us)
+        now = replace(done.tap, now_us=record.ts_us)
         decision = decide_reversal(
             self._book, account, period, now, done.charged, extras=extras, spent_us=done.tap.now_us
         )
@@ -189,7 +193,7 @@ class ReferenceReplay:
         facts = command.facts
         names = facts.charge_client, facts.charge_high, facts.charge_low
         owner, paid = self._charges.get(names, (0, None))
-        extras = self._find_extras(account)
+        extras = self._find_extras(account, command.now_us)
         if extras is None:
             extras = Extras(0, [], CELLS_MAX)
         decision = decide_command(
@@ -200,6 +204,7 @@ class ReferenceReplay:
             extras=extras,
             paid=paid if owner == command.account_id else None,
             leaves=self.accounts.get(medium.account_slot) if medium is not None else None,
+            limits=self._book.limits,
         )
         self._keep(account, extras)
         return decision
@@ -212,7 +217,14 @@ class ReferenceReplay:
         of_subsidy = record.op == Op.DEBIT and record.flags >> 16 & 0xFF == SUBSIDY_ID
         subsidy = charged if of_subsidy else decision.subsidy_minor
         made_us = (record.id_b >> 16) * 1000
-        paid = Paid(charged, subsidy, decision.parts, max(record.ts_us, made_us))
+        paid = Paid(
+            charged,
+            subsidy,
+            decision.parts,
+            max(record.ts_us, made_us),
+            bool(decision.rules & Rule.COUNTED),
+            record.ts_us,
+        )
         self._charges[record.id_a, record.id_b, record.id_c] = record.account_id, paid
 
     def _find_target(self, command: Command) -> tuple[Account | None, Medium | None, Decision]:
