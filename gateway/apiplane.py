@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.clock import now_us
 from gateway.config import Config
 from gateway.control.pipe import ControlPipe
+from gateway.credit.job import build_desk
 from gateway.http.api import Api
 from gateway.http.endpoint import Services
 from gateway.keys import load_control_secrets
@@ -24,6 +25,7 @@ from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
+from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
 from gateway.wallet.merges import MergeRunner, Merges
 from gateway.wallet.money import Money
@@ -88,6 +90,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
             Topups(commands, accounts, rules, now_us),
             Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
+            Lending(build_desk(config, access.database, now_us), accounts),
             build_merges(access, commands, accounts, sealer),
             Webhooks(
                 WebhookStore(access.database),

@@ -47,7 +47,7 @@ class CreditDesk:
         self.book = book
         self.commands = commands
         self._policies = policies
-        self._now_us = now_us
+        self.now_us = now_us
 
     def policy_of(self, line: CreditLine) -> CreditPolicy:
         """Raises: CreditError CREDIT_POLICY_NOT_FOUND."""
@@ -68,7 +68,7 @@ class CreditDesk:
         Raises: CreditError: CREDIT_EXISTS, CREDIT_NOT_GRANTED, CREDIT_POLICY_NOT_FOUND.
             CommandError: unknown account, or the data plane refuses. Uncertain.
         """
-        now_us, chosen = self._now_us(), self.get_policy(policy)
+        now_us, chosen = self.now_us(), self.get_policy(policy)
         account = self.commands.call("account_show", {"account_id": account_id})
         if account["currency"] != chosen.currency.number:
             raise CreditError("CREDIT_NOT_GRANTED", f"{policy} is in {chosen.currency.code}")
@@ -110,7 +110,7 @@ class CreditDesk:
                 "score": score,
                 "tier": account["tier"],
                 "wanted_limit_minor": decision.limit_minor,
-                "wanted_us": _later(self._now_us(), line),
+                "wanted_us": _later(self.now_us(), line),
             }
             self.book.change_line(connection, account_id, **wanted)
             line = self.book.get_line(connection, account_id)
@@ -131,7 +131,7 @@ class CreditDesk:
             )
             if is_open or account["balance_minor"] < 0:
                 raise CreditError("CREDIT_STATEMENT", "something is drawn, or still to be paid")
-            wanted_us = _later(self._now_us(), line)
+            wanted_us = _later(self.now_us(), line)
             self.book.change_line(connection, account_id, wanted_limit_minor=0, wanted_us=wanted_us)
             line = self.book.get_line(connection, account_id)
         line = self.push_limit(line)
@@ -168,7 +168,7 @@ class CreditDesk:
         request: the caller's name of this wish; the same one gives the same plan.
         Raises: CreditError: CREDIT_PLAN_TERMS, CREDIT_NOT_FOUND. CommandError: more than is drawn.
         """
-        now_us = self._now_us()
+        now_us = self.now_us()
         with self.book.transaction() as connection:
             line = self.book.get_line(connection, account_id)
             schedule = build_schedule(self.policy_of(line), amount_minor, count, now_us)
@@ -222,12 +222,12 @@ class CreditDesk:
         with self.book.transaction() as connection:
             statements = self.book.list_statements(connection, account_id)
             one = next((each for each in statements if each.month == month), None)
-            if one is None or one.standing(self._now_us()) is not Standing.LOST:
+            if one is None or one.standing(self.now_us()) is not Standing.LOST:
                 raise CreditError("CREDIT_STATEMENT", f"the statement of month {month} is not lost")
             amount_minor = min(one.open_minor, -account["balance_minor"])
             if amount_minor <= 0:
                 raise CreditError("CREDIT_STATEMENT", "the account owes nothing any more")
-            begun = GivingUp(amount_minor, account["version"], self._now_us())
+            begun = GivingUp(amount_minor, account["version"], self.now_us())
             self.book.change_statement(
                 connection,
                 account_id,

@@ -1,0 +1,99 @@
+"""The wallet's tables on SQLite and on PostgreSQL: what is entered twice is there once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.db import Database
+from gateway.registry.store import open_registry
+from gateway.wallet.stores.accounts import AccountStore, Ownership
+from gateway.wallet.stores.freezes import FreezeRow, FreezeStore, NewNotice, NoticeStore
+from gateway.wallet.stores.requests import Requests, prune_requests
+from gateway.wallet.stores.rules import BudgetRow, RuleStore
+from gateway.wallet.stores.sagas import SagaRow, SagaStore
+from gateway.wallet.stores.webhooks import HookRow, WebhookStore
+from tests.support.postgres import running_postgres
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    place: str | Path = tmp_path / "registry.sqlite"
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres_url")
+    made = open_registry(place, create=True)
+    yield made
+    made.close()
+
+
+async def test_keys_are_kept_once_also_by_many_at_once(database: Database) -> None:
+    book = Requests(database)
+    entries = await asyncio.gather(*(book.begin("c", "k", "e", b"\1" * 32) for _ in range(50)))
+    assert len({entry.operation_id for entry in entries}) == 1
+    others = await asyncio.gather(*(book.begin("c", f"k{n}", "e", b"\1" * 32) for n in range(50)))
+    assert len({entry.operation_id for entry in others}) == 50
+    book.settle("c", "k", 201, account_id=7)
+    await book.close()
+    again = Requests(database)
+    entry = await again.find("c", "k")
+    assert entry is not None
+    assert (entry.status, entry.account_id, entry.digest) == (201, 7, b"\1" * 32)
+    await again.close()
+    assert await asyncio.to_thread(prune_requests, database, 1 << 60) == 51
+
+
+def test_accounts_grants_and_freezes(database: Database) -> None:
+    accounts, freezes = AccountStore(database), FreezeStore(database)
+    for _ in range(2):
+        accounts.add(Ownership(5, "school", "ref", "op-5", 1))
+        accounts.grant(5, "hospital", 2)
+    found = accounts.find(5)
+    assert found is not None
+    assert (found.tenant_id, found.granted) == ("school", frozenset({"hospital"}))
+    assert accounts.own_among([5, 6], "hospital") == {5}
+    row = FreezeRow("f", 5, "debit", "why", "", "me", "placing", 1, 0, 9)
+    for _ in range(2):
+        freezes.begin(row)
+        freezes.settle("f", position=3, placed_us=2, notice="account_frozen")
+    assert [one.freeze_id for one in freezes.list_due(10)] == ["f"]
+    freezes.end("f", state="expired", by="worker", now_us=11, notice="account_unfrozen")
+    kinds = [one.kind for one in NoticeStore(database).list(5, after=0, limit=9)]
+    assert kinds == ["account_frozen", "account_unfrozen"]
+
+
+def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
+    notices, rules = NoticeStore(database), RuleStore(database)
+    for _ in range(2):
+        notices.add(NewNotice("n", 8, "kind", {"a": 1}, 1))
+        rules.put_budget(BudgetRow(8, -1, 100, 80, 0, 1))
+        rules.put_cursor("rules", 4)
+    assert len(notices.list(8, after=0, limit=9)) == 1
+    assert [one.purpose for one in rules.list_budgets([8])] == [-1]
+    assert rules.get_cursor("rules") == 4
+    sagas = SagaStore(database)
+    sagas.add(SagaRow("s", "merge", "", "me", "running", 0, {"x": 1}, 1, 1, 1))
+    sagas.change("s", step=2, body={"x": 2}, now_us=2)
+    sagas.change("s", step=1, body={"x": 3}, now_us=3)
+    found = sagas.find("s")
+    assert found is not None
+    assert (found.step, found.body) == (2, {"x": 2})
+    hooks = WebhookStore(database)
+    hook = HookRow("w", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
+    hooks.add(hook)
+    hooks.add(hook)
+    hooks.enqueue("w", [("evt_1", "{}"), ("evt_2", "{}")], 2, 5)
+    assert [one.event_id for one in hooks.list_due("w", 5, 9)] == ["evt_1", "evt_2"]
+    first = hooks.list_due("w", 5, 9)[0]
+    hooks.settle(first.delivery_id, next_us=100)
+    assert hooks.list_due("w", 5, 9) == [], "the order is kept"
+    hooks.remove("w")
+    assert hooks.find("w") is None
