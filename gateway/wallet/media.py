@@ -173,13 +173,17 @@ class Media:
     async def replace(
         self, actor: Actor, cause: Cause, account_id: int, old: Named, token: bytes, *, kind: str
     ) -> Movement:
-        """A new medium for an old one, which is good for nothing from then on."""
+        """A new medium for an old one, which is good for nothing from then on.
+
+        The new one first: when it is refused, the rider still has the old one.
+        """
         await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
         actor.require_step_up(self._clock(), self._step_up_s)
         old_token = await self._find_token(actor, account_id, old)
         ended = Cause(cause.part("old"), cause.key, cause.reference, cause.note)
+        made = await self.link(actor, cause, account_id, token, kind=kind)
         await self._commands.move(actor, ended, "medium_state", token=old_token, state="replaced")
-        return await self.link(actor, cause, account_id, token, kind=kind)
+        return made
 
     async def _find_token(self, actor: Actor, account_id: int, named: Named) -> bytes:
         """The token, when it is a medium of this account. Raises: CommandError unknown_medium."""

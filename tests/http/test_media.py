@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fastpath.types import Reason, TapKind
+from gateway.control.client import ControlClient
 from gateway.registry.actors import Actor
 from tests.http.town import Town
 from tests.support.plane import Running
@@ -55,3 +56,15 @@ async def test_a_medium_of_another_account_is_unknown(town: Town) -> None:
     for odd in ({"state": "lost"}, report | {"medium_id": "med_1"}):
         said = await town.city("POST", f"/v1/accounts/{mine}/media/state", odd)
         assert (said.status, said.code) == (422, "API_INVALID")
+
+
+async def test_a_replacement_that_is_taken_leaves_the_old_one(town: Town) -> None:
+    mine, theirs = await town.city.account(), await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{mine}/media", {"token": TOKEN})
+    await town.city.ok("POST", f"/v1/accounts/{theirs}/media", {"token": OTHER})
+    swap = {"old_token": TOKEN, "token": OTHER}
+    said = await town.city("POST", f"/v1/accounts/{mine}/media/replacements", swap)
+    assert (said.status, said.code) == (409, "already_exists")
+    client = ControlClient(town.config.control.socket)
+    shown = await asyncio.to_thread(client.call, "medium_show", {"token": bytes.fromhex(TOKEN)})
+    assert shown["state"] == "active"
