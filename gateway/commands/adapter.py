@@ -142,18 +142,25 @@ async def _check(one: Configured) -> CheckResult:
 
 
 def try_kit(
-    kind: Annotated[
-        str, typer.Argument(metavar="KIND", help="A kind, as `adapter list --kinds` shows it.")
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A kind (`adapter list --kinds`), or as configured."),
     ],
+    config: ConfigOption = None,
+    replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the conformance kit on a kind of adapter, against its simulator. Exit 1 on a failure.
+    """Run the conformance kit on an adapter, against its simulator: no peer is asked. Exit 1 on a
+    failure.
 
     Example: `faregate adapter test bank`
     """
     from adapters.testing.kit import run_all
-    from gateway.delivery.kinds import load_bench
+    from gateway.delivery.kinds import list_kinds, load_adapter, load_bench
 
+    kind = name
+    if name not in list_kinds():
+        kind = load_adapter(load_settings(config, replaced).config, name).kind
     results = asyncio.run(run_all(load_bench(kind)))
     if as_json:
         for one in results:

@@ -157,12 +157,14 @@ def test_the_kit_from_the_command_line(cli: Cli, monkeypatch: pytest.MonkeyPatch
     kit.load_checks()
     chosen = {name: kit.CHECKS[name] for name in ("success", "a_refusal")}
     monkeypatch.setattr(kit, "CHECKS", chosen)
-    outcome = cli("adapter", "test", "bank", "--json", config=False)
-    assert outcome.status == 0
-    assert [(line["check"], line["verdict"]) for line in outcome.lines] == [
-        ("success", "passed"),
-        ("a_refusal", "passed"),
-    ]
+    for name in ("bank", "city-bank"):
+        outcome = cli("adapter", "test", name, "--json")
+        assert outcome.status == 0
+        assert [(line["check"], line["verdict"]) for line in outcome.lines] == [
+            ("success", "passed"),
+            ("a_refusal", "passed"),
+        ]
+    assert cli.fail(1, "adapter", "test", "nobody")["code"] == "ADAPTER_UNKNOWN"
 
 
 def test_dead_letters_are_shown_and_replayed(cli: Cli, config: Path) -> None:
