@@ -30,6 +30,7 @@ from gateway.wallet.media import Media
 from gateway.wallet.merges import MergeRunner, Merges
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
+from gateway.wallet.past import PastOperations
 from gateway.wallet.purses import Purses
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
@@ -60,7 +61,7 @@ def build_events(config: Config, access: Access, ledger: Database) -> Events:
 def build_api(config: Config, access: Access, ledger: Database) -> Api:
     """Everything behind the API of one process. It connects when first asked."""
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
-    commands = Commands(pipe)
+    commands = Commands(pipe, PastOperations(History(ledger), pipe.client))
     book = Requests(access.database)
     store = AccountStore(access.database)
     accounts = AccountAccess(store, access.links, access.tenants)

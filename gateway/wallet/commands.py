@@ -6,15 +6,17 @@ Must not import what stands behind the control socket.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from gateway.clock import format_operation_id
+from gateway.control.client import CommandRefused
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, FareGatewayError
 from gateway.registry.actors import Actor
 from gateway.shapes import HIDDEN, AccountId, InstantUs, OperationId, SignedMinor
 
+TOO_OLD = "op_too_old"
 KEY_BYTES = 64
 """A note of the journal holds so much; longer keys are there as their digest."""
 
@@ -72,11 +74,22 @@ class Movement:
     """Carried out before, under the same operation id."""
 
 
-class Commands:
-    """Sends commands on behalf of actors."""
+class Past(Protocol):
+    """Operations older than the data plane remembers."""
 
-    def __init__(self, pipe: Pipe) -> None:
+    async def find_operation(self, operation_id: bytes) -> dict[str, Any] | None:
+        """A command's result from the ledger; None = there was no such operation."""
+
+
+class Commands:
+    """Sends commands on behalf of actors.
+
+    past: answers for operations behind the engine's answer horizon, which it carries out no more.
+    """
+
+    def __init__(self, pipe: Pipe, past: Past | None = None) -> None:
         self._pipe = pipe
+        self._past = past
 
     async def do(self, actor: Actor, cause: Cause, op: str, **args: Any) -> dict[str, Any]:
         """Carry out one operation; its result with `operation_id` in it.
@@ -90,8 +103,21 @@ class Commands:
             sent["reference"] = cause.reference
         if cause.note:
             sent["note"] = cause.note
-        result = await self._pipe.call(op, sent, operation_id=cause.operation_id)
-        return result | {"operation_id": format_operation_id(cause.operation_id)}
+        reply = await self._pipe.exchange(op, sent, operation_id=cause.operation_id)
+        if not reply.ok and reply.code == TOO_OLD:
+            reply = await self._answer_of_then(reply, cause.operation_id)
+        if not reply.ok:
+            raise CommandRefused(reply)
+        return reply.result | {"operation_id": format_operation_id(cause.operation_id)}
+
+    async def _answer_of_then(self, reply: Reply, operation_id: bytes) -> Reply:
+        """The first answer of an operation that is too old, if it was carried out then."""
+        found = await self._past.find_operation(operation_id) if self._past else None
+        if found is None:
+            return reply
+        accepted = is_accepted(found)
+        code = "ok" if accepted else str(found["reason"])
+        return replace(reply, ok=accepted, code=code, result=found)
 
     async def move(self, actor: Actor, cause: Cause, op: str, **args: Any) -> Movement:
         """As `do`, as a Movement."""
@@ -107,10 +133,18 @@ class Commands:
         try:
             result = await self._pipe.call("operation_show", {"id": shown})
         except CommandError as error:
-            if error.code == "unknown_operation":
+            if error.code != "unknown_operation":
+                raise
+            found = await self._past.find_operation(operation_id) if self._past else None
+            if found is None:
                 return None
-            raise
+            result = found
         return result | {"operation_id": shown}
+
+
+def is_accepted(result: dict[str, Any]) -> bool:
+    """Whether an operation took effect."""
+    return str(result["reason"]).startswith("ok")
 
 
 def note_of(key: str) -> str:
