@@ -41,6 +41,8 @@ class Projection:
     records: int
     accounts: int
     seconds: float
+    cpu_seconds: float
+    """Of this process: on a machine that does other things too, what it takes by itself."""
     records_per_s: int
     journal_bytes: int
     ledger_bytes: int
@@ -138,20 +140,27 @@ def measure(folder: Path, database: Database, records: int, accounts: int) -> Pr
     writer = BatchWriter(Calendar(folder / "tariffs", "Asia/Shanghai", 156))
     projector = Projector(database, journal, writer, mark_path=folder / "mark")
     projector.start()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     taken = 0
     while found := projector.step():
         taken += found
         sys.stderr.write(f"\r{taken:,} records")
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     sys.stderr.write("\n")
     journal.close()
     if taken != records:
         raise SystemExit(f"{taken} of {records} records were projected")
     size = sum(path.stat().st_size for path in folder.glob("ledger.sqlite*"))
-    bar = seconds * BAR_RECORDS / records <= BAR_S
-    speed = round(records / seconds)
-    return Projection(records, accounts, round(seconds, 2), speed, journal_bytes, size, bar)
+    return Projection(
+        records,
+        accounts,
+        round(seconds, 2),
+        round(cpu, 2),
+        round(records / seconds),
+        journal_bytes,
+        size,
+        seconds * BAR_RECORDS / records <= BAR_S,
+    )
 
 
 def main() -> int:

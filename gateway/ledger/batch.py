@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, delete, func, insert, select
@@ -102,19 +104,16 @@ class BatchWriter:
     ) -> Watermark:
         """Add the groups behind `mark`; the watermark behind them. After an error: `load`.
 
+        Python's collector of cycles rests meanwhile: it would look at every row again and again.
+
         Raises: LedgerError: another projector moved the watermark; a record breaks the law of
             value; an identity stands in the journal twice; debits and credits differ.
         """
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._check_mark(connection, mark)
-        records = [r for facts, group in groups for r in iter_records(group, facts.position)]
-        self._states.load(connection, {record.head.account_id for record in records})
-        self._origins.begin(connection)
-        batch = Batch(groups=[_group_row(facts, group) for facts, group in groups])
-        for record in records:
-            self._take(record, batch)
-        self._store(connection, batch)
+        with _without_collector():
+            self._write(connection, groups)
         last, last_group = groups[-1]
         behind = Watermark(
             last.end,
@@ -125,6 +124,15 @@ class BatchWriter:
         _put_mark(connection, behind)
         check_balance(connection)
         return behind
+
+    def _write(self, connection: Connection, groups: Sequence[tuple[GroupFacts, bytes]]) -> None:
+        records = [r for facts, group in groups for r in iter_records(group, facts.position)]
+        self._states.load(connection, {record.head.account_id for record in records})
+        self._origins.begin(connection)
+        batch = Batch(groups=[_group_row(facts, group) for facts, group in groups])
+        for record in records:
+            self._take(record, batch)
+        self._store(connection, batch)
 
     def _check_mark(self, connection: Connection, mark: Watermark) -> None:
         found = find_watermark(connection)
@@ -198,6 +206,17 @@ class BatchWriter:
         bulk.put(connection, PURSE_BALANCES, purses)
         bulk.put(connection, HOLDS, self._origins.rows())
         self._states.touched.clear()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _group_row(facts: GroupFacts, group: bytes) -> tuple[object, ...]:
