@@ -20,7 +20,7 @@ from gateway.control.client import ControlClient
 from gateway.dataplane import DataPlane
 from gateway.journal.files import FileOps
 from gateway.journal.segments import SegmentJournal
-from gateway.keys import load_secrets, write_secret
+from gateway.keys import SECRET_NAMES, load_secrets, write_secret
 from gateway.link.client import DeviceIdentity, LinkSession, open_session
 from gateway.link.devices import DeviceEntry
 from gateway.link.frames import TapEvent
@@ -36,8 +36,8 @@ NO_PIPE = -1
 def make_folder(folder: Path, **flags: str) -> Config:
     """Secrets and settings of a data folder."""
     (folder / "secrets").mkdir(parents=True)
-    write_secret(folder / "secrets" / "master.key")
-    write_secret(folder / "secrets" / "signing.key")
+    for name in SECRET_NAMES:
+        write_secret(folder / "secrets" / name)
     (folder / "gateway.toml").write_text(
         f"[link]\nport = 0\n[journal]\nsegment_mib = {SEGMENT_MIB}\n"
     )
