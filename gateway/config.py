@@ -337,7 +337,7 @@ class RidersConfig:
     life_s: Seconds = 43_200
     """A session is over after this time, however it is used."""
     step_up_s: Seconds = 300
-    """How long a second factor, once shown, is good for linking media and raising limits."""
+    """How long a second factor, once shown, is good for linking media and the like."""
     webauthn_id: Text = "localhost"
     """Domain that WebAuthn credentials are bound to. Changing it makes all of them useless."""
     webauthn_origins: tuple[Text, ...] = ("https://localhost",)

@@ -99,15 +99,13 @@ CEILINGS: dict[TenantKind, frozenset[Scope]] = {
 RIDER = frozenset(
     {
         Scope.ACCOUNTS_READ,
-        Scope.PAYMENTS_WRITE,
         Scope.MEDIA_WRITE,
-        Scope.LIMITS_WRITE,
         Scope.STATEMENTS_READ,
         Scope.PERSONS_READ,
         Scope.CONSENTS_WRITE,
     }
 )
-"""What a signed-in rider holds, for the accounts of that person only."""
+"""What a signed-in rider holds, for the accounts of that person only. None of it moves money."""
 
 
 def parse_scopes(names: Iterable[str]) -> frozenset[Scope]:

@@ -388,7 +388,8 @@ actor     owner   consent  scope            may
 house     -       -        accounts:read    yes
 house     other   -        payments:write   yes
 rider     self    -        accounts:read    yes
-rider     self    -        payments:write   yes
+rider     self    -        payments:write   no
+rider     self    -        media:write      yes
 rider     other   -        accounts:read    no
 rider     other   -        payments:write   no
 rider     -       -        accounts:read    no
