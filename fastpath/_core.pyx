@@ -878,7 +878,7 @@ cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* acco
     cdef Case case
     cdef int fault
     memset(&case, 0, sizeof(Case))
-    memset(out, 0, sizeof(Decision))
+    memset(out, 0, DECISION_CLEAR_BYTES)
     case.book = book
     case.medium = medium
     case.account = account if medium != NULL else NULL

@@ -5,6 +5,7 @@ Precondition: each amount of an account lies within +-2^60, so that seven of the
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
 from fastpath._extras cimport Extras
 from fastpath._layout cimport *
@@ -124,6 +125,8 @@ cdef int find_funds_fault(const Account* account, const Extras* extras, int64_t 
 
 
 cdef void note_part(uint64_t purse_id, int64_t amount_minor, Decision* out) noexcept nogil:
+    if out.part_count == 0:
+        memset(&out.parts, 0, sizeof(Parts))
     out.parts.parts[out.part_count].purse_id = purse_id
     out.parts.parts[out.part_count].amount_minor = amount_minor
     out.part_count += 1

@@ -10,6 +10,7 @@ cdef extern from "layout.h" nogil:
         WINDOW_BITS
         ACTS_MAX
         PARTS_MAX
+        DECISION_CLEAR_BYTES   # without its parts
     const uint32_t GROUP_MAGIC
 
     ctypedef struct Period:

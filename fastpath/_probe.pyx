@@ -55,6 +55,7 @@ def tap(Book book not None, dict medium, dict account, dict period, dict event n
         a = account
     if period is not None:
         p = period
+    memset(&out, 0, sizeof(Decision))
     decide_tap(&book.c, &m if medium is not None else NULL, &a if account is not None else NULL,
                &p if period is not None else NULL, NULL, &t, &out)
     return a if account is not None else None, p if period is not None else None, out
@@ -101,6 +102,7 @@ def layered_tap(Book book not None, dict medium, dict account, dict period, dict
         a = account
     if period is not None:
         p = period
+    memset(&out, 0, sizeof(Decision))
     decide_tap(&book.c, &m if medium is not None else NULL, &a if account is not None else NULL,
                &p if period is not None else NULL, &extras, &t, &out)
     return (a if account is not None else None, p if period is not None else None,

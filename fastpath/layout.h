@@ -290,8 +290,10 @@ typedef struct {
     uint8_t  part_count;
     uint8_t  spare2[5];
     int64_t  amount_minor;       /* commands: into (> 0) or out of the account from outside */
-    Parts    parts;              /* what came from purse cells, or went back to them */
+    Parts    parts;              /* what came from purse cells, or went back to them; nothing when part_count is 0 */
 } Decision;
+
+#define DECISION_CLEAR_BYTES __builtin_offsetof(Decision, parts)
 
 /* One command of the control plane. */
 typedef struct {
