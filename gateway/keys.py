@@ -13,7 +13,7 @@ import hmac
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +26,8 @@ TOKEN_BYTES = 16
 DISTINCT_BYTES_MIN = 16  # of 32 random bytes about 30 differ; under 16 it was typed by hand
 SECRET_NAMES = ("master.key", "signing.key", "tokens.key", "registry.key", "index.key")
 """Files that `faregate init` makes."""
+CONTROL_PROCESSES = frozenset({"http", "worker"})
+"""Those that need the secrets of the control plane; the others never read them."""
 _TOKEN_LABEL = b"faregate token"
 
 
@@ -63,9 +65,12 @@ def load_control_secrets(config: Config) -> ControlSecrets:
     )
 
 
-def check_secrets(config: Config) -> None:
-    """Read all secrets of both planes. Raises: ConfigError with what is wrong with each."""
-    _read_all([*_secret_files(config), *_control_files(config)])
+def check_secrets(config: Config, processes: Collection[str] = CONTROL_PROCESSES) -> None:
+    """Read all secrets that these processes need. Raises: ConfigError with each that is wrong."""
+    files = [*_secret_files(config)]
+    if not CONTROL_PROCESSES.isdisjoint(processes):
+        files += _control_files(config)
+    _read_all(files)
 
 
 def _read_all(files: Iterable[tuple[str, Path]]) -> list[tuple[str, bytes]]:

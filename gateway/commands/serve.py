@@ -48,8 +48,10 @@ def serve(
     from gateway.keys import check_secrets
 
     loaded = load_settings(config, replaced)
-    check_secrets(loaded.config)  # refuse here, with all findings, rather than in three processes
     names = tuple(part.value for part in only) if only else supervisor.NAMES
+    check_secrets(
+        loaded.config, names
+    )  # refuse here, with all findings, rather than in three processes
     say = build_say(as_json=as_json)
     status = supervisor.serve(loaded, say, flags=parse_flags(replaced), names=names)
     raise typer.Exit(status)

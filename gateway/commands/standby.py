@@ -22,10 +22,10 @@ def standby(
     """
     from gateway import supervisor
     from gateway.commands.serve import build_say
-    from gateway.keys import check_secrets
+    from gateway.keys import load_secrets
 
     loaded = load_settings(config, replaced)
-    check_secrets(loaded.config)
+    load_secrets(loaded.config)  # no other: it knows nothing of persons and clients
     status = supervisor.serve(
         loaded, build_say(as_json=as_json), flags=parse_flags(replaced), names=("standby",)
     )

@@ -292,6 +292,16 @@ def test_bad_secrets_of_the_control_plane_are_told_too(file: Path) -> None:
         ]
 
 
+def test_a_data_plane_alone_needs_no_secret_of_the_control_plane(file: Path) -> None:
+    config = load_config(file, env={}).config
+    for name in ("tokens.key", "registry.key", "index.key"):
+        (file.parent / "secrets" / name).unlink()
+    check_secrets(config, ("data", "snapshotter", "ledger"))
+    for process in ("http", "worker"):
+        with pytest.raises(ConfigError):
+            check_secrets(config, ("data", process))
+
+
 def test_one_secret_is_not_used_for_two_things(file: Path) -> None:
     secrets = file.parent / "secrets"
     (secrets / "index.key").write_text((secrets / "master.key").read_text())
