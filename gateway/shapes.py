@@ -11,6 +11,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 INT_MAX = 1 << 53
@@ -113,7 +114,7 @@ class Shapes:
         return {"$ref": self.prefix + name}
 
     def _object(self, shape: type, *, closed: bool) -> Schema:
-        hints = get_type_hints(shape, include_extras=True)
+        hints = hints_of(shape)
         properties: dict[str, Schema] = {}
         required: list[str] = []
         for field in shown_fields(shape):
@@ -136,8 +137,19 @@ HIDDEN = {"json": False}
 """Metadata of a field that does not go into JSON."""
 
 
+@cache
+def hints_of(shape: type) -> dict[str, Any]:
+    """The types of a dataclass's fields. Kept: reading annotations costs more than a request."""
+    return get_type_hints(shape, include_extras=True)
+
+
 def shown_fields(shape: Any) -> list[Field[Any]]:
     """The fields of a dataclass that go into JSON."""
+    return _shown(shape if isinstance(shape, type) else type(shape))
+
+
+@cache
+def _shown(shape: type) -> list[Field[Any]]:
     return [field for field in fields(shape) if field.metadata.get("json", True)]
 
 
@@ -172,7 +184,7 @@ def from_json(kind: Any, value: Any) -> Any:
     if origin is dict:
         return {key: from_json(get_args(kind)[1], one) for key, one in value.items()}
     if is_dataclass(kind) and isinstance(kind, type):
-        hints = get_type_hints(kind, include_extras=True)
+        hints = hints_of(kind)
         return kind(**{name: from_json(hints[name], one) for name, one in value.items()})
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return kind(value)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 
 from gateway.clock import format_operation_id, new_operation_id, now_us, parse_operation_id
 from gateway.db import Database
-from gateway.errors import FareGatewayError
+from gateway.errors import DatabaseError, FareGatewayError
 from gateway.wallet.book import BookEntry
 from gateway.wallet.stores.tables import REQUESTS
 
@@ -44,6 +46,7 @@ class Requests:
         self._settled: list[dict[str, Any]] = []
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._connection: Connection | None = None
 
     async def begin(self, caller: str, key: str, endpoint: str, digest: bytes) -> BookEntry:
         """The entry of this key, made now if there is none; durable when this returns.
@@ -93,6 +96,7 @@ class Requests:
         self._wake()
         if self._writing is not None:
             await self._writing
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
         self._thread.shutdown()
 
     def _wake(self) -> None:
@@ -122,11 +126,32 @@ class Requests:
     def _write(
         self, rows: Sequence[dict[str, Any]], settled: Sequence[dict[str, Any]]
     ) -> list[BookEntry]:
-        with self._database.transaction() as connection:
+        with self._transaction() as connection:
             kept = _keep(connection, rows, is_sqlite=self._database.is_sqlite) if rows else {}
             if settled:
                 _settle(connection, settled)
         return [_entry(kept[row["caller"], row["key"]], made=row["operation_id"]) for row in rows]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """On a connection that stays open: opening one costs more than what is written on it.
+
+        Only in the writer's thread. Raises: DatabaseError; the next one is a new connection.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._database.engine.connect()
+            with self._connection.begin():
+                yield self._connection
+        except DBAPIError as error:
+            self._let_go()
+            detail = f"{self._database.name}: {error.orig}"
+            raise DatabaseError("DATABASE_ERROR", detail) from error
+
+    def _let_go(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _find(self, caller: str, key: str) -> BookEntry | None:
         query = select(REQUESTS).where(REQUESTS.c.caller == caller, REQUESTS.c.key == key)
