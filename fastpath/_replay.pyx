@@ -84,6 +84,7 @@ cdef class Replay:
         command.op, command.now_us, command.rider_category = op, now_us, rider_category
         command.from_us, command.expires_us = from_us, until_us
         command.pass_id, command.rides = pass_id, rides
+        command.horizon_us = now_us    # what was refunded stays
         decide_cell_command(&self.account, &self.extras, NULL, NULL, &command, &out)
         self.drop_blanks()
         return out.reason
