@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from zlib import crc32
@@ -71,10 +72,10 @@ class Denylist:
         self._fill(tokens)
 
     def _fill(self, tokens: Iterable[bytes]) -> None:
-        buckets: list[dict[bytes, None]] = [{} for _ in range(BUCKETS)]
+        buckets: defaultdict[int, dict[bytes, None]] = defaultdict(dict)
         for token in tokens:
             buckets[crc32(token) % BUCKETS][token] = None
-        for number, found in enumerate(buckets):
+        for number, found in buckets.items():
             self._buckets[number] = b"".join(ENTRY_HEAD + token for token in found)
             self._count += len(found)
             self._sum += sum(int.from_bytes(hashlib.sha256(token).digest()) for token in found)
