@@ -79,7 +79,7 @@ class Projector:
         """
         groups = self._collect()
         if not groups:
-            return 0
+            return self.step() if self._was_emptied() else 0
         try:
             with self.database.transaction() as connection:
                 behind = self.writer.write(connection, groups, self.mark)
@@ -94,8 +94,13 @@ class Projector:
 
     def _was_emptied(self) -> bool:
         """Whether somebody asked to have it built again; then begin from the beginning."""
+        if self.mark.position == 0:
+            return False
+        with self.database.reading() as connection:
+            if find_watermark(connection).position:
+                return False
         self._load()
-        return self.mark.position == 0
+        return True
 
     def _collect(self) -> Groups:
         groups: Groups = []

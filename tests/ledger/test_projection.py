@@ -175,7 +175,8 @@ def test_emptied_beside_a_projector_it_is_built_again(town, ledger: Database) ->
     with ledger.transaction() as connection:
         assert connection.scalar(select(func.count()).select_from(POSTINGS))
         clear_ledger(connection)
-    books.project(town, ledger)
+    while one.step():  # nothing new in the journal: it has to look by itself
+        pass
     assert books.digests(ledger) == first
     one.journal.close()
 
