@@ -117,6 +117,9 @@ def test_an_offset_settles_it():
         ("2026-03-29", 8 * 3600, "Europe/London", "2026-03-29T07:00"),
         ("2026-03-29", 0, "Europe/London", "2026-03-28T23:00"),  # noon minus 12 h is not midnight
         ("2026-11-01", 25 * 3600, "America/New_York", "2026-11-02T06:00"),
+        ("2028-02-28", 25 * 3600, "Europe/London", "2028-02-29T01:00"),  # a leap day
+        ("2028-02-29", 25 * 3600, "America/New_York", "2028-03-01T06:00"),
+        ("2027-02-28", 25 * 3600, "Europe/London", "2027-03-01T01:00"),  # none
     ],
 )
 def test_gtfs_times_count_from_noon_minus_twelve_hours(day, seconds, zone, expected):
