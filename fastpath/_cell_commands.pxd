@@ -22,8 +22,8 @@ cdef Cell* blank_cell(Extras* extras, uint8_t type, uint64_t key,
 cdef void free_cell(Cell* cell) noexcept nogil
 
 # Decide one such command. `extras` holds every cell of the account (NULL: none and
-# no room), `rerate` may be NULL for other
-# operations, `limits` of identity tiers (NULL: none). Refused: nothing is changed. account.version and account.position are the caller's.
+# no room), `rerate` may be NULL for other operations, `limits` of identity tiers (NULL: none).
+# Refused: nothing is changed. account.version and account.position are the caller's.
 cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* rerate,
                               const LimitsC* limits, const Command* command,
                               Decision* out) noexcept nogil

@@ -23,9 +23,9 @@ cdef void decide_tap(const TariffBook* book, const Medium* medium, Account* acco
 cdef bint wants_medium_period(const TariffBook* book, const Tap* tap) noexcept nogil
 
 # Whether the tariff that will price this tap has layers, or the account's tier limits: the caller
-# then gathers the account's cells. *owner = key of chain and counters: 0, or the first 8 bytes of the token when the tariff
-# counts by medium. Cells to gather: CELL_COUNTERS, CELL_CHAIN, CELL_CHAIN_BEFORE with that key, and
-# every CELL_PASS, CELL_CONCESSION and CELL_LIMITS, in the order they were made.
+# then gathers the account's cells. *owner = key of chain and counters: 0, or the first 8 bytes of the
+# token when the tariff counts by medium. Cells to gather: CELL_COUNTERS, CELL_CHAIN, CELL_CHAIN_BEFORE
+# with that key, and every CELL_PASS, CELL_CONCESSION and CELL_LIMITS, in the order they were made.
 cdef bint wants_extras(const TariffBook* book, const Account* account, const Tap* tap,
                        uint64_t* owner) noexcept nogil
 

@@ -9,14 +9,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._accounts cimport (
-    SEQ_SEEN, SEQ_TOO_OLD, SeqState, Store, StoreHandle, account_at, cell_at, fetch_medium, find_account, find_medium, find_operation,
-    find_window, new_account, new_cell, new_medium, new_operation, new_window, operations_expire, undo_forget, undo_last_account,
-    undo_restore, undo_save_account, undo_save_cell, undo_save_medium, undo_use, window_answer, window_check,
-    window_is_resolved, window_mark, window_resolve,
+    SEQ_SEEN, SEQ_TOO_OLD, SeqState, Store, StoreHandle, account_at, cell_at, fetch_medium, find_account, find_medium,
+    find_operation, find_window, new_account, new_medium, new_operation, new_window, operations_expire, undo_forget,
+    undo_last_account, undo_restore, undo_save_account, undo_save_cell, undo_save_medium, undo_use,
+    window_answer, window_check, window_is_resolved, window_mark, window_resolve,
 )
 from fastpath._buffer cimport buffer_append, buffer_consume
 from fastpath._cell_commands cimport Rerate, decide_cell_command, is_cell_command
@@ -27,12 +27,13 @@ from fastpath._core cimport (
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._facts cimport (
-    DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, facts_of_record, given_distance,
-    paid_of_record, tap_of_record,
+    DISTANCE_KEPT, KIND_SHIFT, NETWORK_SHIFT, SLOT_SHIFT, TAP_FLAGS_MASK, decision_of_record, facts_of_record,
+    given_distance, paid_of_record, tap_of_record,
 )
 from fastpath._group cimport (
-    GROUP_HEAD_BYTES, ITEM_BYTES, RECORD_HEAD_BYTES, RECORD_ITEMS_MAX, Answer, Group, Pending, group_answer, group_find, group_free, group_init,
-    group_pending, group_reset, record_account, record_begin, record_end, record_item,
+    GROUP_HEAD_BYTES, ITEM_BYTES, RECORD_HEAD_BYTES, RECORD_ITEMS_MAX, Answer, Group, Pending, group_answer,
+    group_find, group_free, group_init, group_pending, group_reset, record_account, record_begin, record_end,
+    record_item,
 )
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
@@ -44,7 +45,7 @@ from fastpath._layout cimport (
 )
 from fastpath._limit_book cimport LimitBook
 from fastpath._session cimport FRAME_PREFIX_BYTES, TAG_BYTES, Session
-from fastpath._tariff cimport Book, CompiledTariff, TariffBook
+from fastpath._tariff cimport Book, TariffBook
 from fastpath._wallet cimport Paid, decide_wallet_command, is_wallet_command
 from fastpath._wire cimport (
     ANSWER_BYTES_MAX, WIRE_OK, Cursor, WireStatus, read_array, read_head, read_heartbeat, read_passage, read_tap,
@@ -75,7 +76,7 @@ cdef enum:
     ERROR_BUSY = 13
 
     BATCH_MAX = 256
-    TURN_TAPS_FREE = 256 # so many taps a turn may take however long it took: what is little is never too much
+    TURN_TAPS_FREE = 256  # so many taps a turn may take however long it took: what is little is never too much
 
     # What feed() tells its caller, as bits.
     FED_WAITING = 1      # something waits for the next commit
@@ -158,7 +159,8 @@ cdef inline void fill_identity(RecordHead* head, const Tap* tap, uint8_t op) noe
     head.id_c = tap.seq
     memcpy(head.token, tap.token, TOKEN_BYTES)
     head.stop = tap.stop
-    head.flags = (tap.flags & TAP_FLAGS_MASK) | (<uint32_t> tap.kind << KIND_SHIFT) | (<uint32_t> tap.tariff_slot << SLOT_SHIFT)
+    head.flags = ((tap.flags & TAP_FLAGS_MASK) | (<uint32_t> tap.kind << KIND_SHIFT)
+                  | (<uint32_t> tap.tariff_slot << SLOT_SHIFT))
     head.denylist_version = tap.denylist_version
 
 
@@ -266,8 +268,8 @@ cdef inline bint has_span(uint8_t op) noexcept nogil:
     return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION or op == OP_RERATE
 
 
-# Who asked for what. Called after fill_decision: for commands some fields of the head keep what was asked for, so that a
-# repeat with other contents is known as such (docs/journal.md).
+# Who asked for what. Called after fill_decision: for commands some fields of the head keep what was asked for, so that
+# a repeat with other contents is known as such (docs/journal.md).
 cdef inline void fill_command(RecordHead* head, const Command* command) noexcept nogil:
     head.op = command.op
     head.ts_us = command.now_us
@@ -491,7 +493,8 @@ cdef class Engine:
         cdef Group* group
         cdef uint32_t before
         while size - used >= FRAME_PREFIX_BYTES:
-            length = (<size_t> at[used] << 24) | (<size_t> at[used + 1] << 16) | (<size_t> at[used + 2] << 8) | at[used + 3]
+            length = ((<size_t> at[used] << 24) | (<size_t> at[used + 1] << 16) | (<size_t> at[used + 2] << 8)
+                      | at[used + 3])
             if length > session.frame_max or length <= TAG_BYTES:
                 session.events.append(("error", ERROR_FRAME_TOO_LONG if length > TAG_BYTES else ERROR_MALFORMED, 0))
                 fed[0] |= FED_FATAL
@@ -547,6 +550,7 @@ cdef class Engine:
                          bint batch) except -1:
         cdef Cursor cursor
         cdef uint32_t count = 1
+        cdef uint32_t _i
         cdef uint32_t i
         cdef uint32_t first
         cdef WireStatus status = WIRE_OK
@@ -562,7 +566,8 @@ cdef class Engine:
             if status == WIRE_OK:
                 status = read_tap(&cursor, &batch_taps[i])
         if status != WIRE_OK or cursor.at != end:
-            session.events.append(("error", ERROR_OUT_OF_RANGE if status != WIRE_OK and status == 2 else ERROR_MALFORMED, counter))
+            session.events.append(
+                ("error", ERROR_OUT_OF_RANGE if status != WIRE_OK and status == 2 else ERROR_MALFORMED, counter))
             return DONE
         if not self.has_room(2 * count):
             return NO_ROOM
@@ -573,7 +578,7 @@ cdef class Engine:
             self.turn_began_us = self.mono_us
         self.fetch_ahead(count)
         first = self.open_group().answer_count
-        for i in range(count):
+        for _i in range(count):
             if group_answer(self.open_group()) == NULL:
                 raise MemoryError
         for i in range(count):

@@ -15,7 +15,7 @@ from fastpath._layers cimport (
 )
 from fastpath._layout cimport *
 from fastpath._period cimport read_paid, read_rule, read_trips
-from fastpath._tariff cimport FACTOR_ONE, Scalars, TariffC, Tier
+from fastpath._tariff cimport FACTOR_ONE, TariffC, Tier
 from fastpath._totals cimport (
     FACTORS_AT_ONCE, month_total, month_trips, proportion_half_up, scale_factors,
 )

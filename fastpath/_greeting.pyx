@@ -1,4 +1,5 @@
-"""Session start of a well-formed device, in the server (docs/protocol.md): hello in, challenge out; auth in, session out.
+"""Session start of a well-formed device, in the server (docs/protocol.md): hello in, challenge out; auth in,
+session out.
 
 What is not plainly right is left to gateway.link.handshake, which says what is wrong with it and is also the oracle of
 this module. No I/O, no clock, no random numbers here.
@@ -50,7 +51,8 @@ cdef inline void put_big_endian(uint8_t* out, uint64_t value) noexcept nogil:
 
 
 # derive_session_keys of gateway.link.handshake.
-cdef void derive_keys(const uint8_t* device_key, const uint8_t* context, uint8_t* from_device, uint8_t* from_server) noexcept nogil:
+cdef void derive_keys(const uint8_t* device_key, const uint8_t* context, uint8_t* from_device,
+                      uint8_t* from_server) noexcept nogil:
     cdef HmacSha256Key prepared
     cdef Sha256 state
     cdef uint8_t labelled[LABEL_BYTES + 1]

@@ -10,7 +10,7 @@ from struct import Struct
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from fastpath._layout cimport FAREGATE_STRUCT_VERSION, GROUP_MAGIC, GroupHead, RecordHead, RecordItem
+from fastpath._layout cimport FAREGATE_STRUCT_VERSION, GROUP_MAGIC, GroupHead, RecordHead
 
 from fastpath.types import ENGINE_VERSION as _ENGINE_VERSION
 

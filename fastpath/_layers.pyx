@@ -5,9 +5,8 @@ the decisions need not look. Packing: _layers_packing.pyx.
 from array import array
 
 from libc.stdint cimport (
-    INT64_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t,
+    int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
-from libc.string cimport memset
 
 cimport cython
 
@@ -138,7 +137,6 @@ cdef class LayersView:
     cdef check_legs(self):
         cdef const LayersC* c = &self.c
         cdef uint64_t i
-        cdef int64_t value
         for i in range(<uint64_t> self.counts["stop_class"]):
             if c.stop_class[i] >= c.class_count:
                 raise TariffBlobError(f"stop {i} is of class {c.stop_class[i]}")

@@ -8,7 +8,7 @@ from array import array
 from libc.stdint cimport INT32_MAX, UINT16_MAX, UINT32_MAX, int64_t, uint8_t, uint32_t
 
 from fastpath._layers cimport (
-    Band, BandRow, CounterRule, JoinRule, LayerScalars, LegCell, PassProduct, PeriodRule,
+    Band, BandRow, CounterRule, JoinRule, LegCell, PassProduct, PeriodRule,
     PeriodStep, SameStopRule, TransferRule,
 )
 

@@ -1,6 +1,6 @@
 """Layer 1: what one leg costs before anything discounts it. docs/fares.md is the text."""
 
-from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastpath._case cimport (
     Case, Lay, Leg, knows_any_stop, note_act,

@@ -1,6 +1,6 @@
 """Layer 3: counters, caps, passes. docs/fares.md is the text."""
 
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from fastpath._case cimport (
     READING_FRESH, READING_NOTHING, READING_SAME, READING_UNKNOWN, Case, Charge, Lay, Leg,
@@ -8,7 +8,7 @@ from fastpath._case cimport (
 )
 from fastpath._cellspace cimport new_cell
 from fastpath._layers cimport (
-    PERIOD_CAP, WINDOW_DAY, WINDOW_MONTH, WINDOW_ROLLING, WINDOW_ROLLING_DAYS, WINDOW_WEEK,
+    PERIOD_CAP, WINDOW_MONTH, WINDOW_ROLLING, WINDOW_ROLLING_DAYS, WINDOW_WEEK,
     CounterRule, LayersC, PassProduct, PeriodRule, PeriodStep,
 )
 from fastpath._layout cimport *

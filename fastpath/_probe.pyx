@@ -17,8 +17,8 @@ from fastpath._core cimport (
 )
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._layout cimport (
-    ACCOUNT_LINES, CELL_PASS, CELL_PLAN, CELL_PURSE, KIND_CHECK_IN, KIND_CHECK_OUT, LINE_BYTES, MEDIUM_ACTIVE, MEDIUM_KIND_CARD,
-    REASON_BUSY, TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, Tap,
+    ACCOUNT_LINES, CELL_PASS, CELL_PLAN, CELL_PURSE, KIND_CHECK_IN, KIND_CHECK_OUT, LINE_BYTES, MEDIUM_ACTIVE,
+    MEDIUM_KIND_CARD, REASON_BUSY, TOKEN_BYTES, Account, Cell, Command, Decision, Medium, Period, Tap,
 )
 from fastpath._limit_book cimport LimitBook
 from fastpath._limits cimport (
@@ -458,9 +458,9 @@ def bench(Book book not None, uint32_t[::1] order not None, uint32_t[::1] stops 
     Everyone rides once before the clock runs. Args: order: a permutation of range(accounts).
     pass_id: 0 = accounts have no cells but those of limits; else every fourth holds a ride of that pass, and cells are
     copied in and out as the engine does. ahead: so many steps of two taps have their accounts fetched
-    before the first of them is decided, as in a frame of that many taps; 0 = each when it is its turn. Returns: ns of processor time taken by 2 * journeys
-    decisions, how many were accepted, the fares charged, all rules that acted. Cost: 256 bytes of
-    memory an account, 640 with cells.
+    before the first of them is decided, as in a frame of that many taps; 0 = each when it is its turn.
+    Returns: ns of processor time taken by 2 * journeys decisions, how many were accepted, the fares charged, all
+    rules that acted. Cost: 256 bytes of memory an account, 640 with cells.
     """
     cdef Course course
     cdef uint64_t step

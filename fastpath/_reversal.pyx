@@ -227,6 +227,6 @@ cdef void decide_reversal(const TariffBook* book, Account* account, Period* medi
         out.reason = REASON_UNKNOWN_ACCOUNT
     else:
         out.reason = <uint8_t> reverse(book, account, medium_period, extras, original,
-                                        charged, spent_us, out)
+                                       charged, spent_us, out)
     if account != NULL:
         out.balance_minor = spendable(account)

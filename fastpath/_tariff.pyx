@@ -17,7 +17,6 @@ from libc.string cimport memset
 
 cimport cython
 
-from fastpath._layers cimport LayersView
 from fastpath._limit_book cimport LimitBook
 from fastpath._layout cimport FAREGATE_STRUCT_VERSION, MONTH_BASIS_TRIPS
 

@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastpath._cell_commands cimport blank_cell, find_cell, free_cell
 from fastpath._commands cimport find_change_fault, find_money_fault, find_plain_fault
-from fastpath._funding cimport SUBSIDY_ID, find_funds_fault, put_parts, split_parts
+from fastpath._funding cimport find_funds_fault, put_parts, split_parts
 from fastpath._layout cimport *
 from fastpath._limits cimport check_spend, reserve_spend, uncount_spend
 from fastpath._totals cimport add_money
