@@ -180,6 +180,22 @@ class Bench:
         await self.before_settling()
         if not await until(lambda: not self.fleet.unanswered, within_s=SETTLE_TIMEOUT_S):
             raise EnvironmentFault(detail=f"{self.fleet.unanswered} operations unanswered")
+        await self._until_no_hold()
+
+    async def _until_no_hold(self) -> None:
+        """Holds end by themselves, each with a record: the journal rests when there are none."""
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                for account in range(1, ACCOUNTS + 1):
+                    await self._until_free(account)
+        except TimeoutError as error:
+            raise EnvironmentFault(detail="holds do not end") from error
+
+    async def _until_free(self, account: int) -> None:
+        shown = await self._order("account_show", account_id=account)
+        while shown["holds"]:
+            await asyncio.sleep(0.1)
+            shown = await self._order("account_show", account_id=account)
 
     async def compare(self) -> None:
         """Recount, then hold it against what clients were told, and the gateway's own balances."""
