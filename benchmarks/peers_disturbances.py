@@ -40,6 +40,10 @@ Tell = Callable[[float], None]
 Done = Callable[[], dict[str, Any]]
 
 
+class VoidWindow(RuntimeError):
+    """A disturbance that did not take place in a measured window: there is no figure."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
     """How large the disturbances are."""
@@ -62,7 +66,7 @@ class Disturbance:
 def measure_disturbances(
     scope: Scope, sizes: Sizes, say: Callable[[str], None] = lambda _: None
 ) -> dict[str, Any]:
-    """Rows of ratios, one a disturbance. Raises: RuntimeError: one of them did not take place."""
+    """Rows of ratios, one a disturbance; `void` instead says why one did not take place."""
     allow_files(sizes.fleet + 200)
     with open_gateway(
         scope,
@@ -79,7 +83,11 @@ def measure_disturbances(
             say(f"disturbance: {name}")
             with disturbance as stir:
                 beside = min(rate, FLEET_RATE_MAX) if name == "reconnect" else rate
-                rows.append({"disturbance": name, **_beside(peer, beside, stir, sizes.order)})
+                try:
+                    row = _beside(peer, beside, stir, sizes.order)
+                except VoidWindow as reason:
+                    row = {"void": str(reason), "p99_ratio": None, "p999_ratio": None}
+                rows.append({"disturbance": name, **row})
         peer.finish()
     return {
         "accounts": scope.accounts,
@@ -187,7 +195,7 @@ def _snapshots_between(log: Path, begin: float, end: float, peer: GatewayPeer) -
     ]
     # The one that was still being written at the end is told of afterwards, if at all.
     if not inside:
-        raise RuntimeError("no snapshot was written in the measured window: the figure is void")
+        raise VoidWindow("no snapshot was written in a measured window")
     folder = peer.stage.config.snapshots.dir
     sizes = [path.stat().st_size for path in folder.glob("*.snap")]
     return {
