@@ -37,6 +37,7 @@ from gateway.bench.own_gateway import add_devices
 from gateway.bootstrap import build_access
 from gateway.config import Config, load_config
 from gateway.config_file import make_data_dir
+from gateway.errors import Retry, WireError
 from gateway.keys import load_secrets
 from gateway.link.client import DeviceIdentity, LinkSession, open_session
 from gateway.link.frames import DenylistDelta, Frame, TapEvent
@@ -156,7 +157,13 @@ async def _tap_until_lost(gate: LinkSession, token: bytes, numbers: itertools.co
     while True:
         now_us = time.time_ns() // 1000
         tap = TapEvent(boot, next(numbers), TapKind.CHECK_IN, token, 101, device_ts_us=now_us)
-        if (await gate.tap(tap)).reason == Reason.MEDIUM_LOST:
+        try:
+            answer = await gate.tap(tap)
+        except WireError as error:
+            if error.retry is not Retry.SAFE:
+                raise
+            continue  # busy: presented again
+        if answer.reason == Reason.MEDIUM_LOST:
             return time.perf_counter()
 
 
@@ -171,6 +178,13 @@ async def _travel(link: LinkSession, tokens: list[bytes], rate: int) -> None:
         answer = link.tap(TapEvent(boot, number, kind, token, 101, device_ts_us=now_us))
         pending.add(answer)
         answer.add_done_callback(pending.discard)
+        answer.add_done_callback(_forget_error)
+
+
+def _forget_error(answer: asyncio.Future[Any]) -> None:
+    """A busy answer, or the end of the run, is no fault of the measurement."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def measure(folder: Path, riders: int, rate: int) -> dict[str, Any]:
