@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 from alembic import command as alembic_command
@@ -28,6 +30,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from gateway.errors import DatabaseError
 
 BUSY_TIMEOUT_MS = 5_000
+WAL_RETRY_S = 0.005
 POOL_SIZE = 4
 READING = "faregate_reading"
 UPGRADE_LOCK = 0x6661_7265
@@ -226,16 +229,25 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     # The driver would begin by itself, and only at the first write.
     connection.isolation_level = None
     cursor = connection.cursor()
-    pragmas = (
-        "journal_mode=WAL",
-        "synchronous=FULL",
-        "foreign_keys=ON",
-        "secure_delete=ON",
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
-    )
-    for pragma in pragmas:
+    cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+    _use_wal(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _use_wal(cursor: Any) -> None:
+    """A file's first opening changes its mode; SQLite does not wait for another that does too."""
+    deadline = monotonic() + BUSY_TIMEOUT_MS / 1e3
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(WAL_RETRY_S)
+        else:
+            return
 
 
 def _begin_for_writing(connection: Connection) -> None:

@@ -172,7 +172,7 @@ def _parameters(endpoint: Endpoint, shapes: Shapes) -> Iterator[dict[str, Any]]:
             "in": "header",
             "required": endpoint.if_match == "required",
             "description": "ETag of the account as it was read",
-            "schema": {"type": "string", "pattern": '^"[1-9][0-9]{0,15}"$'},
+            "schema": {"type": "string", "pattern": '^([*]|(W/)?"[!#-~]{0,64}")$'},
         }
 
 

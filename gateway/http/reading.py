@@ -19,7 +19,9 @@ from gateway.shapes import Schema, Shapes, from_json
 
 FORM = "application/x-www-form-urlencoded"
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z")
-_ETAG = re.compile(r'"([1-9][0-9]{0,15})"\Z')
+_ETAG = re.compile(r'(W/)?"([!#-~]{0,64})"\Z')
+"""Any entity tag (RFC 9110, 8.8.3); ours are strong and hold a version."""
+_VERSION = re.compile(r"[1-9][0-9]{0,15}\Z")
 _KEY = re.compile(r"[!-~]{1,255}\Z")
 
 
@@ -97,15 +99,19 @@ class Reader:
 
     def if_match(self, request: web.Request) -> int:
         """The version in If-Match, 0 without. Raises: ApiError."""
-        sent = request.headers.get("If-Match", "")
-        if self.endpoint.if_match == "none" or sent in {"", "*"}:
-            if self.endpoint.if_match == "required" and not sent:
+        sent = request.headers.getall("If-Match", [])
+        if self.endpoint.if_match == "none" or sent == ["*"]:
+            return 0
+        if not sent:
+            if self.endpoint.if_match == "required":
                 raise ApiError("API_PRECONDITION_MISSING", "If-Match is missing")
             return 0
-        match = _ETAG.match(sent)
-        if match is None:
+        match = _ETAG.match(sent[0])
+        if match is None or len(sent) != 1:
+            raise ApiError("API_MALFORMED", "If-Match must be there once, one ETag in quotes")
+        if match[1] or not _VERSION.match(match[2]):
             raise ApiError("API_PRECONDITION", "If-Match is no ETag of ours")
-        return int(match[1])
+        return int(match[2])
 
     def key(self, request: web.Request) -> str:
         """The Idempotency-Key. Raises: ApiError API_KEY_MISSING."""

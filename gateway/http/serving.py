@@ -55,8 +55,7 @@ async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Re
     try:
         if not endpoint.needs_key:
             return render(endpoint, await endpoint.handler(call))
-        key = reader.key(request)
-        return await _serve_once(endpoint, server, call, key, digest_of(request, data))
+        return await _serve_once(endpoint, server, call, digest_of(request, data))
     except AuthError as error:
         server.guard.note_refused(actor, endpoint, request.path, error)
         raise
@@ -65,7 +64,10 @@ async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Re
 async def _read(
     reader: Reader, server: Server, request: web.Request, actor: Actor
 ) -> tuple[Call, bytes]:
-    """Everything the request says, checked. Raises: ApiError with all faults."""
+    """Everything the request says, checked: faults before preconditions (RFC 9110, 13.2.1).
+
+    Raises: ApiError with all faults.
+    """
     path = reader.path(request)
     data = await request.read()
     query, faults = reader.query(request)
@@ -78,6 +80,7 @@ async def _read(
         path=path,
         query=query,
         body=body,
+        key=reader.key(request) if reader.endpoint.needs_key else "",
         if_match=reader.if_match(request),
         headers=request.headers,
         remote=request.remote or "",
@@ -86,11 +89,11 @@ async def _read(
 
 
 async def _serve_once(
-    endpoint: Endpoint, server: Server, call: Call, key: str, digest: bytes
+    endpoint: Endpoint, server: Server, call: Call, digest: bytes
 ) -> web.Response:
-    caller = caller_of(call.actor)
+    caller, key = caller_of(call.actor), call.key
     async with server.keys.hold(caller, key, endpoint.name, digest) as entry:
-        keyed = replace(call, operation_id=entry.operation_id, key=key, digest=digest)
+        keyed = replace(call, operation_id=entry.operation_id, digest=digest)
         account_id = int(call.path.get("account_id", 0))
         try:
             response = render(endpoint, await endpoint.handler(keyed))

@@ -82,7 +82,7 @@ async def test_an_adjustment_needs_the_version_it_corrects(town: Town) -> None:
     said = await town.city("POST", path, order)
     assert (said.status, said.code) == (428, "API_PRECONDITION_MISSING")
     etag = (await town.city("GET", f"/v1/accounts/{account}")).headers["ETag"]
-    for wrong, status in (('"1"', 412), ("x", 412), ('W/"2"', 412)):
+    for wrong, status in (('"1"', 412), ('"x"', 412), ('W/"2"', 412), ("x", 400), ("", 400)):
         said = await town.city("POST", path, order, headers={"If-Match": wrong})
         assert said.status == status
     said = await town.agreed(path, order, headers={"If-Match": etag})

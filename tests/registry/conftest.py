@@ -27,16 +27,27 @@ def on_postgres(postgres_url: str) -> Iterator[Database]:
     registry.close()
 
 
+@pytest.fixture
+def emptied_postgres_url(postgres_url: str, on_postgres: Database) -> str:
+    """URL of an empty registry: tests come in any order, and one may leave what it wrote."""
+    _empty(on_postgres)
+    return postgres_url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     """An empty registry with the newest schema."""
     if request.param == "sqlite":
         return open_registry(tmp_path / "registry.sqlite", create=True)
     registry: Database = request.getfixturevalue("on_postgres")
+    _empty(registry)
+    return registry
+
+
+def _empty(registry: Database) -> None:
     with registry.transaction() as connection:
         names = set(inspect(connection).get_table_names()) - {"alembic_version", "meta"}
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         for name in names:
             connection.exec_driver_sql(f"DELETE FROM {name}")
         connection.exec_driver_sql("UPDATE meta SET value = 0 WHERE name = 'changes'")
-    return registry
