@@ -1,4 +1,4 @@
-from fastpath.api import StoreHandle
+from fastpath._accounts import StoreHandle
 
 def denied_tokens(handle: StoreHandle) -> list[bytes]:
     """The tokens of all media that are not active, in no order."""

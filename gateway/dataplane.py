@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fastpath._accounts_bulk import denied_tokens
-from fastpath.api import Book, CompiledTariff, Engine, LimitBook
+from fastpath.api import Book, CompiledTariff, Engine, LimitBook, denied_tokens
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway import clock
 from gateway.config import Config

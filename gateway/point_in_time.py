@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from fastpath._journal import view_group
+from fastpath.records import view_group
 from gateway.engine.snapshot import iter_infos
 from gateway.errors import FareGatewayError
 from gateway.journal.segment import parse_name

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from fastpath._journal import RecordView, view_head
 from fastpath.cells import describe_cell
+from fastpath.records import RecordView, view_head
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
 from gateway.control import operations, views

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastpath._journal import RecordView
 from fastpath.cells import CELL_BYTES, CELLS_MAX
+from fastpath.records import RecordView
 from fastpath.types import AccountStatus, FactFlag, MediumKind, MediumState, Op, Reason
 from fastpath.wallet import Facts
 from gateway.control.arguments import (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import FactFlag, Op, Reason
 from fastpath.wallet import PURSE_ID_MIN, Facts
 from gateway.control.arguments import (

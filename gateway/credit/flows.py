@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import Item, Op
 
 NO_REPAYMENT = frozenset({Op.RERATE, Op.WRITE_OFF, Op.PASS_REMOVE})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from fastpath._journal import RecordView, view_record
+from fastpath.records import RecordView, view_record
 from gateway.config import Config
 from gateway.control.client import ControlClient
 from gateway.credit.book import CreditBook

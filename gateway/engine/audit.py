@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastpath import _journal as codec
-from fastpath._audit import redecide
-from fastpath.api import Book, LimitBook, StoreHandle
+from fastpath import records as codec
+from fastpath.api import Book, LimitBook, StoreHandle, redecide
 from fastpath.types import ENGINE_VERSION, Item, Op, TapFlag
 from gateway.engine.snapshot import list_snapshots, load_snapshot
 from gateway.errors import Corrupt, JournalError, SnapshotError

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fastpath._accounts_bulk import find_holds, list_holds
+from fastpath.api import find_holds, list_holds
 from fastpath.types import Op
 from fastpath.wallet import Facts
 from gateway.clock import derived_operation_id

@@ -25,9 +25,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from fastpath._accounts_bulk import populate_accounts
-from fastpath._accounts_image import dump, layout_digest, load
-from fastpath._journal import crc32c
+from fastpath.api import dump_image, layout_digest, load_image, populate_accounts
+from fastpath.records import crc32c
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway.engine.snapshot_reader import open_body
 from gateway.errors import SnapshotError
@@ -139,7 +138,7 @@ def load_snapshot(path: Path, store: StoreHandle) -> SnapshotInfo:
             if size != HEAD_BYTES + info.body_bytes:
                 raise _damaged(path, f"{size} bytes instead of {HEAD_BYTES + info.body_bytes}")
         with open_body(path, HEAD_BYTES) as body, _Populate(store, body.read_into) as populate:
-            load(store, populate.read_into, info.body_bytes)
+            load_image(store, populate.read_into, info.body_bytes)
             digest = body.finish()
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, str(error)) from error
@@ -217,7 +216,7 @@ def _write_file(path: Path, store: StoreHandle, facts: SnapshotFacts) -> None:
     try:
         _write_all(fd, memoryview(bytes(HEAD_BYTES)))
         body = _BodyWriter(fd)
-        dump(store, body.write)
+        dump_image(store, body.write)
         os.pwrite(fd, _build_head(store, facts, body), 0)
         os.fsync(fd)
     finally:

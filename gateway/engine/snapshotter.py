@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpath._journal import view_group
 from fastpath.api import StoreHandle
+from fastpath.records import view_group
 from gateway.clock import monotonic_us, now_us
 from gateway.engine.snapshot import KEEP, SnapshotFacts, load_latest, write_snapshot
 from gateway.errors import Corrupt, InvariantError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import ConfigError
 from gateway.journal.segment import SEGMENT_HEAD_BYTES, align
 

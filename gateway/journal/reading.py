@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import Corrupt, JournalError
 from gateway.journal.files import FileOps
 from gateway.journal.port import Head

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from fastpath.cells import describe_acts, describe_cell
 from fastpath.types import Item, Op, Reason, Verdict
 from fastpath.wallet import Facts, unpack_parts

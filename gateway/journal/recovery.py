@@ -9,7 +9,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.journal.files import FileOps
 from gateway.journal.keeper import Closed, write_whole, zero_fill
 from gateway.journal.port import Head

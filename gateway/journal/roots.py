@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 
 ROOT_FORMAT = 1
 

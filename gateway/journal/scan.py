@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import ConfigError, Corrupt
 from gateway.journal.files import FileOps
 from gateway.journal.roots import Root, Totals, load_root

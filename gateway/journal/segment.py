@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.journal.files import FileOps
 
 SEGMENT_HEAD_BYTES = 4096
@@ -144,7 +144,7 @@ class SegmentFile:
         self._window = b""
 
     def group_at(self, offset: int, previous_hash: bytes | None) -> memoryview | int:
-        """The checked group at an offset of the file, or one of the codes of fastpath._journal.
+        """The checked group at an offset of the file, or one of the codes of fastpath.records.
 
         A group that would cross the segment's end is BAD_HEAD; bytes past the end of a shortened
         file count as missing (SHORT, or EMPTY when what is there is 0).

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import Corrupt, Fenced, JournalError
 from gateway.journal.files import FileOps, RealFiles
 from gateway.journal.keeper import file_sha256

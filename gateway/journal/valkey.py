@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterable, Iterator
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import Corrupt, Fenced, InvariantError, JournalUnavailable
 from gateway.journal.port import DiskState, Head
 from gateway.journal.scan import Witness

@@ -11,7 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.clock import now_us
 from gateway.errors import JournalError
 from gateway.journal.port import Head

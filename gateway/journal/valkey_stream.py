@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import Corrupt, JournalError, JournalUnavailable
 from gateway.journal.scan import FAULTS, Cursor
 from gateway.journal.segment import align

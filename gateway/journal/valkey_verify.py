@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import Corrupt, JournalError
 from gateway.journal.roots import Totals
 from gateway.journal.scan import Cursor, Finding

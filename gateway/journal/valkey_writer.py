@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import redis.exceptions
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import (
     Corrupt,
     Fenced,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway.errors import JournalError
 from gateway.journal.files import FileOps, RealFiles
 from gateway.journal.keeper import file_sha256

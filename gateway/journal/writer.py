@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from fastpath import _journal as codec
+from fastpath import records as codec
 from gateway import clock
 from gateway.errors import Fenced, InvariantError, JournalBroken, JournalFull
 from gateway.journal.files import NO_ROOM, FileOps

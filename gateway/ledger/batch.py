@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from fastpath._journal import GROUP_HEAD_BYTES
+from fastpath.records import GROUP_HEAD_BYTES
 from gateway.errors import LedgerError
 from gateway.ledger import bulk
 from gateway.ledger.days import Calendar

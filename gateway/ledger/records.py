@@ -12,7 +12,7 @@ from enum import IntEnum
 from struct import Struct
 from typing import NamedTuple
 
-from fastpath._journal import GROUP_HEAD_BYTES, RECORD_HEAD_BYTES, RECORD_ITEM_BYTES
+from fastpath.records import GROUP_HEAD_BYTES, RECORD_HEAD_BYTES, RECORD_ITEM_BYTES
 from fastpath.types import Item, Op, Purpose, Reason
 
 HEAD = Struct("<IBBBBQqqQQQQ16sqqqqqQIIIIIIqq")

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from fastpath._greeting import Greeting
-from fastpath.api import Session
+from fastpath.api import Greeting, Session
 from gateway.link.codes import KEY_BYTES, NONCE_BYTES, Algorithm, WireCode, wire_error
 from gateway.link.devices import DeviceBook, DeviceEntry
 from gateway.link.handshake import choose_algorithm, read_hello

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fastpath._greeting import Greeting
-from fastpath.api import FED, Session
+from fastpath.api import FED, Greeting, Session
 from gateway.errors import FareGatewayError, WireError
 from gateway.link import frames
 from gateway.link.codes import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastpath._journal import iter_records
+from fastpath.records import iter_records
 from fastpath.types import Item, Op, Reason
 from gateway.control.arguments import client_number
 from gateway.moving.steps import Batch

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from fastpath._journal import RecordView
 from fastpath.cells import CellType, type_of
+from fastpath.records import RecordView
 from fastpath.types import Item, Op, Reason
 from gateway.errors import RerateError
 from gateway.rerating.events import Event, Story

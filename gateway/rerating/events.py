@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import Item, MediumKind, Op, Reason, Rule, TapFlag, TapKind
 
 NETWORK_SHIFT, KIND_SHIFT, SLOT_SHIFT = 8, 16, 24

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpath._journal import RecordView, iter_records, view_group
+from fastpath.records import RecordView, iter_records, view_group
 from fastpath.types import Op, Reason, TapFlag
 
 if TYPE_CHECKING:

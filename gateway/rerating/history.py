@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from fastpath._journal import RecordView, iter_records, view_record
+from fastpath.records import RecordView, iter_records, view_record
 
 if TYPE_CHECKING:
     from gateway.journals import ReadableJournal

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from fastpath._journal import RecordView
 from fastpath.cells import CellType, type_of
+from fastpath.records import RecordView
 from fastpath.types import Rule, TapKind
 from gateway.errors import RerateError, Retry
 from gateway.rerating import cut

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fastpath._replay import Replay, Replayed
+from fastpath.api import Replay, Replayed
 from fastpath.types import Op, Reason, Rule, TapKind
 from gateway.errors import RerateError
 from gateway.rerating.books import Books

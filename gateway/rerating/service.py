@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import Reason
 from gateway.clock import derived_operation_id, now_us
 from gateway.control.client import CommandRefused, ControlClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastpath._replay import Replayed
+from fastpath.api import Replayed
 from fastpath.types import Rule, TapKind
 from gateway.rerating.complete import Incomplete
 from gateway.rerating.plan import Plan

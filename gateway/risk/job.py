@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from fastpath._journal import RecordView, view_record
+from fastpath.records import RecordView, view_record
 from gateway.clock import derived_operation_id
 from gateway.control.client import CommandRefused
 from gateway.db import Database

@@ -10,7 +10,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import Op, Reason, TapFlag
 from gateway.risk.rules import RiskRule
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.types import Op, Reason, TapKind
 from gateway.simulate.session import AnswerRow, TapRow
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from fastpath._journal import RecordView, iter_records
 from fastpath.api import CompiledTariff
+from fastpath.records import RecordView, iter_records
 from fastpath.reference import SpecBook
 from fastpath.types import TariffSpec
 from gateway.config import Config, TariffsConfig

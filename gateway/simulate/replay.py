@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import NamedTuple
 
-from fastpath._journal import RecordView
+from fastpath.records import RecordView
 from fastpath.reference import (
     Account,
     Cell,

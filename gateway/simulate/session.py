@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 import msgpack
 
-from fastpath._mac import Mac
+from fastpath.api import Mac
 from gateway.errors import Uncertain, WireError
 from gateway.link import frames
 from gateway.link.client import DeviceIdentity

@@ -11,8 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastpath._tariff import FORMAT
-from fastpath.api import CompiledTariff
+from fastpath.api import TARIFF_FORMAT, CompiledTariff
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway.errors import TariffError
 
@@ -87,7 +86,7 @@ class TariffStore:
 
 def digest_sources(paths: Iterable[Path]) -> str:
     """SHA-256 over the contents of source files and the versions of what compiles them."""
-    digest = hashlib.sha256(f"{ENGINE_VERSION} {STRUCT_VERSION} {FORMAT}".encode())
+    digest = hashlib.sha256(f"{ENGINE_VERSION} {STRUCT_VERSION} {TARIFF_FORMAT}".encode())
     for path in sorted(paths):
         content = path.read_bytes() if path.is_file() else b""
         digest.update(hashlib.sha256(content).digest())

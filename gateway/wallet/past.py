@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from fastpath._journal import view_record
+from fastpath.records import view_record
 from gateway.control.arguments import client_number
 from gateway.control.operations import result_of
 from gateway.ledger.history import HistoryRow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shutil
 import subprocess
@@ -131,3 +132,43 @@ BODIES = sorted([*ROOT.glob("fastpath/*.py"), *ROOT.glob("fastpath/*.pyx")])
 def test_the_engine_has_no_clock_no_sockets_and_no_log(path: Path) -> None:
     imported = _imported(path)
     assert not {module for module in imported if FORBIDDEN_IN_CORE.fullmatch(module)}
+
+
+# --- Extension modules: no .py file, so import-linter does not see them -----------------------
+
+OUTSIDE = sorted(
+    path
+    for folder in ("gateway", "adapters", "examples")
+    for path in ROOT.glob(f"{folder}/**/*.py")
+)
+
+
+def _private(text: str) -> set[str]:
+    """What a source imports of fastpath's private modules."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if re.match(r"fastpath\._[a-z]", name)}
+
+
+def test_private_modules_of_fastpath_are_recognised() -> None:
+    lines = (
+        "from fastpath import _journal as codec",
+        "import fastpath._mac",
+        "import fastpath.api",
+    )
+    assert [bool(_private(line)) for line in lines] == [True, True, False]
+
+
+def test_nobody_outside_of_fastpath_imports_its_private_modules() -> None:
+    """`fastpath.api` and `fastpath.records` are its faces."""
+    assert len(OUTSIDE) > 200
+    wrong = {
+        path.relative_to(ROOT).as_posix(): found
+        for path in OUTSIDE
+        if (found := _private(path.read_text(encoding="utf-8")))
+    }
+    assert wrong == {}
