@@ -9,12 +9,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
+from gateway.control.client import CommandRefused
 from gateway.errors import CommandError, Retry
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.commands import Cause, Commands, is_accepted
 
 API_CLIENT = "api"
 """Whose operation ids those of the API are; charges of others name their client."""
@@ -118,18 +119,42 @@ class Holds:
         *,
         is_final: bool,
     ) -> tuple[HoldMovement, bool]:
-        """Take a part or all of a hold; the last one gives the rest back."""
-        held = await self._require(actor, account_id, hold_id)
-        return await self._do(
-            actor,
-            cause,
-            "hold_capture",
-            account_id,
-            number_of(hold_id),
-            amount_minor=amount_minor,
-            final=is_final,
-            **held,
-        )
+        """Take a part or all of a hold; the last one gives the rest back.
+
+        Nothing of the hold goes into the command: a repeat has to be the same when the hold is
+        gone. Whom it pays, and for what, the hold says (gateway/ledger/origins.py).
+        """
+        await self._require(actor, account_id, hold_id)
+        try:
+            return await self._do(
+                actor,
+                cause,
+                "hold_capture",
+                account_id,
+                number_of(hold_id),
+                amount_minor=amount_minor,
+                final=is_final,
+            )
+        except CommandRefused as refused:
+            done = await self._find_capture(refused, cause, account_id, amount_minor)
+            if done is None:
+                raise
+            return _movement(done, hold_id), True
+
+    async def _find_capture(
+        self, refused: CommandRefused, cause: Cause, account_id: int, amount_minor: int
+    ) -> dict[str, Any] | None:
+        """The capture that this request made, if its record names the merchant and the purpose too.
+
+        Earlier versions wrote them down; to the engine a repeat without them is another command.
+        """
+        if refused.code != "op_conflict":
+            return None
+        found = await self._commands.find_operation(cause.operation_id)
+        if found is None or found["op"] != "hold_capture" or not is_accepted(found):
+            return None
+        same = found["account_id"] == account_id and found["amount_minor"] == -amount_minor
+        return found if same else None
 
     async def release(
         self, actor: Actor, cause: Cause, account_id: int, hold_id: str
@@ -199,36 +224,23 @@ class Holds:
             )
         await self._access.require_merchant(actor, merchant_id)
 
-    async def _require(self, actor: Actor, account_id: int, hold_id: str) -> dict[str, int]:
-        """The hold's purpose and merchant, if it is there and the actor's merchant's.
-
-        A tenant touches only what its own merchants hold; what is not there is left to the engine.
+    async def _require(self, actor: Actor, account_id: int, hold_id: str) -> None:
+        """A tenant touches only what its own merchants hold; what is not there is left to the
+        engine.
         """
         await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        if actor.is_house:
+            return
         shown = await self._commands.read("account_show", account_id=account_id)
         for one in shown["holds"]:
             if one["key"] == number_of(hold_id):
-                if not actor.is_house:
-                    await self._access.require_merchant(actor, one["merchant"])
-                return {"purpose": one["purpose"], "merchant": one["merchant"]}
-        return {}
+                await self._access.require_merchant(actor, one["merchant"])
 
     async def _do(
         self, actor: Actor, cause: Cause, op: str, account_id: int, key: int, **args: Any
     ) -> tuple[HoldMovement, bool]:
         done = await self._commands.do(actor, cause, op, account_id=account_id, key=key, **args)
-        made = HoldMovement(
-            operation_id=done["operation_id"],
-            op=done["op"],
-            account_id=account_id,
-            hold_id=name_of(key),
-            amount_minor=done["amount_minor"],
-            left_minor=done["left_minor"],
-            balance_minor=done["balance_minor"],
-            position=done["position"],
-            ts_us=done["ts_us"],
-        )
-        return made, done["repeated"]
+        return _movement(done, name_of(key)), done["repeated"]
 
 
 def key_of(operation_id: bytes) -> int:
@@ -247,6 +259,20 @@ def number_of(hold_id: str) -> int:
         return int(hold_id.removeprefix("hold_"), 16) or 1
     except ValueError:
         raise CommandError("unknown_hold", f"there is no hold {hold_id}") from None
+
+
+def _movement(done: dict[str, Any], hold_id: str) -> HoldMovement:
+    return HoldMovement(
+        operation_id=done["operation_id"],
+        op=done["op"],
+        account_id=done["account_id"],
+        hold_id=hold_id,
+        amount_minor=done["amount_minor"],
+        left_minor=done["left_minor"],
+        balance_minor=done["balance_minor"],
+        position=done["position"],
+        ts_us=done["ts_us"],
+    )
 
 
 def hold_of(shown: dict[str, Any]) -> Hold:

@@ -6,9 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import Any
 
-from gateway.clock import now_us
-from tests.http.town import Town
+import pytest
+
+from gateway.clock import OperationIds, now_us
+from gateway.control.client import CommandRefused
+from gateway.wallet.commands import Cause
+from gateway.wallet.holds import Holds, number_of
+from tests.http.town import SYSTEM, Caller, Town
 
 MINUTE_US = 60_000_000
 
@@ -45,6 +51,39 @@ async def test_a_hold_is_placed_captured_in_parts_and_over(town: Town) -> None:
     assert (await town.city.ok("GET", f"/v1/accounts/{account}/holds"))["data"] == []
     said = await town.city("POST", f"{path}/release", {})
     assert (said.status, said.code) == (404, "unknown_hold")
+
+
+@pytest.mark.parametrize("body", [{"amount_minor": 200, "final": True}, {"amount_minor": 600}])
+@pytest.mark.parametrize("whose", ["city", "school"])
+async def test_a_capture_that_ends_its_hold_gets_its_first_answer_again(
+    town: Town, body: dict[str, Any], whose: str
+) -> None:
+    account = await town.city.account(1000)
+    caller: Caller = getattr(town, whose)
+    merchant = town.merchant.merchant_id if whose == "school" else 0
+    order = _order(600) | {"merchant_id": merchant}
+    hold = (await caller.ok("POST", f"/v1/accounts/{account}/holds", order))["hold_id"]
+    path = f"/v1/accounts/{account}/holds/{hold}/capture"
+    first = await caller.ok("POST", path, body, key="last")
+    again = await caller("POST", path, body, key="last")
+    assert (again.status, again.body) == (200, first)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert await town.city.balance(account) == 1000 - body["amount_minor"]
+
+
+async def test_a_capture_of_an_earlier_version_gets_its_first_answer_again(town: Town) -> None:
+    account, path = await _hold(town, 600)
+    holds, hold_id = town.api.services.get(Holds), path.rsplit("/", 1)[1]
+    cause = Cause(OperationIds().make(now_us()), "k")
+    args = {"account_id": account, "key": number_of(hold_id), "amount_minor": 600, "final": True}
+    commands = holds._commands
+    first = await commands.do(SYSTEM, cause, "hold_capture", **args, purpose=2, merchant=0)
+    made, repeated = await holds.capture(SYSTEM, cause, account, hold_id, 600, is_final=True)
+    assert (made.position, made.left_minor, repeated) == (first["position"], 0, True)
+    with pytest.raises(CommandRefused) as refused:
+        await holds.capture(SYSTEM, cause, account, hold_id, 599, is_final=True)
+    assert refused.value.code == "op_conflict"
+    assert await town.city.balance(account) == 400
 
 
 async def test_two_captures_racing_take_no_more_than_is_held(town: Town) -> None:
