@@ -1,7 +1,7 @@
 """WebAuthn: a key of the rider's device as a second factor.
 
-The challenge lies in the session, is used once and is over after five minutes. A count that does
-not rise is a copied key: refused.
+The challenge lies in the session with what it is for, is used once and is over after five minutes:
+one given for a step-up adds no key. A count that does not rise is a copied key: refused.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ from gateway.registry.sessions import hash_token
 from gateway.registry.vault import PersonKey
 
 CHALLENGE_US = 300 * US
+REGISTER, STEP_UP = b"R", b"A"
+"""What a challenge is for, before its bytes."""
 _MALFORMED = (WebAuthnException, ValueError, KeyError, TypeError)
 
 
@@ -71,12 +73,12 @@ class Passkeys:
                 user_verification=UserVerificationRequirement.REQUIRED
             ),
         )
-        await asyncio.to_thread(self._remember, actor, token, options.challenge)
+        await asyncio.to_thread(self._remember, actor, token, REGISTER + options.challenge)
         return dict(json.loads(options_to_json(options)))
 
     def finish_registration(self, actor: Actor, token: str, credential: Mapping[str, Any]) -> str:
         """What `create` gave; the id of the new factor. Raises: AuthError AUTH_PROOF."""
-        now, challenge = self._factors.clock(), self._take_challenge(actor, token)
+        now, challenge = self._factors.clock(), self._take_challenge(actor, token, REGISTER)
         try:
             made = verify_registration_response(
                 credential=dict(credential),
@@ -113,12 +115,12 @@ class Passkeys:
             ],
             user_verification=UserVerificationRequirement.REQUIRED,
         )
-        self._remember(actor, token, options.challenge)
+        self._remember(actor, token, STEP_UP + options.challenge)
         return dict(json.loads(options_to_json(options)))
 
     def step_up(self, actor: Actor, token: str, credential: Mapping[str, Any]) -> int:
         """What `get` gave. Returns: until when the step-up is good. Raises: AuthError."""
-        challenge = self._take_challenge(actor, token)
+        challenge = self._take_challenge(actor, token, STEP_UP)
         with self._factors.database.transaction() as connection:
             known = self._known(connection, actor)
             if str(credential.get("id")) not in known:
@@ -157,10 +159,10 @@ class Passkeys:
             if not connection.execute(update(SESSIONS).where(mine).values(values)).rowcount:
                 raise AuthError("AUTH_INVALID")
 
-    def _take_challenge(self, actor: Actor, token: str) -> bytes:
+    def _take_challenge(self, actor: Actor, token: str, purpose: bytes) -> bytes:
         """The challenge of this session, which is over with this, whatever comes of it.
 
-        Raises: AuthError.
+        Raises: AuthError: none, too old, or given for something else.
         """
         mine = _session(actor, token)
         with self._factors.database.transaction() as connection:
@@ -168,9 +170,10 @@ class Passkeys:
             values = {"challenge": b"", "challenge_us": 0}
             connection.execute(update(SESSIONS).where(mine).values(values))
         age_us = self._factors.clock() - row.challenge_us if row is not None else CHALLENGE_US
-        if row is None or not row.challenge or not 0 <= age_us < CHALLENGE_US:
+        challenge = bytes(row.challenge) if row is not None else b""
+        if not challenge.startswith(purpose) or not 0 <= age_us < CHALLENGE_US:
             raise AuthError("AUTH_PROOF", "no ceremony is under way")
-        return bytes(row.challenge)
+        return challenge.removeprefix(purpose)
 
 
 def _session(actor: Actor, token: str) -> Any:

@@ -255,6 +255,16 @@ async def test_a_challenge_is_good_once_and_for_five_minutes(town: Town) -> None
         town.passkeys.step_up(actor, token, device.get(options))
 
 
+async def test_a_challenge_for_a_step_up_adds_no_key(town: Town) -> None:
+    """Whoever holds only the session gets such a challenge without any proof."""
+    actor, token, _ = await with_passkey(town)
+    options = town.passkeys.begin_step_up(actor, token)
+    own = SoftAuthenticator()
+    with pytest.raises(AuthError, match="no ceremony is under way"):
+        town.passkeys.finish_registration(actor, token, own.create(options))
+    assert len(town.factors.list_all(actor.person_id)) == 1
+
+
 def _flip_signature(told: dict[str, Any]) -> None:
     text = told["response"]["signature"]
     told["response"]["signature"] = text[:20] + ("A" if text[20] != "A" else "B") + text[21:]
