@@ -136,7 +136,7 @@ class Persons:
         now = self._clock()
         with self._database.transaction() as connection:
             row = get_row(connection, person_id)
-            check_may_see(connection, actor, row)
+            check_may_change(actor, row)
             key = open_key(self._ring, row)
             of_person = FIELDS.c.person_id == person_id
             connection.execute(delete(FIELDS).where(of_person, FIELDS.c.name.in_(list(data))))
@@ -316,6 +316,16 @@ def check_may_see(connection: Connection, actor: Actor, row: Row[Any]) -> None:
     """Raises: AuthError AUTH_FORBIDDEN."""
     if not may_see(connection, actor, row):
         raise AuthError("AUTH_FORBIDDEN", "this person has not consented to it")
+
+
+def check_may_change(actor: Actor, row: Row[Any]) -> None:
+    """The house, or the tenant that entered the person; a consent opens reading only.
+
+    Raises: AuthError AUTH_FORBIDDEN.
+    """
+    is_entered = actor.kind is ActorKind.TENANT and row.tenant_id == actor.tenant_id != ""
+    if not actor.is_house and not is_entered:
+        raise AuthError("AUTH_FORBIDDEN", "whoever entered this person changes them")
 
 
 def _check_data(data: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change, note_refusal
 from gateway.registry.passwords import Passwords, check_password
 from gateway.registry.person_tables import PERSONS
-from gateway.registry.persons import PersonState, check_may_see, get_row
+from gateway.registry.persons import PersonState, check_may_change, get_row
 from gateway.registry.rider_tables import LOGINS, SESSIONS
 from gateway.registry.scopes import RIDER, Scope
 from gateway.registry.throttle import Throttle
@@ -73,9 +73,10 @@ class Sessions:
         self._clock = clock
 
     async def set_login(self, actor: Actor, person_id: str, login: str, password: str) -> None:
-        """Give a person a login, or another one; their sessions end.
+        """Give a person a login, or, as the house, another one; their sessions end.
 
-        Raises: AuthError AUTH_WEAK_PASSWORD …; RegistryError REGISTRY_TAKEN: the login is.
+        Raises: AuthError AUTH_WEAK_PASSWORD …, AUTH_FORBIDDEN: a tenant, and they sign in already.
+            RegistryError REGISTRY_TAKEN: the login is.
         """
         actor.require(Scope.PERSONS_WRITE)
         check_password(password, login)
@@ -193,7 +194,7 @@ class Sessions:
         now = self._clock()
         with self._database.transaction() as connection:
             row = get_row(connection, person_id)
-            check_may_see(connection, actor, row)
+            check_may_change(actor, row)
             if row.state != PersonState.ACTIVE:
                 raise RegistryError("REGISTRY_ERASED", f"{person_id} was erased")
             taken = connection.scalar(
@@ -201,7 +202,10 @@ class Sessions:
             )
             if taken not in (None, person_id):
                 raise RegistryError("REGISTRY_TAKEN", "somebody has this login")
-            connection.execute(delete(LOGINS).where(LOGINS.c.person_id == person_id))
+            mine = LOGINS.c.person_id == person_id
+            if not actor.is_house and connection.scalar(select(LOGINS.c.person_id).where(mine)):
+                raise AuthError("AUTH_FORBIDDEN", "they sign in already: the house resets a login")
+            connection.execute(delete(LOGINS).where(mine))
             connection.execute(
                 insert(LOGINS).values(
                     person_id=person_id, login_blind=blind, password_hash=stored, changed_us=now

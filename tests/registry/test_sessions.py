@@ -10,11 +10,14 @@ from sqlalchemy import select
 
 from gateway.db import Database
 from gateway.errors import AuthError, FareGatewayError, RateLimited, RegistryError
-from gateway.registry.actors import ActorKind
+from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.consents import Consents
 from gateway.registry.passwords import WAITING_MAX, Passwords
 from gateway.registry.rider_tables import LOGINS, SESSIONS
-from gateway.registry.scopes import RIDER
+from gateway.registry.scopes import CEILINGS, RIDER, Scope, TenantKind
 from gateway.registry.sessions import Sessions
+from gateway.registry.tenants import Tenant, Tenants
+from gateway.registry.vault import KeyRing
 from tests.registry.riders import LOGIN, PASSWORD, ROOT, CountingHasher, Town
 
 
@@ -164,6 +167,25 @@ async def test_a_login_is_one_person_s(town: Town) -> None:
     actor, _ = await town.signed_in()
     with pytest.raises(AuthError, match="AUTH_SCOPE"):
         await town.sessions.set_login(actor, first, "x@example.cn", PASSWORD)
+
+
+async def test_a_tenant_lets_only_those_it_entered_sign_in_and_resets_nothing(town: Town) -> None:
+    school = Actor(ActorKind.TENANT, "key:s", "school", CEILINGS[TenantKind.SCHOOL], owner="s")
+    hospital = Actor(ActorKind.TENANT, "key:h", "hospital", school.scopes, owner="h")
+    Tenants(town.database).add(ROOT, Tenant("hospital", TenantKind.HOSPITAL))
+    person_id = town.persons.add(school, {"phone": "110"}).person_id
+    consents = Consents(town.database, KeyRing(town.keys))
+    consents.give(ROOT, person_id, "hospital", Scope.PERSONS_READ, evidence="paper")
+    assert town.persons.get(hospital, person_id).data == {"phone": "110"}
+    with pytest.raises(AuthError, match="AUTH_FORBIDDEN"):
+        town.persons.change(hospital, person_id, {"phone": "120"})
+    with pytest.raises(AuthError, match="AUTH_FORBIDDEN"):
+        await town.sessions.set_login(hospital, person_id, LOGIN, PASSWORD)
+    await town.sessions.set_login(school, person_id, LOGIN, PASSWORD)
+    with pytest.raises(AuthError, match="AUTH_FORBIDDEN"):
+        await town.sessions.set_login(school, person_id, LOGIN, "another horse battery")
+    assert (await town.sessions.sign_in(LOGIN, PASSWORD)).person_id == person_id
+    await town.sessions.set_login(ROOT, person_id, "other@example.cn", PASSWORD)
 
 
 async def test_a_hash_of_weaker_settings_is_made_anew(town: Town) -> None:
