@@ -83,6 +83,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
     sealer = Sealer(load_control_secrets(config).registry_keys)
     services = Services(
         [
+            accounts,
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
             Money(commands, accounts, eyes),
             Holds(commands, accounts, events),

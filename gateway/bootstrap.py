@@ -233,6 +233,7 @@ def build_access(config: Config) -> Access:
     from gateway.registry.tenants import Tenants
     from gateway.registry.tokens import TokenKeys
     from gateway.registry.vault import BlindIndex, KeyRing
+    from gateway.wallet.stores.accounts import is_opened_for
 
     secrets = load_control_secrets(config)
     database = build_registry(config)
@@ -248,7 +249,7 @@ def build_access(config: Config) -> Access:
         credentials=credentials,
         authenticator=Authenticator(credentials, tokens, sessions),
         persons=Persons(database, ring, index),
-        links=Links(database, ring, index, step_up_s=riders.step_up_s),
+        links=Links(database, ring, index, is_held=is_opened_for, step_up_s=riders.step_up_s),
         consents=Consents(database, ring),
         approvals=Approvals(
             database,

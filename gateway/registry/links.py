@@ -17,7 +17,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change
 from gateway.registry.consents import is_given
 from gateway.registry.person_tables import ACCOUNTS, MEDIA
-from gateway.registry.persons import check_may_see, get_row, open_key
+from gateway.registry.persons import check_may_change, check_may_see, get_row, open_key
 from gateway.registry.scopes import Scope
 from gateway.registry.vault import BlindIndex, KeyRing
 
@@ -44,8 +44,16 @@ class PersonMedium:
         return fields
 
 
+def held_by_nobody(_connection: Connection, _account_id: int, _tenant_id: str) -> bool:
+    """Where it is not written which tenant an account was opened for: for none."""
+    return False
+
+
 class Links:
-    """The services on links. Each method is one transaction."""
+    """The services on links. Each method is one transaction.
+
+    Args: is_held: whether an account was opened for a tenant.
+    """
 
     def __init__(
         self,
@@ -53,25 +61,29 @@ class Links:
         ring: KeyRing,
         index: BlindIndex,
         *,
+        is_held: Callable[[Connection, int, str], bool] = held_by_nobody,
         step_up_s: float = 5 * MINUTE_S,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
+        self._is_held = is_held
         self._ring = ring
         self._index = index
         self._step_up_s = step_up_s
         self._clock = clock
 
     def link_account(self, actor: Actor, person_id: str, account_id: int) -> None:
-        """Give an account its owner; twice the same is fine.
+        """Give an account its owner; twice the same is fine. A tenant: one opened for it.
 
-        Raises: AuthError; RegistryError REGISTRY_TAKEN: it has another owner.
+        Raises: AuthError; RegistryError REGISTRY_TAKEN: it has another owner, REGISTRY_UNKNOWN.
         """
         actor.require(Scope.PERSONS_WRITE)
         now = self._clock()
         with self._database.transaction() as connection:
             row = get_row(connection, person_id)
-            check_may_see(connection, actor, row)
+            check_may_change(actor, row)
+            if not actor.is_house and not self._is_held(connection, account_id, actor.tenant_id):
+                raise RegistryError("REGISTRY_UNKNOWN", f"there is no account {account_id}")
             open_key(self._ring, row)
             owner = find_owner(connection, account_id)
             if owner == person_id:
@@ -83,6 +95,25 @@ class Links:
             )
             subject = f"person:{person_id}"
             note_change(connection, actor, "account.link", subject, now, account_id=account_id)
+
+    def unlink_account(self, actor: Actor, person_id: str, account_id: int) -> bool:
+        """Take an account and its media from a person, as the house only. False = not theirs.
+
+        Raises: AuthError; RegistryError REGISTRY_UNKNOWN: there is no such person.
+        """
+        actor.require(Scope.PERSONS_WRITE)
+        if not actor.is_house:
+            raise AuthError("AUTH_FORBIDDEN", "the house takes an account from its owner")
+        now = self._clock()
+        with self._database.transaction() as connection:
+            get_row(connection, person_id)
+            if find_owner(connection, account_id) != person_id:
+                return False
+            for table in (MEDIA, ACCOUNTS):
+                connection.execute(delete(table).where(table.c.account_id == account_id))
+            subject = f"person:{person_id}"
+            note_change(connection, actor, "account.unlink", subject, now, account_id=account_id)
+        return True
 
     def list_accounts(self, person_id: str) -> list[int]:
         """Accounts of a person, also of an erased one, ascending."""

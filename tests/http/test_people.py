@@ -109,6 +109,35 @@ async def test_a_rider_reads_their_own_account_and_no_other(town: Town) -> None:
     assert (await caller("DELETE", f"/v1/persons/{person_id}")).code == "AUTH_SCOPE"
 
 
+async def test_a_tenant_gives_an_owner_only_to_what_was_opened_for_it(town: Town) -> None:
+    own = await town.city.account(tenant_id="school")
+    granted, stranger = await town.city.account(100), await town.city.account(100)
+    grant = {"tenant_id": "school"}
+    await town.city.ok("POST", f"/v1/accounts/{granted}/grants", grant)
+    pupil = await town.school.ok("POST", "/v1/persons", {"name": "李雷"})
+    path = f"/v1/persons/{pupil['person_id']}/accounts"
+    said = [await town.school("PUT", f"{path}/{one}") for one in (granted, stranger, 999_999)]
+    assert {(one.status, one.code) for one in said} == {(404, "REGISTRY_UNKNOWN")}
+    assert (await town.hospital("PUT", f"{path}/{own}")).code == "AUTH_FORBIDDEN"
+    assert (await town.school("PUT", f"{path}/{own}")).status == 204
+    assert (await town.school.ok("GET", path))["data"] == [own]
+
+
+async def test_the_house_takes_an_account_from_its_owner(town: Town) -> None:
+    person_id, caller = await rider(town)
+    account = await town.city.account(700)
+    path = f"/v1/persons/{person_id}/accounts/{account}"
+    await town.city.ok("PUT", path)
+    assert await caller.balance(account) == 700
+    assert (await caller("DELETE", path)).code == "AUTH_SCOPE"
+    assert (await town.school("DELETE", path)).code == "AUTH_FORBIDDEN"
+    assert (await town.city("DELETE", path)).status == 204
+    assert (await caller("GET", f"/v1/accounts/{account}")).status == 404
+    assert (await town.city("DELETE", path)).code == "API_NOT_FOUND"
+    other, _ = await rider(town, "li@example.cn")
+    await town.city.ok("PUT", f"/v1/persons/{other}/accounts/{account}")
+
+
 # --- sessions -------------------------------------------------------------------------------------
 
 

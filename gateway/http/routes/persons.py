@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal
 
+from gateway.errors import ApiError
 from gateway.http.endpoint import Answer, Call, Endpoint
 from gateway.registry.consents import Consent, Consents
 from gateway.registry.links import Links
@@ -14,6 +15,7 @@ from gateway.registry.persons import Person, Persons, PersonState
 from gateway.registry.scopes import Scope
 from gateway.registry.sessions import Sessions
 from gateway.shapes import PLAIN, InstantUs, says
+from gateway.wallet.access import AccountAccess
 
 Value = Annotated[str, says("empty takes it away", maxLength=500, pattern=PLAIN)]
 Login = Annotated[str, says("e-mail or phone", minLength=3, maxLength=200, pattern=PLAIN)]
@@ -184,6 +186,14 @@ async def _link(call: Call) -> Answer:
     return Answer(value=None, status=204)
 
 
+async def _unlink(call: Call) -> Answer:
+    links, account_id = call.service(Links), call.path["account_id"]
+    if not await _beside(lambda: links.unlink_account(call.actor, _id(call), account_id)):
+        raise ApiError("API_NOT_FOUND", "the person has no such account")
+    call.service(AccountAccess).forget()
+    return Answer(value=None, status=204)
+
+
 async def _accounts(call: Call) -> OwnedAccounts:
     persons, links = call.service(Persons), call.service(Links)
     await _beside(lambda: persons.get(call.actor, _id(call)))  # may they know?
@@ -217,7 +227,9 @@ async def _consent(call: Call) -> Answer:
 async def _withdraw(call: Call) -> Answer:
     consents, body = call.service(Consents), call.body
     how = (call.actor, _id(call), body.tenant_id, Scope(body.scope))
-    return Answer(value=_shown_consent(await _beside(lambda: consents.withdraw(*how))))
+    withdrawn = await _beside(lambda: consents.withdraw(*how))
+    call.service(AccountAccess).forget()
+    return Answer(value=_shown_consent(withdrawn))
 
 
 async def _consents(call: Call) -> ConsentList:
@@ -280,6 +292,9 @@ ENDPOINTS = [
               errors=(*LIVING, "REGISTRY_TAKEN", "AUTH_WEAK_PASSWORD", "RATE_LIMITED")),
     _endpoint("PUT", "/{person_id}/accounts/{account_id}", _link, "Give an account its owner",
               status=204, scopes=WRITE, errors=(*LIVING, "REGISTRY_TAKEN")),
+    _endpoint("DELETE", "/{person_id}/accounts/{account_id}", _unlink,
+              "Take an account from its owner, as the house", status=204, scopes=WRITE,
+              errors=(*PERSON, "API_NOT_FOUND")),
     _endpoint("GET", "/{person_id}/accounts", _accounts, "List the accounts of a person",
               answer=OwnedAccounts, scopes=READ, errors=LIVING),
     _endpoint("GET", "/{person_id}/media", _media, "List the media of a person",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, or_, select
+from sqlalchemy import Connection, Row, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
@@ -93,6 +93,12 @@ class AccountStore:
 
     def _one(self, account_id: int) -> Ownership:
         return self.find(account_id) or Ownership(account_id)
+
+
+def is_opened_for(connection: Connection, account_id: int, tenant_id: str) -> bool:
+    """Whether an account was opened for a tenant; a grant is less than that."""
+    wanted = select(ACCOUNTS.c.tenant_id).where(ACCOUNTS.c.account_id == account_id)
+    return bool(tenant_id) and connection.scalar(wanted) == tenant_id
 
 
 def _ownership(row: Row[Any], granted: frozenset[str]) -> Ownership:
