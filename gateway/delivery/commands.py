@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 from gateway.control.frames import Reply
@@ -33,3 +34,16 @@ def ask(
     if not reply.ok and reply.retry == Retry.SAFE:
         raise CommandError(reply.code, reply.detail, reply.hint, Retry.SAFE)
     return reply
+
+
+def find_done(commands: Commands, operation_id: bytes) -> Reply | None:
+    """What became of a command that may have been sent: its reply, None = it was not carried out.
+
+    Whoever sends a command whose arguments can change meanwhile (a version) asks first: with
+    others, what was done under its id would be a conflict. Raises: CommandError, Uncertain.
+    """
+    reply = ask(commands, "operation_show", {"id": operation_id.hex()})
+    if not reply.ok:
+        return None
+    reason = str(reply.result["reason"])
+    return replace(reply, ok=reason.startswith("ok"), code=reason)

@@ -25,7 +25,7 @@ from gateway.clock import derived_operation_id, format_operation_id
 from gateway.control.frames import Reply
 from gateway.db import Database
 from gateway.delivery.codec import decode_command, decode_event
-from gateway.delivery.commands import Commands, ask
+from gateway.delivery.commands import Commands, ask, find_done
 from gateway.delivery.inbox import Stored, Verdict, store
 from gateway.delivery.outbox import Letter, put
 from gateway.delivery.sealed import CommandSealer
@@ -161,16 +161,23 @@ class BankEvents:
         )
 
     def _move(self, move: _Move, decision: Mapping[str, Any]) -> Verdict:
-        """One id after the other: those that were refused stay refused, one that was done, done."""
+        """One id after the other: those that were refused stay refused, one that was done, done.
+
+        Each is asked about before it is sent: an answer may have been lost, and the version that
+        an adjustment names is another one by now.
+        """
         account = ask(self._commands, "account_show", {"account_id": move.account_id})
         if not account.ok:
             return Verdict(Stored.HELD, account.code)
         if account.result["currency"] != move.currency:
             return Verdict(Stored.HELD, "currency_mismatch")
+        left = int(decision.get("tries", 0))
         refused = ""
         for number in range(TRIES_MAX):
             operation_id = derived_operation_id(move.at_us, *move.parts, str(number))
-            reply = self._send(move, operation_id, account.result["version"])
+            reply = find_done(self._commands, operation_id)
+            if reply is None:
+                reply = self._send(move, operation_id, account.result["version"])
             if reply.ok:
                 shown = format_operation_id(operation_id)
                 return Verdict(Stored.APPLIED, f"operation {shown}")
@@ -178,8 +185,10 @@ class BankEvents:
             if refused == "version_conflict":
                 show = {"account_id": move.account_id}
                 account = ask(self._commands, "account_show", show)
-            elif number >= int(decision.get("tries", 0)):
+                continue
+            if not left:
                 break
+            left -= 1
         return Verdict(Stored.HELD, refused)
 
     def _send(self, move: _Move, operation_id: bytes, version: int) -> Reply:

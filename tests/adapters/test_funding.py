@@ -241,6 +241,37 @@ def test_an_account_that_moves_meanwhile_is_read_again(desk: Desk) -> None:
     assert desk.engine.balances[1001] == 0, "the id that was done answers again"
 
 
+@pytest.mark.parametrize("moves_before", [0, 1])
+def test_a_return_whose_answer_was_lost_is_found_and_not_taken_again(
+    desk: Desk, moves_before: int
+) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    desk.hook(BACK)
+    desk.engine.moves_between = moves_before
+    # account_show and the adjustment, as often as the account moves in between
+    desk.engine.trouble.extend(["", ""] * moves_before + ["", "lost"])
+    with pytest.raises(Uncertain):
+        desk.apply()
+    assert desk.engine.balances[1001] == 0
+    assert (desk.apply(), desk.held()) == (1, {})
+    assert desk.engine.balances[1001] == 0
+
+
+def test_a_refused_return_is_taken_once_when_an_operator_tries_again(desk: Desk) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    desk.engine.refusals[1001] = "account_closed"
+    desk.hook(BACK)
+    desk.apply()
+    assert desk.held() == {"E-3": "account_closed"}
+    desk.engine.refusals.clear()
+    desk.engine.versions[1001] += 1
+    desk.decide("E-3")
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 0
+
+
 def test_money_that_leaves_unasked_is_held(desk: Desk) -> None:
     desk.hook(Movement("E-7", 99, "fees", "debit"))
     desk.apply()
@@ -249,9 +280,12 @@ def test_money_that_leaves_unasked_is_held(desk: Desk) -> None:
 
 def test_any_mix_of_deliveries_and_crashes_gives_each_once(desk: Desk) -> None:
     rng = random.Random(5)
-    movements = [Movement(f"E-{n}", n + 1, build_reference(1001)) for n in range(30)]
-    for _ in range(40):
+    credits = [Movement(f"E-{n}", n + 1, build_reference(1001)) for n in range(30)]
+    returns = [Movement(f"R-{n}", n + 1, "", "debit", f"E-{n}") for n in range(0, 30, 3)]
+    movements = credits + returns
+    for _ in range(80):
         rng.choice([desk.hook, desk.file])(rng.choice(movements))
+        desk.engine.moves_between = rng.choice([0, 0, 1])
         desk.engine.trouble.extend(rng.choices(["", "down", "lost"], [6, 1, 1], k=2))
         try:
             desk.apply()
@@ -260,7 +294,8 @@ def test_any_mix_of_deliveries_and_crashes_gives_each_once(desk: Desk) -> None:
     desk.engine.trouble.clear()
     desk.file(*movements)
     desk.apply()
-    assert desk.engine.balances[1001] == sum(range(1, 31))
+    assert desk.held() == {}
+    assert desk.engine.balances[1001] == sum(range(1, 31)) - sum(range(1, 31, 3))
 
 
 # --- refunds to a bank account --------------------------------------------------------------------

@@ -1,4 +1,8 @@
-"""An engine in memory for handlers: balances, versions, and operation ids that answer once."""
+"""An engine in memory for handlers: balances, versions, and operation ids that answer once.
+
+As in the engine, an id that was used for other contents is a conflict, and instants in ids lie
+not in the future.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,9 @@ from typing import Any
 
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, Uncertain
+
+NOTES = ("reference", "note")
+AHEAD_US = 300_000_000
 
 
 class Engine:
@@ -17,6 +24,9 @@ class Engine:
         self.versions = dict.fromkeys(accounts, 1)
         self.currency = currency
         self.answers: dict[bytes, Reply] = {}
+        self.contents: dict[bytes, tuple[str, dict[str, Any]]] = {}
+        self.now_us = 0
+        """0 = any instant is taken."""
         self.refusals: dict[int, str] = {}
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.trouble: deque[str] = deque()
@@ -26,6 +36,8 @@ class Engine:
         self, op: str, args: dict[str, Any] | None = None, *, operation_id: bytes | None = None
     ) -> Reply:
         args = args or {}
+        if op == "operation_show":
+            return self._show_operation(bytes.fromhex(args["id"]))
         trouble = self.trouble.popleft() if self.trouble else ""
         if trouble == "down":
             raise CommandError("COMMAND_NOT_SENT")
@@ -39,11 +51,28 @@ class Engine:
             return reply
         assert operation_id is not None
         self.sent.append((op, args))
-        if operation_id not in self.answers:
-            self.answers[operation_id] = self._decide(op, args)
+        reply = self._carry_out(operation_id, op, args)
         if trouble == "lost":
             raise Uncertain(detail="no answer")
+        return reply
+
+    def _carry_out(self, operation_id: bytes, op: str, args: dict[str, Any]) -> Reply:
+        made_us = int.from_bytes(operation_id[:6]) * 1_000
+        contents = op, {name: args[name] for name in args if name not in NOTES}
+        if self.contents.setdefault(operation_id, contents) != contents:
+            return _reply("op_conflict")
+        if self.now_us and made_us > self.now_us + AHEAD_US:
+            del self.contents[operation_id]
+            return _reply("bad_time")
+        if operation_id not in self.answers:
+            self.answers[operation_id] = self._decide(op, args)
         return self.answers[operation_id]
+
+    def _show_operation(self, operation_id: bytes) -> Reply:
+        reply = self.answers.get(operation_id)
+        if reply is None:
+            return _reply("unknown_operation")
+        return _reply("", {"reason": reply.code})
 
     def _show(self, account_id: int) -> Reply:
         if account_id not in self.balances:

@@ -50,9 +50,6 @@ class MediaEngine(Engine):
             if state is None:
                 return Reply(b"", False, "unknown_medium")
             return Reply(b"", True, result={"state": state})
-        if op == "operation_show":
-            known = bytes.fromhex(args["id"]) in self.answers
-            return Reply(b"", known, "ok" if known else "unknown_operation")
         return super().exchange(op, args, operation_id=operation_id)
 
     def _decide(self, op: str, args: dict[str, Any]) -> Reply:
@@ -61,4 +58,4 @@ class MediaEngine(Engine):
         if args["token"] not in self.media:
             return Reply(b"", False, "unknown_medium")
         self.media[args["token"]] = args["state"]
-        return Reply(b"", True)
+        return Reply(b"", True, "ok")
