@@ -7,22 +7,29 @@ freeze's journal position no new authorisation succeeds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from gateway.clock import derived_operation_id, format_operation_id, parse_operation_id
 from gateway.control.client import CommandRefused
-from gateway.errors import ApiError
+from gateway.errors import ApiError, CommandError, Retry, Uncertain
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.commands import Cause, Commands, is_accepted
 from gateway.wallet.stores.freezes import OPEN, FreezeRow, FreezeStore
+
+log = logging.getLogger(__name__)
 
 What = Literal["debit", "credit", "both"]
 PARTS = {"debit": {"debit"}, "credit": {"credit"}, "both": {"debit", "credit"}}
+HALF_US = 60_000_000
+"""A freeze that was begun so long ago and is not in force: its process died."""
+ATTEMPTS_MAX = 10
+CONFLICT, CLOSED = "version_conflict", "account_closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +68,7 @@ class FourEyes(Protocol):
 
 
 class FreezeClock:
-    """Ends freezes: those that are lifted, and by itself those whose time is over."""
+    """Places freezes that were begun; ends those that are lifted, and those whose time is over."""
 
     def __init__(self, commands: Commands, store: FreezeStore, clock: Callable[[], int]) -> None:
         self._commands = commands
@@ -69,23 +76,36 @@ class FreezeClock:
         self._clock = clock
 
     async def expire_due(self, actor: Actor) -> int:
-        """End what is over; finish what a dead process left half placed. Returns how many."""
-        now_us = self._clock()
-        due = await asyncio.to_thread(self._store.list_due, now_us)
-        for row in due:
-            cause = Cause(derived_operation_id(row.expires_us, "unfreeze", row.freeze_id))
-            await self.end(actor, cause, freeze_of(row), "expired")
-        half = await asyncio.to_thread(self._store.list_half_placed, now_us - 60_000_000)
-        for row in half:
-            await self._resume(row)
-        return len(due) + len(half)
+        """End what is over; finish what a dead process left half placed. Returns how many.
 
-    async def _resume(self, row: FreezeRow) -> None:
-        """Its command was sent or not: the operation tells."""
-        done = await self._commands.find_operation(parse_operation_id(row.freeze_id))
-        if done is None or not str(done["reason"]).startswith("ok"):
+        What cannot be done now is left for the next round, the others go on.
+        Raises: CommandError COMMAND_NOT_SENT: there is no data plane.
+        """
+        now_us, count = self._clock(), 0
+        for row in await asyncio.to_thread(self._store.list_due, now_us):
+            cause = Cause(derived_operation_id(row.expires_us, "unfreeze", row.freeze_id))
+            count += await _alone(self.end(actor, cause, freeze_of(row), "expired"), row)
+        half = await asyncio.to_thread(self._store.list_half_placed, now_us - HALF_US)
+        for row in half:
+            count += await _alone(self._finish(row), row)
+        return count
+
+    async def _finish(self, row: FreezeRow) -> None:
+        """Place a freeze whose process died: the same operation, carried out before or not."""
+        cause = Cause(parse_operation_id(row.freeze_id))
+        try:
+            await self.place(Actor.system(row.actor), cause, row)
+        except CommandRefused as error:
+            if error.retry is not Retry.NEVER:
+                raise
             await asyncio.to_thread(self._store.drop, row.freeze_id)
-            return
+
+    async def place(self, actor: Actor, cause: Cause, row: FreezeRow) -> None:
+        """Carry out a freeze that is written down, and say so. Raises: CommandError."""
+        noted = replace(cause, note=row.reason[:64])
+        done = await self._commands.do(
+            actor, noted, "freeze", account_id=row.account_id, what=row.what
+        )
         await asyncio.to_thread(
             lambda: self._store.settle(
                 row.freeze_id,
@@ -99,17 +119,7 @@ class FreezeClock:
         self, actor: Actor, cause: Cause, freeze: Freeze, state: Literal["lifted", "expired"]
     ) -> None:
         """Unfreeze what no other freeze of the account blocks, then write it down."""
-        others = await asyncio.to_thread(self._store.list_account, freeze.account_id)
-        left = _blocked(one for one in others if one.freeze_id != freeze.freeze_id)
-        if free := PARTS[freeze.what] - left:
-            what = "both" if len(free) == 2 else free.pop()
-            await self._commands.do(
-                actor,
-                replace(cause, note=f"{state} {freeze.freeze_id}"),
-                "unfreeze",
-                account_id=freeze.account_id,
-                what=what,
-            )
+        await self.free(actor, replace(cause, note=f"{state} {freeze.freeze_id}"), freeze)
         await asyncio.to_thread(
             lambda: self._store.end(
                 freeze.freeze_id,
@@ -119,6 +129,60 @@ class FreezeClock:
                 notice="account_unfrozen",
             )
         )
+
+    async def free(self, actor: Actor, cause: Cause, freeze: Freeze) -> None:
+        """Unfreeze what only this freeze blocks. On a closed account there is nothing to free.
+
+        The account's version is read before its other freezes are, and named in the command: one
+        that is placed in between makes it look again, under the next operation id.
+        Raises: CommandError version_conflict: the account never stood still.
+        """
+        for number in range(ATTEMPTS_MAX):
+            step = cause
+            if number:
+                step = replace(cause, operation_id=cause.part("again", str(number)))
+            done: Mapping[str, Any] | None = await self._commands.find_operation(step.operation_id)
+            if done is None:
+                done = await self._unfreeze(actor, step, freeze)
+            if done is None or is_accepted(done) or done["reason"] == CLOSED:
+                return
+        raise CommandError("version_conflict", "the account keeps changing", retry=Retry.SAFE)
+
+    async def _unfreeze(
+        self, actor: Actor, cause: Cause, freeze: Freeze
+    ) -> Mapping[str, Any] | None:
+        """What became of it; None: there is nothing to free. Raises: CommandError."""
+        shown = await self._commands.read("account_show", account_id=freeze.account_id)
+        others = await asyncio.to_thread(self._store.list_account, freeze.account_id)
+        left = _blocked(one for one in others if one.freeze_id != freeze.freeze_id)
+        free = PARTS[freeze.what] - left
+        if not free or "closed" in shown["status_names"]:
+            return None
+        try:
+            return await self._commands.do(
+                actor,
+                cause,
+                "unfreeze",
+                account_id=freeze.account_id,
+                what="both" if len(free) == 2 else free.pop(),
+                expected_version=shown["version"],
+            )
+        except CommandRefused as error:
+            if error.code not in (CONFLICT, CLOSED):
+                raise
+            return {"reason": error.code}
+
+
+async def _alone(work: Awaitable[None], row: FreezeRow) -> bool:
+    """Whether it was done; what stands in its way is left for the next round."""
+    try:
+        await work
+    except (CommandError, Uncertain) as error:
+        if error.code == "COMMAND_NOT_SENT":
+            raise
+        log.warning("freeze_put_off", extra={"freeze": row.freeze_id, "code": error.code})
+        return False
+    return True
 
 
 class Freezes:
@@ -137,7 +201,7 @@ class Freezes:
         self._store = store
         self._eyes = eyes
         self._clock = clock
-        self._ending = FreezeClock(commands, store, clock)
+        self._clockwork = FreezeClock(commands, store, clock)
 
     async def place(
         self, actor: Actor, cause: Cause, account_id: int, order: FreezeOrder
@@ -161,26 +225,12 @@ class Freezes:
             expires_us=order.expires_us,
         )
         await asyncio.to_thread(self._store.begin, row)
-        await self._send(actor, cause, row)
-        return await self._get(freeze_id)
-
-    async def _send(self, actor: Actor, cause: Cause, row: FreezeRow) -> None:
-        noted = Cause(cause.operation_id, cause.key, cause.reference, row.reason[:64])
         try:
-            done = await self._commands.do(
-                actor, noted, "freeze", account_id=row.account_id, what=row.what
-            )
+            await self._clockwork.place(actor, cause, row)
         except CommandRefused:
-            await asyncio.to_thread(self._store.drop, row.freeze_id)
+            await asyncio.to_thread(self._store.drop, freeze_id)
             raise
-        await asyncio.to_thread(
-            lambda: self._store.settle(
-                row.freeze_id,
-                position=done["position"],
-                placed_us=done["ts_us"],
-                notice="account_frozen",
-            )
-        )
+        return await self._get(freeze_id)
 
     async def list(self, actor: Actor, account_id: int) -> list[Freeze]:
         """All freezes of an account, also those that are over."""
@@ -199,8 +249,21 @@ class Freezes:
             raise _unknown(freeze_id)
         if found.state == "active":
             await self._eyes.require_unfreeze(actor, found, cause)
-            await self._ending.end(actor, cause, found, "lifted")
+            await self._clockwork.end(actor, cause, found, "lifted")
         return await self._get(freeze_id)
+
+    async def lift_unlisted(self, actor: Actor, cause: Cause, account_id: int, what: What) -> None:
+        """Unfreeze what is frozen in the data plane and by no freeze that is written down.
+
+        Raises: ApprovalNeeded; ApiError API_CONFLICT: there is a freeze to lift; CommandError.
+        """
+        await self._access.require(actor, account_id, Scope.FREEZES_WRITE)
+        found = await asyncio.to_thread(self._store.list_account, account_id)
+        if _blocked(found) & PARTS[what]:
+            raise ApiError("API_CONFLICT", "name the freeze that is to be lifted")
+        bare = freeze_of(FreezeRow("", account_id, what, "", "", "", "active", 0, 0, 0))
+        await self._eyes.require_unfreeze(actor, bare, cause)
+        await self._clockwork.free(actor, cause, bare)
 
     async def _get(self, freeze_id: str) -> Freeze:
         row = await asyncio.to_thread(self._store.find, freeze_id)

@@ -5,13 +5,15 @@ of a thousand racing debits behind the freeze's position (wallet.md 4.3, case 37
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from gateway.clock import now_us
+from gateway.clock import format_operation_id, new_operation_id, now_us
 from gateway.control.pipe import ControlPipe
 from gateway.registry.actors import Actor
-from gateway.wallet.commands import Commands
+from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.freezes import FreezeClock
-from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
+from gateway.wallet.stores.freezes import FreezeRow, FreezeStore, NoticeStore
 from tests.http.town import Town
 
 FREEZE = {"reason": "owner asked", "what": "debit"}
@@ -77,6 +79,67 @@ async def test_a_freeze_is_over_by_itself(town: Town) -> None:
     (shown,) = (await town.city.ok("GET", path))["data"]
     assert (shown["freeze_id"], shown["state"]) == (made["freeze_id"], "expired")
     assert (await town.city.ok("GET", f"/v1/accounts/{account}"))["status"] == []
+
+
+class Between(Commands):
+    """Commands between whose look at an account and its unfreezing something else happens once."""
+
+    def __init__(self, pipe: ControlPipe, happens: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(pipe)
+        self._happens: list[Callable[[], Awaitable[object]]] = [happens]
+
+    async def do(self, actor: Actor, cause: Cause, op: str, **args: Any) -> dict[str, Any]:
+        if op == "unfreeze" and self._happens:
+            await self._happens.pop()()
+        return await super().do(actor, cause, op, **args)
+
+
+async def test_a_freeze_placed_while_another_is_ended_stays(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/freezes"
+    first = await town.city.ok("POST", path, FREEZE | {"expires_us": now_us() + 100_000})
+    pipe = ControlPipe(town.config.control.socket)
+    between = Between(pipe, lambda: town.city.ok("POST", path, FREEZE))
+    freezes = FreezeClock(between, FreezeStore(town.access.database), now_us)
+    await asyncio.sleep(0.15)
+    assert await freezes.expire_due(Actor.system("worker")) == 1
+    await pipe.close()
+    shown = (await town.city.ok("GET", path))["data"]
+    states = {one["freeze_id"] == first["freeze_id"]: one["state"] for one in shown}
+    assert states == {True: "expired", False: "active"}
+    assert (await town.city.ok("GET", f"/v1/accounts/{account}"))["status"] == ["frozen_debit"]
+
+
+async def test_a_closed_account_does_not_keep_others_frozen(town: Town) -> None:
+    gone, other = await town.city.account(), await town.city.account()
+    soon = FREEZE | {"expires_us": now_us() + 300_000}
+    for account in (gone, other):
+        await town.city.ok("POST", f"/v1/accounts/{account}/freezes", soon)
+    await town.city.ok("POST", f"/v1/accounts/{gone}/close", {})
+    pipe = ControlPipe(town.config.control.socket)
+    freezes = FreezeClock(Commands(pipe), FreezeStore(town.access.database), now_us)
+    await asyncio.sleep(0.3)
+    assert await freezes.expire_due(Actor.system("worker")) == 2
+    await pipe.close()
+    assert (await town.city.ok("GET", f"/v1/accounts/{other}"))["status"] == []
+    (row,) = (await town.city.ok("GET", f"/v1/accounts/{gone}/freezes"))["data"]
+    assert row["state"] == "expired"
+
+
+async def test_a_freeze_that_was_begun_is_placed_by_the_worker(town: Town) -> None:
+    account = await town.city.account()
+    store = FreezeStore(town.access.database)
+    begun = format_operation_id(new_operation_id())
+    row = FreezeRow(begun, account, "debit", "odd", "", "key:1", "placing", 1, 0, 0)
+    await asyncio.to_thread(store.begin, row)
+    pipe = ControlPipe(town.config.control.socket)
+    assert await FreezeClock(Commands(pipe), store, now_us).expire_due(Actor.system("worker")) == 1
+    await pipe.close()
+    assert (await town.city.ok("GET", f"/v1/accounts/{account}"))["status"] == ["frozen_debit"]
+    notices = await asyncio.to_thread(
+        lambda: NoticeStore(town.access.database).list(account, after=0, limit=9)
+    )
+    assert [one.kind for one in notices] == ["account_frozen"]
 
 
 async def test_none_of_a_thousand_debits_comes_after_the_freeze(town: Town) -> None:
