@@ -154,6 +154,13 @@ class GroupCommit:
         self.engine.end_turn(free)
 
     def _commit(self, *, in_thread: bool) -> None:
+        try:
+            self._commit_open(in_thread=in_thread)
+        except Exception as error:  # noqa: BLE001 - the loop would log it and go on: with a group
+            # that stays sealed, so that nothing is ever committed again
+            self._on_broken(error)
+
+    def _commit_open(self, *, in_thread: bool) -> None:
         end = self.engine.open_end
         records = self.engine.record_count
         group = self.engine.seal(time.time_ns() // 1000, self._chain)
@@ -194,12 +201,15 @@ class GroupCommit:
         self, done: ThreadFuture[tuple[bytes, int]], size: int, records: int
     ) -> None:
         error = done.exception()
-        if isinstance(error, JournalError):
-            self._failed(error)
-        elif error is not None:
-            self._on_broken(error)
-        else:
-            self._written(*done.result(), size, records)
+        try:
+            if isinstance(error, JournalError):
+                self._failed(error)
+            elif error is not None:
+                self._on_broken(error)
+            else:
+                self._written(*done.result(), size, records)
+        except Exception as failure:  # noqa: BLE001 - as in _commit
+            self._on_broken(failure)
         if self.engine.waiting:
             self.wake()
 

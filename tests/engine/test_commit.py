@@ -18,6 +18,7 @@ from gateway.clock import new_operation_id
 from gateway.dataplane import DataPlane
 from gateway.errors import (
     Corrupt,
+    InvariantError,
     JournalBroken,
     JournalError,
     JournalFull,
@@ -166,6 +167,52 @@ async def test_a_broken_journal_ends_the_process_without_an_answer(tmp_path: Pat
         assert not tap.done()
         hands.plane.journal.append = real
         hands.plane.engine.abort()
+        tap.cancel()
+
+
+@pytest.mark.parametrize("where", ["never", "always"])
+@pytest.mark.parametrize("error", [InvariantError(detail="not sound"), OSError(errno.EIO, "close")])
+async def test_whatever_fails_in_a_commit_ends_the_process(
+    tmp_path: Path, where: str, error: Exception
+) -> None:
+    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    ended: list[BaseException] = []
+    async with running(config, before=with_faults) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        hands.plane.commit._on_broken = ended.append
+
+        def fails(position: int, group: memoryview) -> None:
+            raise error
+
+        hands.plane.journal.append, real = fails, hands.plane.journal.append
+        tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
+        await until(lambda: bool(ended))
+        assert ended == [error]
+        assert not tap.done()
+        hands.plane.journal.append = real
+        hands.plane.engine.abort()
+        tap.cancel()
+
+
+@pytest.mark.parametrize("where", ["never", "always"])
+async def test_an_answer_that_cannot_be_given_ends_the_process(tmp_path: Path, where: str) -> None:
+    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    ended: list[BaseException] = []
+    async with running(config) as hands:
+        _, token = await hands.rider()
+        gate = await hands.gate()
+        commit = hands.plane.commit
+        real, commit._on_broken = commit._on_output, ended.append
+
+        def fails(sessions: list[Any]) -> None:
+            commit._on_output = real
+            raise RuntimeError("not told")
+
+        commit._on_output = fails
+        tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
+        await until(lambda: bool(ended))
+        assert [str(error) for error in ended] == ["not told"]
         tap.cancel()
 
 
