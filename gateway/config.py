@@ -65,7 +65,7 @@ class LinkConfig:
     heartbeat_s: Seconds = 30
     """How often a validator is to send a heartbeat."""
     half_frame_timeout_s: Seconds = 5
-    """A frame begun must be complete within this time."""
+    """A frame begun must be complete within this time, and so must each step of a session start."""
     idle_timeout_s: Seconds = 120
     """A session without any frame for so long is closed."""
     batch_max: Annotated[int, Strict(), Field(ge=1, le=256)] = 256
@@ -73,7 +73,8 @@ class LinkConfig:
     frame_max_bytes: Annotated[int, Strict(), Field(ge=1024, le=65_536)] = 65_536
     """Longer frames close the session."""
     sessions_max: Count = 20_000
-    """Open sessions; more are told to come back later."""
+    """Open sessions; more are told to come back later. Fewer where there may be no more open files
+    (`ulimit -Hn`, less 1280)."""
     queue_taps_max: Count = 20_000
     """Taps waiting for their commit; beyond it the answer is `busy`."""
     turn_max_ms: Annotated[float, Strict(), Field(gt=0, le=60_000)] = 3.0

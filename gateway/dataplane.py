@@ -45,10 +45,11 @@ from gateway.limits.store import LimitStore
 from gateway.link.codes import Algorithm
 from gateway.link.denylist import Denylist
 from gateway.link.devices import DeviceBook, DeviceEntry
-from gateway.link.server import SWEEPS_PER_S, LinkServer, LinkSettings
+from gateway.link.server import STRANGERS_SPARE, SWEEPS_PER_S, LinkServer, LinkSettings
 from gateway.link.service import LinkState, LoadedTariff, signer, tariff_message
 from gateway.observability import page as slots
 from gateway.observability.page import DiskState, Page, PlaneState
+from gateway.open_files import raise_limit
 from gateway.readiness import EXIT_FENCED, EXIT_JOURNAL_BROKEN, tell_ready
 from gateway.tariffs.store import TariffStore
 
@@ -63,6 +64,8 @@ TICK_S = 1 / SWEEPS_PER_S
 DRAIN_GRACE_S = 0.1
 """How long bytes already under way to us may take to arrive when draining."""
 GOODBYE_S = 0.02
+FILES_SPARE = 256
+"""Open files beside connections: the journal's, the control socket's clients, a snapshot."""
 PAST_RETENTION = "JOURNAL_PAST_RETENTION"
 KEPT_VERSIONS = 7
 WINDOW_HEAD = struct.Struct("<QQII")
@@ -337,12 +340,15 @@ class DataPlane:
             self._broken(error)
 
     def _broken(self, error: BaseException) -> NoReturn:
-        """The disk said something that only recovery can sort out, or another gateway leads: end at
-        once, tell nobody anything.
+        """The disk said something that only recovery can sort out, something happened that may not,
+        or another gateway leads: end at once, tell nobody anything.
         """
         fenced = isinstance(error, Fenced)
         self.page[slots.STATE] = PlaneState.BROKEN
-        log.critical("fenced" if fenced else "journal_broken", extra={"detail": str(error)})
+        if isinstance(error, JournalError):
+            log.critical("fenced" if fenced else "journal_broken", extra={"detail": str(error)})
+        else:
+            log.critical("plane_broken", extra={"detail": str(error)}, exc_info=error)
         logging.shutdown()
         os._exit(EXIT_FENCED if fenced else EXIT_JOURNAL_BROKEN)
 
@@ -400,6 +406,18 @@ class DataPlane:
         )
 
 
+def fit_sessions(sessions_max: int) -> int:
+    """So many sessions as there may be open files for, with what the server needs beside them.
+
+    Without files the next segment of the journal could not be begun, nor a command be taken.
+    """
+    beside = STRANGERS_SPARE + FILES_SPARE
+    room = max(raise_limit(sessions_max + beside) - beside, 1)
+    if room < sessions_max:
+        log.warning("sessions_limited", extra={"sessions_max": room, "configured": sessions_max})
+    return min(room, sessions_max)
+
+
 def _link_settings(config: Config) -> LinkSettings:
     link = config.link
     return LinkSettings(
@@ -410,7 +428,7 @@ def _link_settings(config: Config) -> LinkSettings:
         idle_timeout_s=link.idle_timeout_s,
         batch_max=link.batch_max,
         frame_max_bytes=link.frame_max_bytes,
-        sessions_max=link.sessions_max,
+        sessions_max=fit_sessions(link.sessions_max),
         mac=tuple(MAC_NAMES[name] for name in link.mac),
         tls=_tls_context(config),
     )

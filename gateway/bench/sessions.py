@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from gateway.link.handshake import (
     error_of,
     frame_bytes,
 )
+from gateway.open_files import raise_limit
 
 ALGORITHMS = {"blake2b": Algorithm.BLAKE2B, "hmac-sha256": Algorithm.HMAC_SHA256}
 SPARE_FILES = 64
@@ -107,9 +107,6 @@ def _read_exactly(plug: socket.socket, size: int) -> bytes:
 def allow_files(connections: int) -> None:
     """Let this process, and those it starts, open so many connections. Raises: EnvironmentFault."""
     count = connections + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= count:
-        return
-    if hard != resource.RLIM_INFINITY and hard < count:
-        raise EnvironmentFault(detail=f"{count} open files are needed, the limit is {hard}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    room = raise_limit(count)
+    if room < count:
+        raise EnvironmentFault(detail=f"{count} open files are needed, the limit is {room}")

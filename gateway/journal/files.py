@@ -14,6 +14,8 @@ from typing import Protocol
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """errno values that mean: nothing is broken, there is just no room."""
+NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
+"""No more open files: nothing was opened, so nothing was written either."""
 
 
 class FileOps(Protocol):

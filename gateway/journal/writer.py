@@ -12,7 +12,7 @@ from typing import NoReturn
 from fastpath import records as codec
 from gateway import clock
 from gateway.errors import Fenced, InvariantError, JournalBroken, JournalFull
-from gateway.journal.files import NO_ROOM, FileOps
+from gateway.journal.files import NO_FILES, NO_ROOM, FileOps
 from gateway.journal.keeper import Closed, Keeper, seal_root, write_whole, zero_fill
 from gateway.journal.layout import SegmentOptions, place_group
 from gateway.journal.port import Head
@@ -220,7 +220,7 @@ class SegmentWriter:
         return Closed(self._directory / segment_name(head.base), root)
 
     def _refuse(self, what: str, error: OSError) -> NoReturn:
-        if error.errno in NO_ROOM:
+        if error.errno in NO_ROOM | NO_FILES:
             raise JournalFull(detail=f"{what}: {error}") from error
         self._give_up(what, error)
 

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -57,6 +58,8 @@ READY = FED["ready"]
 HALF = FED["half"]
 BUSY = FED["busy"]
 SPECIAL = EVENTS | FATAL | FULL | BUSY
+ENDED = EVENTS | READY | FULL
+"""Each says that a whole frame was there."""
 
 PUSH_DELAY_S = 0.02
 """Changes of the deny list wait this long for others to go with them."""
@@ -70,6 +73,11 @@ SWEEPS_PER_S = 10
 """How often the server looks for time-outs in one slice of the connections."""
 SLICES_MAX = 100
 """A whole round of the idle ones takes ten seconds then: little beside a time-out of minutes."""
+
+STRANGERS_SPARE = 1024
+"""So many more connections than sessions: a fleet that comes back needs one each before it has
+sessions, and nobody else more than a few.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,7 @@ class Connection(asyncio.Protocol):
         "closing",
         "device",
         "greeting",
+        "half_bytes",
         "half_since",
         "held",
         "key_version",
@@ -105,6 +114,7 @@ class Connection(asyncio.Protocol):
         "slice_idx",
         "splitter",
         "stalled",
+        "step_us",
         "transport",
     )
 
@@ -117,8 +127,9 @@ class Connection(asyncio.Protocol):
         self.key_version = 0
         self.splitter: FrameSplitter | None = None
         self.greeting: Greeting | None = None
-        self.last_us = time.monotonic_ns() // 1000
+        self.last_us = self.step_us = time.monotonic_ns() // 1000
         self.half_since = 0
+        self.half_bytes = 0
         self.slice_idx = 0
         self.stalled = False
         self.held = False
@@ -172,11 +183,21 @@ class Connection(asyncio.Protocol):
         if fed & SPECIAL:
             self._special(session, fed)
         if fed & HALF:
-            self.half_since = mono_us
-            server.unsettled.add(self)
+            self._half(fed, len(data), mono_us)
         elif self.half_since:
             self.half_since = 0
             server.unsettled.discard(self)
+
+    def _half(self, fed: int, size: int, mono_us: int) -> None:
+        """A frame has begun. Its time does not begin anew with each of its bytes: only if another
+        one ended in between, as an answer shows, or more bytes than one may have.
+        """
+        server = self.server
+        self.half_bytes += size
+        ended = fed & ENDED or self.half_bytes > server.settings.frame_max_bytes + LENGTH_BYTES
+        if ended or not size or not self.half_since:  # no bytes: it was we who let it wait
+            self.half_since, self.half_bytes = mono_us, 0
+            server.unsettled.add(self)
 
     def refuse(self, code: WireCode, *, request_counter: int = 0, detail: str = "") -> None:
         """Send the error frame of a code; close if its rule says so."""
@@ -225,6 +246,12 @@ class Connection(asyncio.Protocol):
         if self.transport is not None:
             self.transport.close()
 
+    def drop(self) -> None:
+        """End the connection at once: whoever never came in may not hold it any longer."""
+        self.closing = True
+        if self.transport is not None:
+            self.transport.abort()
+
     def _write(self, data: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.server.page[slots.BYTES_OUT] += len(data)
@@ -268,7 +295,11 @@ class Connection(asyncio.Protocol):
         if self.transport is not None and not self.closing:
             if not self.held:
                 self.transport.resume_reading()
-            self.data_received(b"")
+            try:
+                self.data_received(b"")
+            except Exception:  # what the loop does in a read of its own: one peer is not everybody
+                log.exception("connection_failed")
+                self.close()
 
     def _event(self, event: tuple[Any, ...]) -> None:
         if event[0] == "error":
@@ -312,12 +343,14 @@ class Connection(asyncio.Protocol):
         splitter.feed(data)
         while self.session is None and (body := splitter.next_body()) is not None:
             self._greeting(body)
-        self.half_since = self.last_us if splitter.half_frame else 0
-        if self.session is not None:
-            self.splitter = None
-            rest = splitter.rest()
-            if rest:
-                self.data_received(rest)
+            self.half_since = 0
+        if self.session is None:
+            self.half_since = (self.half_since or self.last_us) if splitter.half_frame else 0
+            return
+        self.splitter = None
+        rest = splitter.rest()
+        if rest:
+            self.data_received(rest)
 
     def _greeting(self, body: bytes) -> None:
         server = self.server
@@ -326,6 +359,7 @@ class Connection(asyncio.Protocol):
             if server.draining or server.sessions >= server.settings.sessions_max:
                 raise wire_error(WireCode.SHUTTING_DOWN if server.draining else WireCode.BUSY)
             self.greeting, challenge = server.door.challenge(body, time.time_ns() // 1000)
+            self.step_us = time.monotonic_ns() // 1000
             self._write(challenge)
             return
         self.session, self.device = server.door.enter(greeting, body)
@@ -374,7 +408,9 @@ class LinkServer:
         self.stalled: list[Connection] = []
         self._held: list[Connection] = []
         self.unsettled: set[Connection] = set()
-        """Those without a session or with half a frame: the ones whose time-outs are short."""
+        """Those with half a frame."""
+        self.strangers: OrderedDict[Connection, None] = OrderedDict()
+        """Those without a session, the oldest first; their time-outs are short, too."""
         slices = min(max(int(settings.idle_timeout_s), SWEEPS_PER_S), SLICES_MAX)
         self._slices: list[set[Connection]] = [set() for _ in range(slices)]
         self._by_device: dict[int, set[Connection]] = {}
@@ -390,11 +426,15 @@ class LinkServer:
     async def start(self) -> int:
         """Listen; returns the port in use."""
         loop = asyncio.get_running_loop()
+        # The handshake of TLS comes before `connected`, its end behind `disconnected`.
+        tls_s = self.settings.half_frame_timeout_s if self.settings.tls is not None else None
         self._server = await loop.create_server(
             lambda: Connection(self),
             self.settings.host,
             self.settings.port,
             ssl=self.settings.tls,
+            ssl_handshake_timeout=tls_s,
+            ssl_shutdown_timeout=tls_s,
             backlog=4096,
         )
         port: int = self._server.sockets[0].getsockname()[1]
@@ -532,11 +572,14 @@ class LinkServer:
         self._accepted += 1
         connection.slice_idx = self._accepted % len(self._slices)
         self._slices[connection.slice_idx].add(connection)
-        self.unsettled.add(connection)
+        self.strangers[connection] = None
+        if self.sessions + len(self.strangers) > self.settings.sessions_max + STRANGERS_SPARE:
+            oldest, _ = self.strangers.popitem(last=False)
+            oldest.drop()
 
     def opened(self, connection: Connection) -> None:
         self.sessions += 1
-        self.unsettled.discard(connection)
+        self.strangers.pop(connection, None)
         self.page[slots.SESSIONS] = self.sessions
         self.page[slots.SESSIONS_TOTAL] += 1
         if connection.device is not None:
@@ -545,6 +588,7 @@ class LinkServer:
     def disconnected(self, connection: Connection) -> None:
         self._slices[connection.slice_idx].discard(connection)
         self.unsettled.discard(connection)
+        self.strangers.pop(connection, None)
         self.lists.drop(connection)
         if connection.session is not None:
             self.sessions -= 1
@@ -570,9 +614,11 @@ class LinkServer:
 
     def _sweep_unsettled(self, mono_us: int) -> None:
         half_us = int(self.settings.half_frame_timeout_s * 1e6)
-        for connection in list(self.unsettled):
+        for connection in (*self.unsettled, *self.strangers):
+            if connection.stalled:
+                continue
             if connection.half_since and mono_us - connection.half_since > half_us:
                 connection.refuse(WireCode.FRAME_TRUNCATED)
                 connection.close()
-            elif connection.session is None and mono_us - connection.last_us > half_us:
-                connection.close()
+            elif connection.session is None and mono_us - connection.step_us > half_us:
+                connection.drop()

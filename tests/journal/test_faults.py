@@ -174,14 +174,15 @@ def test_errors_while_rolling_to_the_next_segment(tmp_path: Path, operation: str
     assert read_all(folder) == made
 
 
-def test_no_room_for_the_next_head(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [("pwrite", errno.ENOSPC), ("open", errno.EMFILE)])
+def test_no_room_for_the_next_head(tmp_path: Path, fault: tuple[str, int]) -> None:
     folder = tmp_path / "journal"
     files = FaultFiles(RealFiles())
     journal = SegmentJournal.open(folder, SMALL, files=files)
     made = []
     while journal.place(journal.head().position) < SEG:
         made += fill(journal, 1)
-    files.faults.append(Fault("pwrite", errno.ENOSPC, times=1))
+    files.faults.append(Fault(*fault, times=1))
     with pytest.raises(JournalFull):
         fill(journal, 1)
     made += fill(journal, 2)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fastpath.types import Reason, TapKind
-from gateway.link import frames
+from gateway.link import frames, server
 from gateway.link.codes import TAG_BYTES, WireCode
 from gateway.link.handshake import ClientHandshake, SealedLink, frame_bytes
 from gateway.observability import page as slots
@@ -178,6 +178,67 @@ async def test_half_a_frame_then_silence_is_ended_by_the_time_out(hands: Running
     device.writer.write(struct.pack(">I", 100) + b"half")
     assert (await device.error()).code == WireCode.FRAME_TRUNCATED
     assert await device.ends()
+
+
+async def drip(raw: Raw, data: bytes) -> bool:
+    """Send byte after byte, each well within the time-out; whether it is ended before the last."""
+    for byte in data:
+        if raw.reader.at_eof() or raw.writer.is_closing():
+            return True
+        raw.writer.write(bytes([byte]))
+        await asyncio.sleep(0.1)
+    return False
+
+
+async def test_a_frame_may_not_be_drawn_out_byte_by_byte(hands: Running) -> None:
+    stranger = await Raw.connect(hands)
+    assert await drip(stranger, _handshake(hands).hello())
+    device = await (await Raw.connect(hands)).greet(hands)
+    assert await drip(device, struct.pack(">I", 100) + bytes(96))
+
+
+async def test_whoever_says_nothing_or_only_hello_is_ended(hands: Running) -> None:
+    silent, greeted = await Raw.connect(hands), await Raw.connect(hands)
+    greeted.writer.write(_handshake(hands).hello())
+    await greeted.body()
+    assert await silent.ends()
+    assert await greeted.ends()
+    assert not hands.plane.link.strangers
+
+
+async def test_strangers_that_hold_the_door_make_room_for_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "STRANGERS_SPARE", 2)
+    config = make_folder(tmp_path / "gateway", link__sessions_max="1")
+    async with running(config) as hands:
+        strangers = [await Raw.connect(hands) for _ in range(5)]
+        device = await (await Raw.connect(hands)).greet(hands)
+        for stranger in strangers[:3]:
+            assert await stranger.ends()
+        assert len(hands.plane.link.strangers) == 2
+        await device.close()
+
+
+async def test_frames_that_end_between_reads_never_count_as_one_half(hands: Running) -> None:
+    """A device that sends so much that every read ends within a frame."""
+    device = await (await Raw.connect(hands)).greet(hands)
+    beat = device.link.seal(frames.Heartbeat(device.link.next_counter(), 1, 0, 1).encode())
+    device.writer.write(beat[:9])
+    connection = next(iter(hands.plane.link._by_device[1]))
+    async with asyncio.timeout(20):
+        while not connection.half_since:  # noqa: ASYNC110 - the gateway tells nobody
+            await asyncio.sleep(0.01)
+    first = connection.half_since
+    following = device.link.seal(frames.Heartbeat(device.link.next_counter(), 2, 0, 1).encode())
+    device.writer.write(beat[9:] + following[:9])
+    await device.body()
+    assert connection.half_since > first
+    assert connection in hands.plane.link.unsettled
+    device.writer.write(following[9:])
+    await device.body()
+    assert not hands.plane.link.unsettled
+    await device.close()
 
 
 async def test_one_byte_at_a_time_is_served(hands: Running) -> None:
