@@ -162,7 +162,6 @@ class Database:
             raise DatabaseError(
                 "DATABASE_VERSION",
                 f"{self.name}: schema {found or 'none'}, not {wanted}",
-                hint="`faregate db upgrade` brings it to this version",
             )
 
     def forget_deleted(self) -> None:
