@@ -415,7 +415,7 @@ CODES: dict[str, str] = {
     "LEDGER_BREAK": "`faregate reconcile report` lists the breaks by their number",
     "LEDGER_MARK": "remove the file ledger.mark: the ledger writes another one",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
-    "DATABASE_VERSION": "`faregate serve` brings an older schema up; a newer one needs its own faregate",
+    "DATABASE_VERSION": "`faregate serve` brings an old schema up; for a new one use its faregate",
     "DELIVERY_ERROR": "`faregate adapter list` shows what waits and what is dead",
     "DELIVERY_CONFLICT": "a key names one command for ever: use a new one",
     "DELIVERY_NOT_DEAD": "`faregate adapter dead` shows what can be replayed",

@@ -131,7 +131,7 @@ class Worker:
             except FareGatewayError as error:  # says itself what is missing and what to do
                 log.warning("job_failed", extra={"job": kept.job.name} | error.as_dict())
                 kept.last_error = str(error)[:200]
-            except Exception as error:
+            except Exception as error:  # a bug in one job must not end the others
                 log.exception("job_failed", extra={"job": kept.job.name})
                 kept.last_error = f"{type(error).__name__}: {error}"[:200]
             else:

@@ -1,5 +1,5 @@
 """Freezes: with reason and notice, several at once, four eyes to lift, over by themselves; and none
-of a thousand racing debits behind the freeze's position (wallet.md 4.3, case 37).
+of a thousand racing debits behind the freeze's position.
 """
 
 from __future__ import annotations

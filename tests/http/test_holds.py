@@ -1,5 +1,5 @@
 """Holds and refunds over HTTP, and their races: never more captured than held, never more given
-back than taken (wallet.md 4.3, cases 34-38).
+back than taken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The same key: one effect, one answer (wallet.md 4.3, cases 28-30)."""
+"""The same key: one effect, one answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """The HTTP process is killed under load, at any moment; the same keys sent again afterwards have
-one effect each. Real processes, SIGKILL (wallet.md 4.3, case 30).
+one effect each. Real processes, SIGKILL.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Webhooks against a real receiver: signed, in order, again after failures, never to addresses
-inside, switched off after long failure (wallet.md 4.3, case 60).
+inside, switched off after long failure.
 """
 
 from __future__ import annotations
