@@ -7,7 +7,8 @@ A journal in Valkey becomes one segment file, and the settings in the backup say
 PostgreSQL is not in it (pg_dump, taken after this backup, goes with it), nor are its URL and the
 way there in the settings: a restored gateway must not work in the living one's database.
 It holds no secrets: keep those apart. Order matters: snapshots first, then the journal, so that no
-snapshot is ahead of it.
+snapshot is ahead of it, and the registry last: what it knows and the journal does not is taken out
+of it when it is restored (gateway/fitting.py).
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import now_us
-from gateway.config import Config, LoadedConfig
+from gateway.config import Config, LoadedConfig, load_config
 from gateway.config_file import render_toml, settings_of_backup
 from gateway.errors import EnvironmentFault, FareGatewayError, JournalError, RegistryError
+from gateway.fitting import fit_restored
 from gateway.journal.port import Head
 from gateway.journal.segment import parse_name
 from gateway.journal.segments import SegmentJournal
@@ -31,7 +33,8 @@ from gateway.journal.verify import verify_journal
 from gateway.journals import valkey_options
 from gateway.keys import SECRET_NAMES, read_secret
 from gateway.point_in_time import CutPoint, take_back
-from gateway.registry.store import check_file, copy_file
+from gateway.registry.store import check_file, copy_file, open_registry
+from gateway.wallet.stores.fitting import Fitted
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -86,6 +89,17 @@ class Manifest:
             "bytes": sum(file.bytes for file in self.files),
             "registry": self.has_registry,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was laid out. point: where the journal was cut, None = nowhere. fitted: what the
+    registry knew and the journal does not, None = there is no registry in the backup.
+    """
+
+    manifest: Manifest
+    point: CutPoint | None
+    fitted: Fitted | None
 
 
 def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
@@ -147,11 +161,17 @@ def check_backup(source: Path) -> Manifest:
 
 
 def restore_backup(
-    source: Path, folder: Path, *, secrets: Path | None = None, until_us: int | None = None
-) -> tuple[Manifest, CutPoint | None]:
+    source: Path,
+    folder: Path,
+    *,
+    secrets: Path | None = None,
+    until_us: int | None = None,
+    actor: str = "restore",
+) -> Restored:
     """Check a backup and lay it out as a new data folder, with the secrets from another place.
 
-    until_us: take the new folder back to this instant (UTC); None = as the backup is.
+    until_us: take the new folder back to this instant (UTC); None = as the backup is. actor: whom
+    the audit trail names.
     Raises: PointInTimeError. BackupError. EnvironmentFault: the folder is not empty. ConfigError:
         bad secrets.
     """
@@ -165,8 +185,19 @@ def restore_backup(
     for key in keys:
         _copy_file(key, folder / "secrets" / key.name)
     point = take_back(folder, until_us) if until_us is not None else None
+    fitted = _fit(folder, actor) if manifest.has_registry else None
     _sync_tree(folder)
-    return manifest, point
+    return Restored(manifest, point, fitted)
+
+
+def _fit(folder: Path, actor: str) -> Fitted:
+    """Take out of the registry what the journal beside it does not know."""
+    config = load_config(folder / "gateway.toml", env={}).config
+    database = open_registry(config.registry_path, create=True)
+    try:
+        return fit_restored(config, database, actor)
+    finally:
+        database.close()
 
 
 _NEEDED = ("master.key", "signing.key")

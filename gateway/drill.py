@@ -81,11 +81,11 @@ class Drill:
         manifest = self._step("back up", lambda: make_backup(self._loaded, backup))
         self.report.backup_bytes = manifest.summary()["bytes"]
         self._step("check", lambda: check_backup(backup))
-        _, point = self._step(
+        done = self._step(
             "restore", lambda: restore_backup(backup, there, secrets=secrets, until_us=until_us)
         )
-        if point is not None:
-            self.report.taken_back = point.as_dict()
+        if done.point is not None:
+            self.report.taken_back = done.point.as_dict()
         config = load_config(there / "gateway.toml", env={}).config
         self._step("registry", lambda: check_file(config.registry.file))
         memory, position = self._step("recover", lambda: _recover(config))

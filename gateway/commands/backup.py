@@ -12,6 +12,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    build_actor,
     load_settings,
     print_result,
     say,
@@ -61,13 +62,17 @@ def restore(
     from gateway.backup import restore_backup
 
     until_us = _instant(until) if until else None
-    manifest, point = restore_backup(source, folder, secrets=secrets, until_us=until_us)
-    fields = {"config": str(folder / "gateway.toml"), **manifest.summary()}
-    if point is not None:
-        fields |= {"taken_back": point.as_dict()}
+    actor = build_actor().subject
+    done = restore_backup(source, folder, secrets=secrets, until_us=until_us, actor=actor)
+    fields = {"config": str(folder / "gateway.toml"), **done.manifest.summary()}
+    if done.point is not None:
+        fields |= {"taken_back": done.point.as_dict()}
+    if done.fitted is not None:
+        fields |= {"fitted": done.fitted.as_dict()}
     print_result(fields, as_json=as_json)
-    if not manifest.has_registry:
+    if done.fitted is None:
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
+        say("then, before serving: faregate registry fit, with that configuration")
     if secrets is None:
         say(f"put the secrets (*.key) into {folder / 'secrets'} (mode 0600) before serving")
 

@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     group.command("rotate-keys")(rotate_keys)
     group.command("make-keys")(make_keys)
     group.command("status")(status)
+    group.command("fit")(fit)
     app.add_typer(group, name="registry", rich_help_panel="Look after")
 
 
@@ -65,3 +66,24 @@ def status(
     left = access.persons.count_wrapped_otherwise()
     result = {"registry": access.database.name, "persons": access.persons.count(), "left": left}
     print_result(result, as_json=as_json)
+
+
+def fit(
+    config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
+) -> None:
+    """Take out of a restored registry what the journal beside it does not know, before serving.
+
+    `faregate restore` does it to a registry that is a file; after restoring a pg_dump do it by
+    hand. Payouts younger than the journal become dead letters: `faregate adapter dead`.
+    Example: `faregate registry fit`
+    """
+    from gateway.bootstrap import build_registry
+    from gateway.fitting import fit_restored
+
+    settings = load_settings(config, replaced).config
+    database = build_registry(settings)
+    try:
+        fitted = fit_restored(settings, database, build_actor().subject)
+    finally:
+        database.close()
+    print_result(fitted.as_dict(), as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from gateway.control.client import ControlClient
 from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
 from gateway.point_in_time import PointInTimeError, take_back
+from gateway.registry.store import open_registry
+from gateway.wallet.stores.accounts import AccountStore, Ownership
 from tests.control.commands import Cli, Gateway, make_folder
 from tests.support.journals import SMALL, build_next
 
@@ -42,6 +45,9 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[
             instants.append(time.time_ns() // 1000)
             for _ in range(5):
                 client.exchange("debit", {"account_id": 1, "amount_minor": 5_000})  # refused
+        opened = client.call("account_open", {})["account_id"]
+        with closing(open_registry(settings.registry_path)) as registry:
+            AccountStore(registry).add(Ownership(opened, "school", "", "op", 1))
         make_backup(load_config(config, env={}), folder / "backup")
     finally:
         gateway.stop()
@@ -60,12 +66,16 @@ def test_the_balance_is_that_of_then(
     words += ["--secrets", str(config.parent / "secrets"), "--until", instant(instants[number])]
     restored = Cli(capsys).ok(*words)
     assert restored["taken_back"]["last_us"] <= instants[number]
-    assert restored["taken_back"]["records_dropped"] == (3 - number) * 6 + 5
+    assert restored["taken_back"]["records_dropped"] == (3 - number) * 6 + 5 + 1
+    assert restored["fitted"] | {"accounts": 1, "rows": 1} == restored["fitted"]
     there = Cli(capsys, Path(restored["config"]))
     gateway = Gateway(Path(restored["config"]))
     try:
         assert there.ok("account", "show", "1")["balance"] == f"{number + 1}.00"
         there.ok("account", "credit", "1", "0.50")  # the journal goes on from there
+        again = there.ok("account", "open")["account_id"]
+        with closing(open_registry(tmp_path / "then" / "registry.sqlite")) as registry:
+            assert AccountStore(registry).find(again) is None  # not the school's of before
     finally:
         assert gateway.stop() == 0
     verified = verify_journal(tmp_path / "then" / "journal")

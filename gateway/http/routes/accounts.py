@@ -164,7 +164,7 @@ ENDPOINTS = [
         answer=Movement,
         status=201,
         scopes=("accounts:write",),
-        errors=("too_many_accounts", "AUTH_FORBIDDEN", "op_too_old", *COMMANDS),
+        errors=("too_many_accounts", "AUTH_FORBIDDEN", "REGISTRY_TAKEN", "op_too_old", *COMMANDS),
     ),
     Endpoint(
         method="GET",

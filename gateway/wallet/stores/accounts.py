@@ -10,7 +10,10 @@ from sqlalchemy import Connection, Row, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
+from gateway.errors import RegistryError
 from gateway.wallet.stores.tables import ACCOUNTS, GRANTS
+
+TAKEN_HINT = "was the journal restored? `faregate registry fit` takes out what it does not know"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,10 @@ class AccountStore:
         self._database = database
 
     def add(self, owned: Ownership) -> None:
-        """Enter an account; again is nothing. Raises: DatabaseError."""
+        """Enter an account; again is nothing.
+
+        Raises: RegistryError REGISTRY_TAKEN: the number was another's, whose row outlived it.
+        """
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         row = {
             "account_id": owned.account_id,
@@ -44,6 +50,10 @@ class AccountStore:
         }
         with self._database.transaction() as connection:
             connection.execute(insert(ACCOUNTS).on_conflict_do_nothing(), row)
+            by = select(ACCOUNTS.c.operation_id).where(ACCOUNTS.c.account_id == owned.account_id)
+            if connection.scalar(by) != owned.operation_id:
+                said = f"account {owned.account_id} stands in the registry as opened by another"
+                raise RegistryError("REGISTRY_TAKEN", said, hint=TAKEN_HINT)
 
     def find(self, account_id: int) -> Ownership | None:
         """Whose it is; None = nobody entered it."""
