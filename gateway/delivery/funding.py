@@ -9,12 +9,14 @@
 Every operation's id is derived from the bank's name and its own reference and instant, so that it
 happens once even if this registry is restored from yesterday. What the engine refuses is held, with
 the reason; an operator decides, and the next try has an id of its own, since refusals are kept too.
+The instant of an entry that has only a booking date is where that date begins first on earth: no
+bank's day is ahead of us then. What is booked for a later day waits.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,8 @@ from gateway.delivery.tables import INBOX, OUTBOX
 from gateway.errors import CommandError
 
 TRIES_MAX = 20
+DATE_LEADS_US = 14 * 3600 * 1_000_000
+"""How long before midnight in UTC a date begins, where it begins first."""
 _APPLIED = Verdict()
 _PAYOUT_BACK = ("payout_refused", "payout_return")
 
@@ -48,6 +52,18 @@ class _Move:
     at_us: int
     parts: tuple[str, ...]
     reference: str
+    was_at_us: int
+    """The instant in the ids of versions that took midnight in UTC for a booking date."""
+
+    def operation_id(self, number: int) -> bytes:
+        """Of one try after the other."""
+        return derived_operation_id(self.at_us, *self.parts, str(number))
+
+    def earlier_ids(self) -> Iterator[bytes]:
+        """Under which an earlier version may have done it."""
+        if self.was_at_us != self.at_us:
+            for number in range(TRIES_MAX):
+                yield derived_operation_id(self.was_at_us, *self.parts, str(number))
 
 
 class BankEvents:
@@ -155,9 +171,10 @@ class BankEvents:
             account_id,
             sign * payload["amount_minor"],
             payload["currency"],
-            event.occurred_us,
+            event.occurred_us - (DATE_LEADS_US if "booked" in payload else 0),
             ("bank", self._bank, event.kind, event.message_id),
             str(payload["entry_ref"]),
+            event.occurred_us,
         )
 
     def _move(self, move: _Move, decision: Mapping[str, Any]) -> Verdict:
@@ -171,17 +188,20 @@ class BankEvents:
             return Verdict(Stored.HELD, account.code)
         if account.result["currency"] != move.currency:
             return Verdict(Stored.HELD, "currency_mismatch")
+        done = self._find_earlier(move)
+        if done is not None:
+            return _applied(done)
         left = int(decision.get("tries", 0))
         refused = ""
-        for number in range(TRIES_MAX):
-            operation_id = derived_operation_id(move.at_us, *move.parts, str(number))
+        for operation_id in map(move.operation_id, range(TRIES_MAX)):
             reply = find_done(self._commands, operation_id)
             if reply is None:
                 reply = self._send(move, operation_id, account.result["version"])
             if reply.ok:
-                shown = format_operation_id(operation_id)
-                return Verdict(Stored.APPLIED, f"operation {shown}")
+                return _applied(operation_id)
             refused = reply.code
+            if refused == "bad_time":
+                return Verdict(Stored.PARKED, "it is booked for a later day")
             if refused == "version_conflict":
                 show = {"account_id": move.account_id}
                 account = ask(self._commands, "account_show", show)
@@ -190,6 +210,13 @@ class BankEvents:
                 break
             left -= 1
         return Verdict(Stored.HELD, refused)
+
+    def _find_earlier(self, move: _Move) -> bytes | None:
+        for operation_id in move.earlier_ids():
+            reply = find_done(self._commands, operation_id)
+            if reply is None or reply.ok:
+                return operation_id if reply is not None else None
+        return None
 
     def _send(self, move: _Move, operation_id: bytes, version: int) -> Reply:
         args: dict[str, Any] = {
@@ -209,6 +236,10 @@ class BankEvents:
                 select(OUTBOX.c.body).where(OUTBOX.c.key == key, OUTBOX.c.adapter == self._bank)
             )
         return decode_command(body, attempt=1) if body else None
+
+
+def _applied(operation_id: bytes) -> Verdict:
+    return Verdict(Stored.APPLIED, f"operation {format_operation_id(operation_id)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Exchange:
         self.house = ClearingHouse(charset=charset)
         self.outgoing = Outgoing("cc", self.settings, database, folder)
         self.incoming = Incoming(
-            "cc", self.settings, database, Denials("cc", self.engine, database)
+            "cc", self.settings, database, Denials("cc", DAYS, self.engine, database)
         )
         self.book = ClearingBook("cc", database)
         self.folder = folder
@@ -430,6 +430,29 @@ def test_a_deny_list_becomes_the_state_of_media_once(exchange: Exchange) -> None
     states = [exchange.engine.media[bytes.fromhex(one)] for one in TOKENS[:3]]
     assert states == ["active", "denylisted", "active"]
     assert len(exchange.engine.sent) == 3
+
+
+@pytest.mark.parametrize("after_s", [0, 3600, 4 * 3600])
+def test_a_list_of_today_acts_from_the_beginning_of_the_day(
+    exchange: Exchange, after_s: int
+) -> None:
+    """While it is still yesterday in UTC: the ids of its operations are not from the future."""
+    exchange.engine.now_us = DAYS.start_us(DAY) + after_s * 1_000_000
+    exchange.house.deny(DAY, add=TOKENS[:1])
+    assert exchange.bring_all(exchange.engine.now_us) == ["accepted"]
+    assert exchange.engine.media[bytes.fromhex(TOKENS[0])] == "denylisted"
+
+
+def test_a_list_waits_for_an_engine_whose_clock_is_behind(exchange: Exchange) -> None:
+    exchange.engine.now_us = DAYS.start_us(DAY) - 3600 * 1_000_000
+    exchange.house.deny(DAY, add=TOKENS[:1])
+    ((name, data),) = exchange.house.outbox
+    with pytest.raises(CommandError):
+        exchange.bring(name, data)
+    assert exchange.code_of(name) == [("received", "")]
+    exchange.engine.now_us = MORNING_US
+    exchange.incoming.process(MORNING_US)
+    assert exchange.engine.media[bytes.fromhex(TOKENS[0])] == "denylisted"
 
 
 def test_what_an_owner_reported_stays_lost(exchange: Exchange) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 
 import pytest
@@ -13,7 +14,7 @@ from adapters.funding.bank.bench import NOW_US, BankBench
 from adapters.funding.bank.reference import build_reference
 from adapters.funding.bank.simulator import CLOSED_ACCOUNT, Movement, signed, statement, webhook
 from adapters.testing.remote import Trouble
-from gateway.clock import OperationIds
+from gateway.clock import OperationIds, derived_operation_id
 from gateway.db import Database
 from gateway.delivery.funding import BankEvents, Payout, PayoutDesk
 from gateway.delivery.inbox import Inbox, Stored
@@ -28,6 +29,7 @@ from tests.support.engine import Engine
 from tests.support.registry import Clock
 
 SEALER = CommandSealer([bytes(range(32))])
+US = 1_000_000
 ONE = Movement("E-1", 5000, build_reference(1001))
 LOST = Movement("E-2", 300, "for Li Lei")
 BACK = Movement("E-3", 5000, "", "debit", "E-1")
@@ -102,6 +104,43 @@ def test_once_even_when_the_registry_is_from_yesterday(desk: Desk) -> None:
     with desk.database.transaction() as connection:
         connection.execute(delete(INBOX))
     desk.file(ONE)
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 5000
+
+
+def _day_us(hour: int) -> int:
+    """Of the simulator's booking date, in UTC."""
+    return int(datetime.datetime(2026, 11, 28, tzinfo=datetime.UTC).timestamp() + hour * 3600) * US
+
+
+@pytest.mark.parametrize("hour", [-14, -8, 0, 12])
+def test_an_entry_of_a_local_day_is_credited_while_utc_has_yesterday(desk: Desk, hour: int) -> None:
+    desk.engine.now_us = _day_us(hour)
+    desk.hook(ONE)
+    assert (desk.apply(), desk.held()) == (1, {})
+    assert desk.engine.balances[1001] == 5000
+
+
+def test_what_is_booked_for_a_later_day_waits_for_it(desk: Desk) -> None:
+    desk.engine.now_us = _day_us(-15)
+    desk.hook(ONE)
+    assert desk.apply() == 0
+    assert desk.inbox.count("city-bank") == {"parked": 1}
+    desk.engine.now_us = _day_us(-14)
+    assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 5000
+
+
+@pytest.mark.parametrize("refused_before", [0, 2])
+def test_a_credit_of_an_earlier_version_is_not_given_again(desk: Desk, refused_before: int) -> None:
+    """Then midnight in UTC was the instant in the ids of a booking date's entries."""
+    credit = {"account_id": 1001, "amount_minor": 5000}
+    for number in range(refused_before + 1):
+        desk.engine.refusals = {1001: "account_frozen"} if number < refused_before else {}
+        parts = ("bank", "city-bank", "bank_credit", "E-1", str(number))
+        operation_id = derived_operation_id(_day_us(0), *parts)
+        desk.engine.exchange("credit", credit, operation_id=operation_id)
+    desk.hook(ONE)
     assert desk.apply() == 1
     assert desk.engine.balances[1001] == 5000
 

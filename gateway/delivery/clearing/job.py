@@ -37,8 +37,13 @@ def build_outgoing(config: Config, one: Configured, registry: Database) -> Outgo
 
 def build_source(config: Config, one: Configured, ledger: Database) -> LedgerSource:
     """Where a configured clearing house's fares come from."""
-    slots = settings_of(one).tariff_slots
-    return LedgerSource(ledger, slots, pages=PageReader(config.page_path))
+    settings = settings_of(one)
+    return LedgerSource(
+        ledger,
+        settings.tariff_slots,
+        currency=settings.currency,
+        pages=PageReader(config.page_path),
+    )
 
 
 def settings_of(one: Configured) -> ClearingSettings:
@@ -56,7 +61,7 @@ class ClearingJob(Job):
         self._tools = tools
         self._source = source
         self._outgoing = build_outgoing(tools.config, one, tools.registry)
-        denials = Denials(one.name, tools.commands, tools.registry)
+        denials = Denials(one.name, self._outgoing.days, tools.commands, tools.registry)
         self._incoming = Incoming(one.name, settings_of(one), tools.registry, denials)
         self._codes: Counter[str] = Counter()
         self._made = 0
