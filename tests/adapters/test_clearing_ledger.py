@@ -6,6 +6,7 @@ import datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from adapters.transit.clearing.lines import read_file
 from adapters.transit.clearing.settings import ClearingSettings
@@ -18,6 +19,7 @@ from gateway.delivery.clearing.outgoing import Outgoing
 from gateway.delivery.clearing.source import LedgerSource
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.store import open_ledger
+from gateway.ledger.tables import RECORDS
 from gateway.observability.page import DURABLE_SEQ, STATE, Page, PageReader, PlaneState
 from gateway.registry.store import open_registry
 from tests.ledger import books
@@ -62,6 +64,28 @@ def test_it_can_be_read_in_pieces_and_by_tariff(ledger: Database) -> None:
     assert pieces == whole
     assert LedgerSource(ledger, [15]).list_fares(0, FOREVER_US, 1000) == []
     assert source.list_fares(0, 1, 1000) == []
+
+
+def test_fares_of_another_currency_are_another_house_s(ledger: Database) -> None:
+    assert LedgerSource(ledger, currency=156).list_fares(0, FOREVER_US, 1000)
+    assert LedgerSource(ledger, currency=840).list_fares(0, FOREVER_US, 1000) == []
+
+
+def test_a_clock_that_steps_back_over_the_end_of_a_day_loses_no_fare(ledger: Database) -> None:
+    source = LedgerSource(ledger)
+    numbers = [number for number, _ in source.list_fares(0, FOREVER_US, 1000)]
+    assert len(numbers) > 4
+    at_us = dict.fromkeys(numbers, 90) | {numbers[1]: 101, numbers[2]: 102, numbers[-1]: 103}
+    with ledger.transaction() as connection:
+        for number, ts_us in at_us.items():
+            connection.execute(update(RECORDS).where(RECORDS.c.seq == number).values(ts_us=ts_us))
+    for limit in (1, 2, 3, 1000):
+        found: list[int] = []
+        while piece := source.list_fares(found[-1] if found else 0, 100, limit):
+            found += [number for number, _ in piece]
+        assert found == numbers[:-1], limit
+        rest = source.list_fares(found[-1], 200, limit)
+        assert [number for number, _ in rest] == numbers[-1:]
 
 
 def test_a_file_of_it(town: Config, ledger: Database, tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ class Fares:
         return self.complete_us >= until_us
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
-        found = [(int(row.row_id), row) for at_us, row in self.rows if at_us < until_us]
+        ends = [number for number, (at_us, _) in enumerate(self.rows, start=1) if at_us < until_us]
+        found = [(int(row.row_id), row) for _, row in self.rows[: max(ends, default=0)]]
         return [one for one in found if one[0] > after][:limit]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from adapters.transit.clearing.files import FareRow
 from fastpath.types import MediumKind, Op
@@ -28,7 +28,7 @@ class Source(Protocol):
         """Whether everything that was posted before an instant can be read."""
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
-        """Fares numbered above `after` that were posted before an instant, the oldest first."""
+        """Fares numbered above `after`, in order, up to the last one posted before an instant."""
 
 
 SURE_AFTER_US = 5_000_000
@@ -36,10 +36,13 @@ SURE_AFTER_US = 5_000_000
 
 
 class LedgerSource:
-    """Accepted fares of some tariffs (none named: all) from the ledger's records.
+    """Accepted fares of some tariffs (none named: all) and one currency (0: any) from the ledger's
+    records.
 
     A fare belongs to the day on which it was posted, so a tap that came late is in a later file
-    and never in two; the time of the tap is in its row. Thread: any.
+    and never in two; the time of the tap is in its row. Where the data plane's clock stepped back
+    over the end of a day, the day ends behind its last fare: days are parts of the journal without
+    gaps, whatever the clock did. Thread: any.
     """
 
     def __init__(
@@ -47,11 +50,16 @@ class LedgerSource:
         ledger: Database,
         slots: Collection[int] = (),
         *,
+        currency: int = 0,
         pages: PageReader | None = None,
         now_us: Callable[[], int] = now_us,
     ) -> None:
         self._ledger = ledger
-        self._slots = list(slots)
+        self._wanted = [RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0]
+        if slots:
+            self._wanted.append(RECORDS.c.tariff_slot.in_(list(slots)))
+        if currency:
+            self._wanted.append(RECORDS.c.currency == currency)
         self._pages = pages
         self._now_us = now_us
 
@@ -72,18 +80,19 @@ class LedgerSource:
         return view[page.DURABLE_SEQ]
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
-        query = (
-            select(RECORDS)
-            .where(RECORDS.c.seq > after, RECORDS.c.ts_us < until_us)
-            .where(RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0)
-            .order_by(RECORDS.c.seq)
-            .limit(limit)
-        )
-        if self._slots:
-            query = query.where(RECORDS.c.tariff_slot.in_(self._slots))
+        query = select(RECORDS).where(RECORDS.c.seq > after, *self._wanted)
         with self._ledger.reading() as connection:
-            rows = list_rows(connection.execute(query).all())
+            found = connection.execute(query.order_by(RECORDS.c.seq).limit(limit)).all()
+            rows = list_rows(found)
+            if rows and not self._has_earlier(connection, rows[-1].seq, until_us):
+                while rows and rows[-1].ts_us >= until_us:
+                    rows.pop()
         return [(row.seq, _fare(row)) for row in rows]
+
+    def _has_earlier(self, connection: Connection, behind: int, until_us: int) -> bool:
+        """Whether a fare behind a number was posted before an instant."""
+        query = select(RECORDS.c.seq).where(RECORDS.c.seq > behind, RECORDS.c.ts_us < until_us)
+        return connection.execute(query.where(*self._wanted).limit(1)).first() is not None
 
 
 def _fare(row: HistoryRow) -> FareRow:
