@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -12,6 +11,7 @@ from typing import NoReturn
 from fastpath import records as codec
 from gateway import clock
 from gateway.errors import Fenced, InvariantError, JournalBroken, JournalFull
+from gateway.journal.appending import SyncedAppends, block_end
 from gateway.journal.files import NO_FILES, NO_ROOM, FileOps
 from gateway.journal.keeper import Closed, Keeper, seal_root, write_whole, zero_fill
 from gateway.journal.layout import SegmentOptions, place_group
@@ -32,11 +32,11 @@ class SegmentWriter:
     def __init__(self, files: FileOps, directory: Path, options: SegmentOptions) -> None:
         self.head = Head(0, 1, codec.NO_HASH)
         self._files = files
-        self._pwrite_synced = getattr(files, "pwrite_synced", None)
         self._directory = directory
         self._options = options
         self._lock = -1
         self._fd = -1
+        self._appends: SyncedAppends | None = None
         self._segment: SegmentHead | None = None
         self._totals = Totals()
         self._journal_id = b""
@@ -85,7 +85,8 @@ class SegmentWriter:
         self._segment = found.active
         self._totals = found.totals
         base = found.active.base
-        self._fd = self._files.open(self._directory / segment_name(base), write=True)
+        path = self._directory / segment_name(base)
+        self._use(path, self._files.open(path, write=True))
         self._want_next(base, ready=found.spare is not None)
 
     def _want_next(self, base: int, *, ready: bool = False) -> None:
@@ -120,26 +121,23 @@ class SegmentWriter:
             raise Fenced(detail=said)
         return view
 
+    def _use(self, path: Path, fd: int) -> None:
+        """Write this file from now on; the one before is closed by whoever knows that it may be."""
+        if self._appends is not None:
+            self._appends.close()
+        self._fd = fd
+        self._appends = SyncedAppends(self._files, path, fd, self._options.group_bytes_max)
+
     def _write(self, group: bytes | bytearray | memoryview, offset: int) -> None:
-        self.keeper.claim(offset + len(group))
-        if not self._write_at_once(group, offset):
-            self._write_and_sync(group, offset)
-
-    def _write_at_once(self, group: bytes | bytearray | memoryview, offset: int) -> bool:
-        """One system call where the files offer it; False: nothing is known, do it in two steps.
-
-        A lack of room may have come from the write or from the sync. Writing the whole group
-        again makes all its pages dirty again, so that the sync that follows speaks for all of it.
-        """
-        if self._pwrite_synced is None:
-            return False
+        assert self._appends is not None
+        self.keeper.claim(block_end(offset + len(group)))
         try:
-            written: int = self._pwrite_synced(self._fd, group, offset)
+            done = self._appends.write(group, offset)
         except OSError as error:
-            if error.errno not in (*NO_ROOM, errno.EOPNOTSUPP, errno.EINVAL):
-                self._give_up("a synced write failed", error)
-            return False
-        return written == len(group)
+            self._give_up("a synced write failed", error)
+        if not done:
+            self._appends.forget()
+            self._write_and_sync(group, offset)
 
     def _write_and_sync(self, group: bytes | bytearray | memoryview, offset: int) -> None:
         try:
@@ -197,7 +195,8 @@ class SegmentWriter:
         except OSError:
             self._files.close(fd)
             raise
-        self._fd, self._segment, self._totals = fd, head, Totals()
+        self._use(path, fd)
+        self._segment, self._totals = head, Totals()
         self._sync()
         self.keeper.use(path)
         self._want_next(base)
@@ -233,6 +232,8 @@ class SegmentWriter:
     def close(self) -> None:
         self.keeper.close()
         self._broken = self._broken or "the journal was closed"
+        if self._appends is not None:
+            self._appends.close()
         for fd in (self._fd, self._lock):
             if fd >= 0:
                 self._files.close(fd)
