@@ -61,10 +61,10 @@ def build_events(config: Config, access: Access, ledger: Database) -> Events:
 def build_api(config: Config, access: Access, ledger: Database) -> Api:
     """Everything behind the API of one process. It connects when first asked."""
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
-    commands = Commands(pipe, PastOperations(History(ledger), pipe.client))
     book = Requests(access.database)
     store = AccountStore(access.database)
     accounts = AccountAccess(store, access.links, access.tenants)
+    commands = Commands(pipe, PastOperations(History(ledger), pipe.client), accounts.may_read)
 
     refusals = Refusals(access.database)
 

@@ -1,6 +1,7 @@
 """Which accounts an actor may touch: the house all of them; a tenant those opened for it or granted
-to it; beyond that the registry's rule of persons, consents and tills decides (gateway/registry/
-links.py). Whatever is not there looks like what is somebody else's.
+to it, and for a payment the one whose medium it was shown; beyond that the registry's rule of
+persons and consents decides (gateway/registry/links.py). Whatever is not there looks like what is
+somebody else's.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.clock import now_us
-from gateway.errors import AuthError
+from gateway.errors import AuthError, CommandError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.wallet.commands import unknown_account
@@ -42,6 +43,13 @@ class Merchants(Protocol):
         """Raises: AuthError: not a merchant this actor may charge for. Blocking."""
 
 
+class MediaReader(Protocol):
+    """The data plane's word on media (gateway/wallet/commands.py)."""
+
+    async def read(self, op: str, **args: Any) -> dict[str, Any]:
+        """Raises: CommandError, Uncertain."""
+
+
 class AccountAccess:
     """Checks accounts and merchants; remembers for a few seconds what it found."""
 
@@ -67,6 +75,18 @@ class AccountAccess:
         await asyncio.to_thread(self._check, actor, account_id, scope)
         self._keep(name)
 
+    async def reaches(self, actor: Actor, account_id: int, scope: Scope) -> bool:
+        """Whether `require` would let it pass."""
+        try:
+            await self.require(actor, account_id, scope)
+        except (AuthError, CommandError):
+            return False
+        return True
+
+    async def may_read(self, actor: Actor, account_id: int) -> bool:
+        """Whether a balance of this account is for these eyes."""
+        return await self.reaches(actor, account_id, Scope.ACCOUNTS_READ)
+
     def _check(self, actor: Actor, account_id: int, scope: Scope) -> None:
         owned = self._owners.find(account_id)
         if owned is not None and is_own(actor, owned):
@@ -87,6 +107,31 @@ class AccountAccess:
             return
         await asyncio.to_thread(self._merchants.check_merchant, actor, merchant_id)
         self._keep(name)
+
+    async def require_shown(
+        self, media: MediaReader, actor: Actor, account_id: int, token: bytes
+    ) -> None:
+        """A payment wants an account the actor reaches, or the medium of it that was shown.
+
+        Raises: AuthError AUTH_SCOPE. CommandError unknown_account; unknown_medium: none of this
+            account that is in use.
+        """
+        if not token:
+            await self.require(actor, account_id, Scope.PAYMENTS_WRITE)
+            return
+        actor.require(Scope.PAYMENTS_WRITE)
+        shown = await media.read("medium_show", token=token)
+        in_use = shown["state"] == "active" and not 0 < shown["expires_us"] <= self._clock()
+        if shown["account_id"] != account_id or not in_use:
+            raise CommandError("unknown_medium", "no medium has this token")
+
+    async def charges_for(self, actor: Actor, merchant_id: int) -> bool:
+        """Whether `require_merchant` would let it pass."""
+        try:
+            await self.require_merchant(actor, merchant_id)
+        except AuthError:
+            return False
+        return True
 
     def forget(self) -> None:
         """Somebody's rights were changed."""

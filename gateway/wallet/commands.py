@@ -6,17 +6,19 @@ Must not import what stands behind the control socket.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 from gateway.clock import format_operation_id
 from gateway.control.client import CommandRefused
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, FareGatewayError
 from gateway.registry.actors import Actor
-from gateway.shapes import HIDDEN, AccountId, InstantUs, OperationId, SignedMinor
+from gateway.shapes import HIDDEN, AccountId, InstantUs, OperationId, SignedMinor, says
 
 TOO_OLD = "op_too_old"
+Balance = Annotated[SignedMinor | None, says("null for whoever may not read the account")]
 KEY_BYTES = 64
 """A note of the journal holds so much; longer keys are there as their digest."""
 
@@ -66,7 +68,7 @@ class Movement:
     op: str
     account_id: AccountId
     amount_minor: SignedMinor
-    balance_minor: SignedMinor
+    balance_minor: Balance
     position: int
     seq: int
     ts_us: InstantUs
@@ -85,11 +87,18 @@ class Commands:
     """Sends commands on behalf of actors.
 
     past: answers for operations behind the engine's answer horizon, which it carries out no more.
+    may_read: whether an actor may know an account's balance; None = only the gateway itself asks.
     """
 
-    def __init__(self, pipe: Pipe, past: Past | None = None) -> None:
+    def __init__(
+        self,
+        pipe: Pipe,
+        past: Past | None = None,
+        may_read: Callable[[Actor, int], Awaitable[bool]] | None = None,
+    ) -> None:
         self._pipe = pipe
         self._past = past
+        self._may_read = may_read
 
     async def do(self, actor: Actor, cause: Cause, op: str, **args: Any) -> dict[str, Any]:
         """Carry out one operation; its result with `operation_id` in it.
@@ -106,9 +115,18 @@ class Commands:
         reply = await self._pipe.exchange(op, sent, operation_id=cause.operation_id)
         if not reply.ok and reply.code == TOO_OLD:
             reply = await self._answer_of_then(reply, cause.operation_id)
+        reply = replace(reply, result=await self.veil(actor, reply.result))
         if not reply.ok:
             raise CommandRefused(reply)
         return reply.result | {"operation_id": format_operation_id(cause.operation_id)}
+
+    async def veil(self, actor: Actor, result: dict[str, Any]) -> dict[str, Any]:
+        """A result without the balance, when that is not for the actor's eyes."""
+        if self._may_read is None or result.get("balance_minor") is None:
+            return result
+        if await self._may_read(actor, result["account_id"]):
+            return result
+        return result | {"balance_minor": None}
 
     async def _answer_of_then(self, reply: Reply, operation_id: bytes) -> Reply:
         """The first answer of an operation that is too old, if it was carried out then."""

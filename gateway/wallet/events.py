@@ -20,6 +20,7 @@ from gateway.ledger.records import IdClass
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.shapes import InstantUs, SignedMinor, says
+from gateway.wallet.commands import Balance
 
 SCAN_ROWS = 500
 SCANS_MAX = 10
@@ -39,7 +40,7 @@ class Event:
     position: int
     amount_minor: SignedMinor
     fare_minor: SignedMinor
-    balance_minor: SignedMinor
+    balance_minor: Balance
     purpose: int
     merchant_id: int
     reference: Annotated[str, says("reference of the outside world")]
@@ -114,10 +115,10 @@ class Events:
         found: list[Event] = []
         for _ in range(SCANS_MAX):
             rows = self._history.events_after(after, SCAN_ROWS)
-            for row in self._seen_by(actor, rows):
+            for row, is_own in self._seen_by(actor, rows):
                 if len(found) == limit:
                     return _page(found, after, as_of, has_more=True)
-                found.append(event_of(row))
+                found.append(event_of(row, with_balance=is_own))
                 after = row.seq
             if len(rows) < SCAN_ROWS:
                 return _page(found, max(after, rows[-1].seq if rows else 0), as_of, has_more=False)
@@ -133,8 +134,8 @@ class Events:
                 return as_of_mark(mark)
             await asyncio.sleep(POLL_S)
 
-    async def find_merchant(self, client: str, charge_id: str) -> int | None:
-        """Whom a command's payment went to; None = the ledger has not seen it (yet)."""
+    async def find_charge(self, client: str, charge_id: str) -> tuple[int, int] | None:
+        """Account and merchant of a command's payment; None = the ledger has not seen it (yet)."""
         op_id = parse_operation_id(charge_id)
         row = await asyncio.to_thread(
             self._history.find_operation,
@@ -142,16 +143,21 @@ class Events:
             int.from_bytes(op_id[:8]),
             int.from_bytes(op_id[8:]),
         )
-        return None if row is None else row.merchant
+        return None if row is None else (row.account_id, row.merchant)
 
-    def _seen_by(self, actor: Actor, rows: list[HistoryRow]) -> list[HistoryRow]:
+    def _seen_by(self, actor: Actor, rows: list[HistoryRow]) -> list[tuple[HistoryRow, bool]]:
+        """With whether the account is theirs, or only the merchant that was paid."""
         if actor.is_house:
-            return rows
+            return [(row, True) for row in rows]
         if actor.kind is not ActorKind.TENANT:
             return []
         own = self._own.own_among({row.account_id for row in rows}, actor.tenant_id)
         merchants = self._own.merchants_of(actor.tenant_id)
-        return [row for row in rows if row.account_id in own or row.merchant in merchants]
+        return [
+            (row, row.account_id in own)
+            for row in rows
+            if row.account_id in own or row.merchant in merchants
+        ]
 
 
 def _page(found: list[Event], after: int, as_of: AsOf, *, has_more: bool) -> EventPage:
@@ -163,8 +169,10 @@ def as_of_mark(mark: Watermark) -> AsOf:
     return AsOf(position=mark.position, seq=mark.next_seq - 1, ts_us=mark.ts_us)
 
 
-def event_of(row: HistoryRow) -> Event:
-    """A record as an event. No device, no stop, no token: those are the operator's."""
+def event_of(row: HistoryRow, *, with_balance: bool = True) -> Event:
+    """A record as an event. No device, no stop, no token: those are the operator's. Whoever was
+    paid learns the payment, not what the payer has left.
+    """
     is_command = row.id_class == IdClass.COMMAND
     made = (row.id_b << 64 | row.id_c).to_bytes(16) if is_command else b""
     return Event(
@@ -177,7 +185,7 @@ def event_of(row: HistoryRow) -> Event:
         position=row.position,
         amount_minor=row.amount_minor,
         fare_minor=row.fare_minor,
-        balance_minor=row.balance_minor,
+        balance_minor=row.balance_minor if with_balance else None,
         purpose=row.purpose,
         merchant_id=row.merchant,
         reference=row.notes().get(1, "") if is_command else "",

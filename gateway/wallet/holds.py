@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 from gateway.control.client import CommandRefused
-from gateway.errors import CommandError, Retry
+from gateway.errors import AuthError, CommandError, Retry
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands, is_accepted
+from gateway.wallet.commands import Balance, Cause, Commands, is_accepted, unknown_account
 
 API_CLIENT = "api"
 """Whose operation ids those of the API are; charges of others name their client."""
@@ -46,7 +46,7 @@ class HoldMovement:
     hold_id: HoldId
     amount_minor: Annotated[int, says("into (> 0) or out of (< 0) the account, minor units")]
     left_minor: Annotated[int, says("still held, minor units; 0 = the hold is over")]
-    balance_minor: SignedMinor
+    balance_minor: Balance
     position: int
     ts_us: InstantUs
 
@@ -60,7 +60,7 @@ class Refund:
     charge_id: OperationId
     amount_minor: SignedMinor
     refunded_minor: Annotated[int, says("given back of this charge so far, minor units")]
-    balance_minor: SignedMinor
+    balance_minor: Balance
     position: int
     ts_us: InstantUs
 
@@ -73,13 +73,15 @@ class HoldOrder:
     expires_us: int
     purpose: int
     merchant_id: int = 0
+    token: bytes = b""
+    """Of the medium that was shown; empty = the account is reached without."""
 
 
 class Charges(Protocol):
     """Payments and captures, from the ledger."""
 
-    async def find_merchant(self, client: str, charge_id: str) -> int | None:
-        """Whom a charge was paid to; None = the ledger has not seen it (yet)."""
+    async def find_charge(self, client: str, charge_id: str) -> tuple[int, int] | None:
+        """Account and merchant of a charge; None = the ledger has not seen it (yet)."""
 
 
 class Holds:
@@ -94,7 +96,7 @@ class Holds:
         self, actor: Actor, cause: Cause, account_id: int, order: HoldOrder
     ) -> tuple[HoldMovement, bool]:
         """Reserve value of the main purse and the credit line until an instant."""
-        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        await self._access.require_shown(self._commands, actor, account_id, order.token)
         await self._access.require_merchant(actor, order.merchant_id)
         key = key_of(cause.operation_id)
         return await self._do(
@@ -124,7 +126,7 @@ class Holds:
         Nothing of the hold goes into the command: a repeat has to be the same when the hold is
         gone. Whom it pays, and for what, the hold says (gateway/ledger/origins.py).
         """
-        await self._require(actor, account_id, hold_id)
+        await self._require(actor, cause, account_id, hold_id)
         try:
             return await self._do(
                 actor,
@@ -139,7 +141,7 @@ class Holds:
             done = await self._find_capture(refused, cause, account_id, amount_minor)
             if done is None:
                 raise
-            return _movement(done, hold_id), True
+            return _movement(await self._commands.veil(actor, done), hold_id), True
 
     async def _find_capture(
         self, refused: CommandRefused, cause: Cause, account_id: int, amount_minor: int
@@ -160,14 +162,14 @@ class Holds:
         self, actor: Actor, cause: Cause, account_id: int, hold_id: str
     ) -> tuple[HoldMovement, bool]:
         """Give the rest back."""
-        await self._require(actor, account_id, hold_id)
+        await self._require(actor, cause, account_id, hold_id)
         return await self._do(actor, cause, "hold_release", account_id, number_of(hold_id))
 
     async def extend(
         self, actor: Actor, cause: Cause, account_id: int, hold_id: str, expires_us: int
     ) -> tuple[HoldMovement, bool]:
         """Keep it longer."""
-        await self._require(actor, account_id, hold_id)
+        await self._require(actor, cause, account_id, hold_id)
         return await self._do(
             actor, cause, "hold_extend", account_id, number_of(hold_id), expires_us=expires_us
         )
@@ -189,9 +191,9 @@ class Holds:
         charge_client: str = API_CLIENT,
     ) -> tuple[Refund, bool]:
         """Give back of a payment or capture, never more in total than it took."""
-        await self._access.require(actor, account_id, Scope.REFUNDS_WRITE)
+        actor.require(Scope.REFUNDS_WRITE)
         if not actor.is_house:
-            await self._require_charge(actor, charge_client, charge_id)
+            await self._require_charge(actor, account_id, charge_client, charge_id)
         done = await self._commands.do(
             actor,
             cause,
@@ -212,29 +214,50 @@ class Holds:
         )
         return made, done["repeated"]
 
-    async def _require_charge(self, actor: Actor, client: str, charge_id: str) -> None:
-        """A tenant gives back only what was paid to its own merchants."""
-        merchant_id = await self._charges.find_merchant(client, charge_id)
-        if merchant_id is None:
-            raise CommandError(
-                "unknown_charge",
-                f"there is no charge {charge_id}",
-                hint="a charge made just now is known a moment later",
-                retry=Retry.SAFE,
-            )
-        await self._access.require_merchant(actor, merchant_id)
-
-    async def _require(self, actor: Actor, account_id: int, hold_id: str) -> None:
-        """A tenant touches only what its own merchants hold; what is not there is left to the
-        engine.
+    async def _require_charge(
+        self, actor: Actor, account_id: int, client: str, charge_id: str
+    ) -> None:
+        """A tenant gives back what was paid to its own merchants, on whatever account; a charge of
+        another account, or of others, is none to it.
         """
-        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        found = await self._charges.find_charge(client, charge_id)
+        if found is not None and found[0] == account_id:
+            if await self._access.charges_for(actor, found[1]):
+                return
+            if await self._access.reaches(actor, account_id, Scope.REFUNDS_WRITE):
+                raise AuthError("AUTH_FORBIDDEN", "the charge was paid to somebody else")
+        raise CommandError(
+            "unknown_charge",
+            f"there is no charge {charge_id}",
+            hint="a charge made just now is known a moment later",
+            retry=Retry.SAFE,
+        )
+
+    async def _require(self, actor: Actor, cause: Cause, account_id: int, hold_id: str) -> None:
+        """A tenant touches what its own merchants hold, on whatever account. On an account it
+        reaches, what is not there is left to the engine; so is a request carried out before.
+        """
+        actor.require(Scope.PAYMENTS_WRITE)
         if actor.is_house:
             return
-        shown = await self._commands.read("account_show", account_id=account_id)
-        for one in shown["holds"]:
-            if one["key"] == number_of(hold_id):
-                await self._access.require_merchant(actor, one["merchant"])
+        reaches = await self._access.reaches(actor, account_id, Scope.PAYMENTS_WRITE)
+        merchant_id = await self._find_holder(account_id, number_of(hold_id), reaches)
+        if merchant_id is not None and await self._access.charges_for(actor, merchant_id):
+            return
+        if merchant_id is not None and reaches:
+            raise AuthError("AUTH_FORBIDDEN", "somebody else holds it")
+        if not reaches and await self._commands.find_operation(cause.operation_id) is None:
+            raise unknown_account(account_id)
+
+    async def _find_holder(self, account_id: int, key: int, reaches: bool) -> int | None:
+        """The merchant of a hold; None = it is not there."""
+        try:
+            shown = await self._commands.read("account_show", account_id=account_id)
+        except CommandError as error:
+            if reaches or error.code != "unknown_account":
+                raise
+            return None
+        return next((one["merchant"] for one in shown["holds"] if one["key"] == key), None)
 
     async def _do(
         self, actor: Actor, cause: Cause, op: str, account_id: int, key: int, **args: Any

@@ -62,6 +62,14 @@ class Medium:
     expires_us: InstantUs
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownMedium:
+    """What a medium that was shown pays from."""
+
+    account_id: AccountId
+    state: MediumState
+
+
 @dataclass(frozen=True, slots=True)
 class Named:
     """How a caller names a medium: by its token, or by the id it got when it was linked."""
@@ -155,6 +163,15 @@ class Media:
             return []
         kept = await asyncio.to_thread(self._links.list_media, actor, person_id)
         return [one for one in kept if one.account_id == account_id]
+
+    async def find_shown(self, actor: Actor, token: bytes) -> ShownMedium:
+        """Whose account a medium pays from, for whoever takes payments and was shown it.
+
+        Raises: CommandError unknown_medium.
+        """
+        actor.require(Scope.PAYMENTS_WRITE)
+        shown = await self._commands.read("medium_show", token=token)
+        return ShownMedium(account_id=shown["account_id"], state=shown["state"])
 
     async def set_state(
         self, actor: Actor, cause: Cause, account_id: int, named: Named, state: MediumState

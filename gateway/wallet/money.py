@@ -41,9 +41,12 @@ class Money:
         purpose: int,
         merchant_id: int = 0,
         purse_id: int = 0,
+        token: bytes = b"",
     ) -> Movement:
-        """A payment to a merchant. purpose: 0-31. purse_id 0 draws by the funding order."""
-        await self._access.require(actor, account_id, Scope.PAYMENTS_WRITE)
+        """A payment to a merchant. purpose: 0-31. purse_id 0 draws by the funding order. token: of
+        the medium that was shown.
+        """
+        await self._access.require_shown(self._commands, actor, account_id, token)
         await self._access.require_merchant(actor, merchant_id)
         return await self._commands.move(
             actor,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Protocol
 
 from gateway.clock import format_operation_id
 from gateway.errors import ApiError
+from gateway.registry.actors import Actor
 from gateway.shapes import InstantUs, OperationId, says
 from gateway.wallet.book import BookEntry
 from gateway.wallet.commands import Commands, Movement, movement_of
@@ -44,7 +45,9 @@ class RequestBook:
         self._commands = commands
         self._book = book
 
-    async def get(self, caller: str, key: str, *, is_at_work: bool = False) -> RequestState:
+    async def get(
+        self, actor: Actor, caller: str, key: str, *, is_at_work: bool = False
+    ) -> RequestState:
         """Raises: ApiError API_NOT_FOUND: no request with this key came from this caller."""
         entry = await self._book.find(caller, key)
         if entry is None:
@@ -53,6 +56,7 @@ class RequestBook:
         state: Literal["done", "refused", "none", "in_flight"] = "none"
         code = ""
         if found is not None:
+            found = await self._commands.veil(actor, found)
             code = str(found["reason"])
             state = "done" if code.startswith("ok") else "refused"
         elif is_at_work:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from typing import Any
+
 from tests.http.town import Town
+
+TOKEN = "00112233445566778899aabbccddeeff"
 
 
 async def test_an_account_is_opened_filled_and_charged(town: Town) -> None:
@@ -43,6 +49,66 @@ async def test_what_is_not_there_looks_like_what_is_somebody_elses(town: Town) -
         assert mine.body.get("code") == other.body.get("code")
 
 
+ON_AN_ACCOUNT: list[tuple[str, dict[str, Any]]] = [
+    ("credits", {"amount_minor": 5, "reference": "r"}),
+    ("payments", {"amount_minor": 5, "purpose": 1}),
+    ("holds", {"amount_minor": 5, "purpose": 1, "expires_us": 1 << 52}),
+    ("holds/hold_0000000000000001/capture", {"amount_minor": 5}),
+    ("holds/hold_0000000000000001/release", {}),
+    ("refunds", {"amount_minor": 5, "charge_id": "0192f0c1-2345-7678-9abc-def012345678"}),
+    ("top-up-rules", {"kind": "threshold", "source": "bank", "amount_minor": 5}),
+    ("media", {"token": TOKEN}),
+    ("media/state", {"token": TOKEN, "state": "lost"}),
+    ("budgets", {"month_minor": 5}),
+]
+
+
+async def test_a_tenant_does_nothing_to_a_strangers_account_and_learns_nothing(town: Town) -> None:
+    """Not there, empty, full: one answer, byte for byte but for the number that was sent."""
+    full, empty = await town.city.account(10_000), await town.city.account()
+    merchant = {"merchant_id": town.merchant.merchant_id}
+    for path, body in ON_AN_ACCOUNT:
+        sent = body | (merchant if path in {"payments", "holds"} else {})
+        answers = set()
+        for number in (full, empty, 999_999):
+            said = await town.school("POST", f"/v1/accounts/{number}/{path}", sent)
+            assert said.status == 404, (path, said)
+            for own in ("request_id", "instance"):
+                del said.body[own]
+            answers.add(json.dumps(said.body).replace(f"account {number}", "N"))
+        assert len(answers) == 1, (path, answers)
+    assert await town.city.balance(full) == 10_000
+
+
+async def test_whoever_is_shown_the_medium_charges_and_learns_no_balance(town: Town) -> None:
+    account, other = await town.city.account(100), await town.city.account(100)
+    await town.city.ok("POST", f"/v1/accounts/{account}/media", {"token": TOKEN})
+    found = await town.school.ok("POST", "/v1/media/lookup", {"token": TOKEN}, key=None)
+    assert found == {"account_id": account, "state": "active"}
+    nothing = await town.school("POST", "/v1/media/lookup", {"token": "f" * 32}, key=None)
+    assert (nothing.status, nothing.code) == (404, "unknown_medium")
+    pay = {"amount_minor": 30, "purpose": 1, "merchant_id": town.merchant.merchant_id}
+    shown = pay | {"medium_token": TOKEN}
+    said = await town.school("POST", f"/v1/accounts/{other}/payments", shown)
+    assert (said.status, said.code) == (404, "unknown_medium")
+    path = f"/v1/accounts/{account}/payments"
+    paid = await town.school.ok("POST", path, shown, key="k")
+    assert (paid["amount_minor"], paid["balance_minor"]) == (-30, None)
+    state = await town.school.ok("GET", "/v1/requests/k")
+    assert state["operation"] == paid
+    said = await town.school("POST", path, shown | {"amount_minor": 71})
+    assert (said.status, said.body["operation"]["balance_minor"]) == (402, None)
+    await asyncio.to_thread(town.project)
+    events = (await town.school.ok("GET", "/v1/events"))["data"]
+    assert {(one["merchant_id"], one["balance_minor"]) for one in events} == {
+        (town.merchant.merchant_id, None)
+    }
+    blocked = {"token": TOKEN, "state": "lost"}
+    await town.city.ok("POST", f"/v1/accounts/{account}/media/state", blocked)
+    assert (await town.school("POST", path, shown)).code == "unknown_medium"
+    assert await town.city.balance(account) == 70
+
+
 async def test_a_granted_tenant_sees_and_charges_for_its_own_merchant_only(town: Town) -> None:
     account = await town.city.account(100)
     grant = {"tenant_id": "school"}
@@ -56,7 +122,7 @@ async def test_a_granted_tenant_sees_and_charges_for_its_own_merchant_only(town:
     assert (await town.school("GET", f"/v1/accounts/{account}")).status == 200
     assert (await town.hospital("GET", f"/v1/accounts/{account}")).status == 404
     said = await town.hospital("POST", path, mine)
-    assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    assert (said.status, said.code) == (404, "unknown_account")
     assert await town.city.balance(account) == 99
 
 

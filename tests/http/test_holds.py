@@ -17,9 +17,10 @@ from gateway.wallet.holds import Holds, number_of
 from tests.http.town import SYSTEM, Caller, Town
 
 MINUTE_US = 60_000_000
+TOKEN = "00112233445566778899aabbccddeeff"
 
 
-def _order(amount_minor: int, *, for_us: int = MINUTE_US) -> dict[str, int]:
+def _order(amount_minor: int, *, for_us: int = MINUTE_US) -> dict[str, Any]:
     return {"amount_minor": amount_minor, "purpose": 2, "expires_us": now_us() + for_us}
 
 
@@ -60,6 +61,7 @@ async def test_a_capture_that_ends_its_hold_gets_its_first_answer_again(
 ) -> None:
     account = await town.city.account(1000)
     caller: Caller = getattr(town, whose)
+    await town.city.ok("POST", f"/v1/accounts/{account}/grants", {"tenant_id": "school"})
     merchant = town.merchant.merchant_id if whose == "school" else 0
     order = _order(600) | {"merchant_id": merchant}
     hold = (await caller.ok("POST", f"/v1/accounts/{account}/holds", order))["hold_id"]
@@ -146,21 +148,32 @@ async def test_captures_of_holds_before_a_freeze_go_through_new_holds_do_not(tow
 
 async def test_a_tenant_touches_only_its_own_merchants_holds_and_charges(town: Town) -> None:
     account = await town.city.account(1000)
-    mine = _order(100) | {"merchant_id": town.merchant.merchant_id}
+    await town.city.ok("POST", f"/v1/accounts/{account}/media", {"token": TOKEN})
+    mine = _order(100) | {"merchant_id": town.merchant.merchant_id, "medium_token": TOKEN}
     path = f"/v1/accounts/{account}/holds"
     hold = (await town.school.ok("POST", path, mine))["hold_id"]
     for what, body in (("capture", {"amount_minor": 1}), ("release", {})):
         said = await town.hospital("POST", f"{path}/{hold}/{what}", body)
-        assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+        assert (said.status, said.code) == (404, "unknown_account")
+    await town.city.ok("POST", f"/v1/accounts/{account}/grants", {"tenant_id": "hospital"})
+    said = await town.hospital("POST", f"{path}/{hold}/release", {})
+    assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
     capture = {"amount_minor": 100, "final": True}
-    taken = await town.school.ok("POST", f"{path}/{hold}/capture", capture)
+    taken = await town.school.ok("POST", f"{path}/{hold}/capture", capture, key="c")
+    assert await town.school.ok("POST", f"{path}/{hold}/capture", capture, key="c") == taken
+    assert (await town.school("POST", f"{path}/{hold}/release", {})).code == "unknown_account"
     order = {"charge_id": taken["operation_id"], "amount_minor": 1}
     said = await town.school("POST", f"/v1/accounts/{account}/refunds", order)
     assert (said.status, said.code, said.body["retryable"]) == (404, "unknown_charge", True)
     await asyncio.to_thread(town.project)
     said = await town.hospital("POST", f"/v1/accounts/{account}/refunds", order)
     assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
-    await town.school.ok("POST", f"/v1/accounts/{account}/refunds", order)
+    other = await town.city.account()
+    for number in (other, 999_999):
+        said = await town.school("POST", f"/v1/accounts/{number}/refunds", order)
+        assert (said.status, said.code) == (404, "unknown_charge")
+    given = await town.school.ok("POST", f"/v1/accounts/{account}/refunds", order)
+    assert (given["refunded_minor"], given["balance_minor"]) == (1, None)
 
 
 async def test_purses_pay_first_for_what_they_are_for(town: Town) -> None:

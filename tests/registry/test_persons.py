@@ -394,9 +394,11 @@ rider     other   -        accounts:read    no
 rider     other   -        payments:write   no
 rider     -       -        accounts:read    no
 rider     self    -        adjustments:write no
-tenant    -       -        payments:write   yes
-tenant    other   -        payments:write   yes
-tenant    other   -        refunds:write    yes
+tenant    -       -        payments:write   no
+tenant    other   -        payments:write   no
+tenant    other   -        refunds:write    no
+tenant    -       -        credits:write    no
+tenant    other   given    credits:write    no
 tenant    -       -        accounts:read    no
 tenant    other   -        accounts:read    no
 tenant    other   given    accounts:read    yes

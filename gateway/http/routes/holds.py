@@ -7,7 +7,7 @@ from typing import Annotated
 
 from gateway.http.endpoint import Answer, Call, Endpoint
 from gateway.http.routes.accounts import ACCOUNT, COMMANDS, cause_of
-from gateway.http.routes.money import AMOUNT, DRAW, MerchantId, Purpose
+from gateway.http.routes.money import AMOUNT, DRAW, MediumToken, MerchantId, Purpose
 from gateway.shapes import INT_MAX, PLAIN, AmountMinor, Note, OperationId, Reference, says
 from gateway.wallet.holds import API_CLIENT, Hold, HoldMovement, HoldOrder, Holds, Refund
 
@@ -24,6 +24,7 @@ class PlaceHold:
     merchant_id: MerchantId = 0
     reference: Reference | None = None
     note: Note = ""
+    medium_token: MediumToken = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,8 @@ class HoldList:
 
 async def _place(call: Call) -> Answer:
     body: PlaceHold = call.body
-    order = HoldOrder(body.amount_minor, body.expires_us, body.purpose, body.merchant_id)
+    token = bytes.fromhex(body.medium_token or "")
+    order = HoldOrder(body.amount_minor, body.expires_us, body.purpose, body.merchant_id, token)
     cause = cause_of(call, body.note, body.reference or "")
     made, again = await call.service(Holds).place(call.actor, cause, call.path["account_id"], order)
     return Answer(value=made, replayed=again)
@@ -146,7 +148,14 @@ ENDPOINTS = [
         answer=HoldMovement,
         status=201,
         scopes=SCOPES,
-        errors=("AUTH_FORBIDDEN", "already_exists", "bad_time", "bad_request", *DRAW),
+        errors=(
+            "AUTH_FORBIDDEN",
+            "unknown_medium",
+            "already_exists",
+            "bad_time",
+            "bad_request",
+            *DRAW,
+        ),
     ),
     Endpoint(
         method="GET",
@@ -202,6 +211,7 @@ ENDPOINTS = [
         status=201,
         scopes=("refunds:write",),
         errors=(
+            "AUTH_FORBIDDEN",
             "unknown_charge",
             "over_refund",
             "balance_limit",

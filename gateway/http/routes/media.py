@@ -10,7 +10,7 @@ from gateway.http.endpoint import Answer, Call, Endpoint
 from gateway.http.routes.accounts import ACCOUNT, COMMANDS, cause_of, moved
 from gateway.shapes import InstantUs, Note, says
 from gateway.wallet.commands import Movement
-from gateway.wallet.media import Media, Medium, MediumKind, MediumState, Named
+from gateway.wallet.media import Media, Medium, MediumKind, MediumState, Named, ShownMedium
 
 Token = Annotated[
     str, says("16 bytes that name the medium, never a card number", pattern="^[0-9a-f]{32}$")
@@ -52,6 +52,13 @@ class ReplaceMedium:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MediumLookup:
+    """The medium that was shown; its token is never part of an address, so that no log has it."""
+
+    token: Token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediumList:
     """Media of an account."""
 
@@ -75,6 +82,10 @@ async def _link(call: Call) -> Answer:
 async def _list(call: Call) -> MediumList:
     found = await call.service(Media).list_account(call.actor, call.path["account_id"])
     return MediumList(data=tuple(found))
+
+
+async def _look_up(call: Call) -> ShownMedium:
+    return await call.service(Media).find_shown(call.actor, bytes.fromhex(call.body.token))
 
 
 async def _set_state(call: Call) -> Answer:
@@ -118,6 +129,18 @@ def _named(token: str | None, medium_id: str | None, member: str) -> Named:
 MEDIUM = ("unknown_medium", "AUTH_STEP_UP", "REGISTRY_UNKNOWN", *ACCOUNT)
 
 ENDPOINTS = [
+    Endpoint(
+        method="POST",
+        path="/v1/media/lookup",
+        handler=_look_up,
+        summary="Tell which account a medium that was shown pays from",
+        tag="media",
+        body=MediumLookup,
+        answer=ShownMedium,
+        scopes=("payments:write",),
+        idempotent=False,
+        errors=("unknown_medium", "COMMAND_BAD_ARGUMENT", *COMMANDS),
+    ),
     Endpoint(
         method="POST",
         path="/v1/accounts/{account_id}/media",

@@ -12,7 +12,7 @@ from gateway.wallet.requests import RequestBook, RequestState
 async def _get(call: Call) -> RequestState:
     caller, key = caller_of(call.actor), call.path["key"]
     at_work = call.service(Keys).is_at_work(caller, key)
-    return await call.service(RequestBook).get(caller, key, is_at_work=at_work)
+    return await call.service(RequestBook).get(call.actor, caller, key, is_at_work=at_work)
 
 
 ENDPOINTS = [

@@ -27,6 +27,13 @@ PurseId = Annotated[
         maximum=INT_MAX,
     ),
 ]
+MediumToken = Annotated[
+    str | None,
+    says(
+        "16 bytes of the medium that was shown, for accounts one has no other right to",
+        pattern="^[0-9a-f]{32}$",
+    ),
+]
 MerchantId = Annotated[int, says("who is paid; 0 = the house", minimum=0, maximum=(1 << 32) - 1)]
 
 
@@ -50,6 +57,7 @@ class PaymentOrder:
     purse_id: PurseId = 0
     reference: Reference | None = None
     note: Note = ""
+    medium_token: MediumToken = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +90,7 @@ async def _pay(call: Call) -> Answer:
         purpose=body.purpose,
         merchant_id=body.merchant_id,
         purse_id=body.purse_id,
+        token=bytes.fromhex(body.medium_token or ""),
     )
     return moved(made)
 
@@ -132,7 +141,7 @@ ENDPOINTS = [
         answer=Movement,
         status=201,
         scopes=("payments:write",),
-        errors=("AUTH_FORBIDDEN", *DRAW),
+        errors=("AUTH_FORBIDDEN", "unknown_medium", *DRAW),
     ),
     Endpoint(
         method="POST",
