@@ -57,7 +57,7 @@ def _settings(config: Config, section: str) -> Iterator[str]:
     for dotted, value in flatten(config):
         if not dotted.startswith(f"{section}."):
             continue
-        says = (setting_schema(dotted) or {}).get("description")
+        says = " ".join(str((setting_schema(dotted) or {}).get("description") or "").split())
         comment = f"# {says}\n" if says else ""
         name = dotted.partition(".")[2]
         if isinstance(value, dict):
