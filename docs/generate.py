@@ -140,7 +140,7 @@ def configuration() -> str:
     lines = [CONFIGURATION.rstrip(), ""]
     for section in fields(Config):
         says = (setting_schema(section.name) or {})["description"]
-        lines += [f"## [{section.name}]", "", " ".join(says.split()), ""]
+        lines += [f"## [{section.name}]", "", says, ""]
         if section.name == "adapters":
             continue
         lines += ["| setting | default | what it does |", "|---|---|---|"]

@@ -568,7 +568,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def setting_schema(dotted: str) -> dict[str, Any] | None:
-    """The schema of one section or setting; None when there is no such one."""
+    """The schema of one section or setting, what it says in one line; None: no such one."""
     schema = json_schema()
     node: dict[str, Any] | None = schema
     for part in dotted.split("."):
@@ -579,6 +579,8 @@ def setting_schema(dotted: str) -> dict[str, Any] | None:
             return None
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
+    if node and "description" in node:
+        return node | {"description": " ".join(node["description"].split())}
     return node
 
 

@@ -25,8 +25,7 @@ def render_toml(config: Config | None = None) -> str:
     parts = [HEAD]
     for section in fields(Config):
         schema = setting_schema(section.name) or {}
-        says = " ".join(schema["description"].split())
-        parts.append(f"\n[{section.name}]  # {says}\n")
+        parts.append(f"\n[{section.name}]  # {schema['description']}\n")
         parts += _settings(config or Config(), section.name)
     return "".join(parts)
 

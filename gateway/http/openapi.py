@@ -69,7 +69,8 @@ class Problem:
     """An error, as RFC 9457 shapes it."""
 
     type: Annotated[str, says("where the code is explained", format="uri-reference")]
-    title: str
+    title: Annotated[str, says("what to show a rider, in English")]
+    title_zh: Annotated[str, says("the same in Chinese")]
     status: Annotated[int, says("HTTP status", minimum=400, maximum=599)]
     detail: str
     instance: Annotated[str, says("this one answer", format="uri-reference")]

@@ -20,6 +20,7 @@ from gateway.errors import (
     Retry,
     Uncertain,
 )
+from gateway.http.titles import title_words
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -151,9 +152,11 @@ def problem_of(error: FareGatewayError, request_id: str) -> dict[str, Any]:
     """The body of the answer."""
     status = status_of(error.code)
     hidden = family_of(error.code) in HIDDEN
+    title, title_zh = title_words(error.code, status)
     body: dict[str, Any] = {
         "type": f"/docs#{error.code}",
-        "title": title_of(error.code),
+        "title": title,
+        "title_zh": title_zh,
         "status": status,
         "detail": "" if hidden else error.detail,
         "instance": f"urn:request:{request_id}",

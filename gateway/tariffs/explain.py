@@ -103,7 +103,7 @@ TEXTS = {
         "clock", "device clock unsure: time of receipt used", "设备时钟不可靠，按收到时间计"
     ),
     Rule.CREDIT_LINE: RuleText("", "drawn on the credit line", "使用信用额度"),
-    Rule.SUBSIDY: RuleText("", "paid from the subsidy purse first", "优先使用补贴钱包"),
+    Rule.SUBSIDY: RuleText("", "paid from the subsidy purse first", "优先使用补贴子钱包"),
     Rule.MONEY_ONLY: RuleText(
         "", "money given back, the journey could not be restored", "已退款，行程未能恢复"
     ),

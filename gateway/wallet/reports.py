@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 from gateway.ledger.consumption import consumption
 from gateway.ledger.periods import Period, parse_period
 from gateway.ledger.statements import Group, Statement, Statements, Wanted
+from gateway.ledger.words import notice_words
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
@@ -51,6 +52,8 @@ class Notice:
     notice_id: int
     account_id: AccountId
     kind: Annotated[str, says("account_frozen, account_unfrozen, budget_near ...")]
+    title: Annotated[str, says("what to show a rider, in English")]
+    title_zh: Annotated[str, says("the same in Chinese")]
     created_us: InstantUs
     body: dict[str, Any]
 
@@ -141,10 +144,13 @@ def _rows(rows: object) -> tuple[dict[str, Any], ...]:
 
 
 def _notice(row: NoticeRow) -> Notice:
+    title, title_zh = notice_words(row.kind)
     return Notice(
         notice_id=row.notice_id,
         account_id=row.account_id,
         kind=row.kind,
+        title=title,
+        title_zh=title_zh,
         created_us=row.created_us,
         body=dict(row.body),
     )

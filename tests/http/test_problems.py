@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fastpath.types import Reason
-from gateway.errors import CODES
+from gateway.errors import CODES, CommandError
 from gateway.http.catalogue import all_endpoints
 from gateway.http.openapi import build_document, codes_of
-from gateway.http.problems import FAMILIES, REASONS, STATUS, family_of, status_of
+from gateway.http.problems import FAMILIES, REASONS, STATUS, family_of, problem_of, status_of
+from gateway.http.titles import TITLES, title_words
+from gateway.ledger.consumption import BudgetState
+from gateway.ledger.words import NOTICES, notice_words
+from gateway.ledger.words import REASONS as WORDS
 from gateway.registry.scopes import Scope
 from gateway.shapes import Shapes
 
@@ -17,6 +23,33 @@ from gateway.shapes import Shapes
 def test_every_code_has_a_status(code: str) -> None:
     assert code in STATUS or code in REASONS or family_of(code) in FAMILIES
     assert 400 <= status_of(code) < 600
+
+
+@pytest.mark.parametrize("code", [*CODES, *REASONS])
+def test_every_code_has_words_for_riders_in_both_languages(code: str) -> None:
+    english, chinese = title_words(code, status_of(code))
+    assert english.isascii()
+    assert english[0].isupper()
+    assert re.search(r"[\u4e00-\u9fff]", chinese)
+
+
+def test_every_reason_has_words_of_its_own() -> None:
+    assert set(WORDS) == set(Reason)
+    assert len(set(WORDS.values())) == len(WORDS)
+    assert set(TITLES) <= set(CODES)
+
+
+def test_a_problem_says_its_title_in_both_languages() -> None:
+    error = CommandError("insufficient_balance", "")
+    problem = problem_of(error, "r")
+    assert (problem["title"], problem["title_zh"]) == ("The balance is too low", "余额不足")
+
+
+def test_every_notice_that_is_made_has_words() -> None:
+    made = {"account_frozen", "account_unfrozen", "topup_failed"}
+    made |= {f"budget_{state.value}" for state in BudgetState if state is not BudgetState.NONE}
+    assert set(NOTICES) == made
+    assert notice_words("of_a_newer_program") == ("of_a_newer_program", "of_a_newer_program")
 
 
 def test_the_table_names_nothing_that_does_not_exist() -> None:

@@ -101,7 +101,8 @@ async def test_an_interval_comes_round_and_a_refusal_pauses_with_a_notice(town: 
     (shown,) = (await town.city.ok("GET", path))["data"]
     assert (shown["state"], shown["last_error"]) == ("paused", "account_frozen")
     notices = (await town.city.ok("GET", f"/v1/accounts/{account}/notices"))["data"]
-    assert "topup_failed" in {one["kind"] for one in notices}
+    shown = {one["kind"]: one["title_zh"] for one in notices}
+    assert shown["topup_failed"] == "您的自动充值已暂停"
     off = await town.city.ok("POST", f"{path}/{made['rule_id']}/state", {"state": "off"})
     assert off["state"] == "off"
 
