@@ -22,6 +22,7 @@ cdef struct Case:
     uint32_t month            # of the monthly totals; 0 = none in this tariff or calendar
     uint32_t day
     bint is_ride              # a check-out that ends the open journey
+    bint is_joined            # ... and with it a later leg of the journey
     bint is_late              # an offline tap from before the journey line's newest instant
     bint is_offline
     bint is_opened            # the device let the rider through: no state refuses this tap
@@ -92,8 +93,24 @@ cdef inline void note_act(Case* case, uint32_t kind, uint32_t number) noexcept n
         case.out.act_count += 1
 
 
+# Whether a later leg that goes back to where the journey began is a journey of its own. Not where
+# only joins are: there the legs of a feed are one leg, wherever it ends.
+cdef inline bint splits_round_trips(const TariffC* tariff) noexcept nogil:
+    return (tariff.layers == NULL or tariff.layers.join_count == 0
+            or tariff.layers.same_stop_count > 0 or tariff.rules.same_stop_fare_minor >= 0
+            or tariff.interchange_rows[tariff.stop_count] > 0)
+
+
+# Whether this check-out ends a later leg of a journey.
 cdef inline bint is_joined(const Case* case) noexcept nogil:
-    return case.is_ride and case.account.leg_count > 1
+    return case.is_joined
+
+
+# Where the ride began that this check-out ends: with the journey, or with a leg on its own.
+cdef inline uint32_t ride_origin(const Case* case) noexcept nogil:
+    if case.account.leg_count > 1 and not case.is_joined:
+        return case.account.entry_stop
+    return case.account.origin_stop
 
 
 # Whether a network, category or zone is among the bits of a mask.

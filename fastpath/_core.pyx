@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from fastpath._case cimport (
     Case, Charge, Lay, find_calendar, highest_of, is_countable, is_joined, knows_any_stop,
-    note_act,
+    note_act, ride_origin, splits_round_trips,
 )
 from fastpath._extras cimport Extras
 from fastpath._factors cimport Factors, apply_factors, find_factors
@@ -77,8 +77,13 @@ cdef void post_risk(Case* case, int64_t fare_minor) noexcept nogil:
 
 # --- time, tariff, place --------------------------------------------------------------------------
 
+cdef inline int64_t find_horizon(const TariffC* tariff) noexcept nogil:
+    return tariff.rules.offline_horizon_us if tariff != NULL else OFFLINE_HORIZON_US
+
+
 # Whether the device's clock is not to be believed: it says so, or it is off by more than its limit.
-# A tap made offline may lie as far back as the horizon.
+# A tap made offline may lie as far back as the horizon; one from before it that the device let
+# through was made by a clock that is wrong (1970, a battery that ran out).
 cdef bint is_clock_off(const TariffBook* book, const Tap* tap) noexcept nogil:
     cdef const TariffC* tariff = book_at(book, tap.tariff_slot, tap.now_us)
     cdef int64_t ahead_us = tariff.rules.clock_ahead_us if tariff != NULL else CLOCK_AHEAD_US
@@ -86,7 +91,10 @@ cdef bint is_clock_off(const TariffBook* book, const Tap* tap) noexcept nogil:
     cdef bint is_offline = tap.kind != KIND_INSPECT and tap.flags & TAP_OFFLINE != 0
     if tap.flags & TAP_CLOCK_UNSURE or tap.device_ts_us > tap.now_us + ahead_us:
         return True
-    return not is_offline and tap.device_ts_us < tap.now_us - behind_us
+    if is_offline:
+        return (tap.flags & TAP_DEVICE_OPENED != 0
+                and tap.device_ts_us < tap.now_us - find_horizon(tariff))
+    return tap.device_ts_us < tap.now_us - behind_us
 
 
 cdef int64_t fare_time(const TariffBook* book, const Tap* tap) noexcept nogil:
@@ -96,14 +104,11 @@ cdef int64_t fare_time(const TariffBook* book, const Tap* tap) noexcept nogil:
 cdef int find_fare_time(Case* case) noexcept nogil:
     cdef const Tap* tap = case.tap
     cdef const TariffC* tariff = book_at(case.book, tap.tariff_slot, tap.now_us)
-    cdef int64_t horizon_us = OFFLINE_HORIZON_US
-    if tariff != NULL:
-        horizon_us = tariff.rules.offline_horizon_us
     case.ts_us = fare_time(case.book, tap)
     case.out.ts_us = case.ts_us
     if is_clock_off(case.book, tap):
         case.out.rules |= RULE_RECEIVED_TIME
-    if case.is_offline and case.ts_us < tap.now_us - horizon_us:
+    if case.is_offline and case.ts_us < tap.now_us - find_horizon(tariff):
         return REASON_OP_TOO_OLD
     return REASON_OK
 
@@ -149,6 +154,9 @@ cdef inline void choose_tariff(Case* case) noexcept nogil:
         case.tariff = entry_tariff(case)
     else:
         case.tariff = book_at(case.book, case.tap.tariff_slot, case.ts_us)
+    if case.is_ride and case.account.leg_count > 1 and case.tariff != NULL:
+        case.is_joined = (case.tap.stop != case.account.origin_stop
+                          or not splits_round_trips(case.tariff))
 
 
 # What is wrong with the tap itself, whoever made it.
@@ -395,7 +403,7 @@ cdef int64_t discounted(Case* case, int64_t fare_minor, int64_t part_minor, int6
 # Nominal price of the legs already made: what an out-of-station interchange continues.
 cdef int64_t nominal_so_far(const Case* case, uint32_t origin) noexcept nogil:
     cdef OdFare pair
-    if case.account.leg_count <= 1:
+    if not is_joined(case):
         return 0
     if find_pair(case.tariff, origin, stop_index(case.tariff, case.account.exit_stop), &pair):
         return pair.fare_minor
@@ -434,17 +442,27 @@ cdef int64_t find_overstay(Case* case) noexcept nogil:
     return case.tariff.rules.overstay_minor
 
 
+# Number of the ride's time discount: of the journey's first check-in, or of a leg on its own.
+cdef uint8_t ride_discount(const Case* case) noexcept nogil:
+    cdef const Account* account = case.account
+    if account.leg_count > 1 and not is_joined(case):
+        return find_discount(case.tariff, stop_index(case.tariff, account.entry_stop),
+                             account.entry_ts_us)
+    return account.entry_flags & ENTRY_DISCOUNT_MASK
+
+
 # Price the journey that this check-out ends.
 cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
     cdef const Account* account = case.account
     cdef const TariffC* tariff = case.tariff
-    cdef uint32_t origin = stop_index(tariff, account.origin_stop)
-    cdef uint32_t discount = account.entry_flags & ENTRY_DISCOUNT_MASK
+    cdef uint32_t origin = stop_index(tariff, ride_origin(case))
+    cdef uint32_t discount = ride_discount(case)
+    cdef int64_t paid_minor = account.journey_paid_minor if is_joined(case) else 0
     cdef int64_t time_ppm = FACTOR_ONE
     cdef int64_t earlier_minor
     cdef int64_t price_minor
     cdef OdFare pair
-    case.out.other_stop = account.origin_stop
+    case.out.other_stop = ride_origin(case)
     if not find_pair(tariff, origin, case.stop, &pair):
         return REASON_NOT_PRICED
     if 0 < discount <= tariff.discount_count:
@@ -458,10 +476,10 @@ cdef int price_ride(Case* case, Charge* charge) noexcept nogil:
         price_minor = discounted(case, pair.fare_minor, pair.discountable_minor, time_ppm,
                                  find_tier(case, total_before(case, earlier_minor)))
     charge.nominal_minor = max(0, pair.fare_minor - earlier_minor)
-    charge.ride_minor = max(0, price_minor - account.journey_paid_minor)
+    charge.ride_minor = max(0, price_minor - paid_minor)
     charge.is_counted = True
-    charge.is_new_trip = account.leg_count <= 1
-    if account.leg_count > 1:
+    charge.is_new_trip = not is_joined(case)
+    if is_joined(case):
         case.out.rules |= RULE_OUT_OF_STATION
     charge.surcharge_minor = find_overstay(case)
     return REASON_OK
@@ -616,6 +634,9 @@ cdef uint32_t find_join(Case* case, const Lay* lay) noexcept nogil:
     cdef int32_t join
     if account.journey_state != JOURNEY_DONE or account.leg_count >= LEGS_MAX:
         return 0
+    if (account.leg_count > 1 and account.exit_stop == account.origin_stop
+            and splits_round_trips(tariff)):
+        return 0
     exit = stop_index(tariff, account.exit_stop)
     if (exit == NO_STOP or stop_index(tariff, account.origin_stop) == NO_STOP) and (
             not knows_any_stop(tariff)):
@@ -731,7 +752,7 @@ cdef void check_out(Case* case, int standing) noexcept nogil:
     if case.tariff.layers != NULL:
         begin_layers(case, &lay)
     if case.is_ride and case.tariff.layers != NULL:
-        refusal = price_layered_ride(case, &lay, is_by_pair(case), &charge)
+        refusal = price_layered_ride(case, &lay, is_by_pair(case), ride_discount(case), &charge)
     elif case.is_ride:
         refusal = price_ride(case, &charge)
     elif refusal == REASON_OK:

@@ -10,7 +10,7 @@ from fastpath._case cimport (
     READING_NOTHING, Case, Lay, has_bit, is_countable, is_joined, note_act,
 )
 from fastpath._layers cimport (
-    MEASURE_PAID, MEASURE_TRIPS, PERIOD_TIERS, ROUND_HALF_UP, LayersC,
+    MEASURE_PAID, MEASURE_TRIPS, PERIOD_TIERS, ROUND_HALF_UP, CounterRule, LayersC,
     PeriodRule, PeriodStep,
 )
 from fastpath._layout cimport *
@@ -68,18 +68,27 @@ cdef void add_month(Case* case, int64_t before_minor, Factors* factors) noexcept
     add_tier(factors, tier)
 
 
+# Whether a counter has the journey's earlier legs: by the network of the one before, where a chain
+# says which that was.
+cdef inline bint counted_earlier(const Lay* lay, const CounterRule* counter) noexcept nogil:
+    cdef uint8_t network = lay.chain.chain.network if lay.chain != NULL else lay.leg.network
+    return has_bit(counter.networks, network) and has_bit(counter.categories, lay.leg.category)
+
+
 cdef void add_period_rule(Case* case, Lay* lay, uint32_t index, int64_t before_minor,
                           int64_t nominal_before_minor, Factors* factors) noexcept nogil:
     cdef const LayersC* layers = lay.layers
     cdef const PeriodRule* rule = &layers.period_rules[index]
     cdef TierUse* tier = &factors.tiers[factors.tier_count]
+    cdef bint has_earlier
     if read_rule(case, lay, rule) == READING_NOTHING:
         return
+    has_earlier = is_joined(case) and counted_earlier(lay, &layers.counters[rule.counter])
     if rule.measure == MEASURE_TRIPS:
-        tier.total = read_trips(lay, rule.counter) - (1 if is_joined(case) else 0)
+        tier.total = read_trips(lay, rule.counter) - (1 if has_earlier else 0)
     else:
         tier.total = read_paid(lay, rule.counter)
-        if is_joined(case):
+        if has_earlier:
             tier.total -= (nominal_before_minor if layers.counters[rule.counter].counts_nominal
                            else before_minor)
     tier.total = max(0, tier.total)

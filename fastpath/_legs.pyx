@@ -3,7 +3,7 @@
 from libc.stdint cimport UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastpath._case cimport (
-    Case, Lay, Leg, knows_any_stop, note_act,
+    Case, Lay, Leg, is_joined, knows_any_stop, note_act, ride_origin,
 )
 from fastpath._extras cimport Extras
 from fastpath._layers cimport (
@@ -73,7 +73,7 @@ cdef uint8_t frame_at(const TariffC* tariff, const LayersC* layers, int64_t ts_u
 cdef int64_t departure(const Case* case, const Lay* lay) noexcept nogil:
     if not case.is_ride:
         return case.ts_us
-    if case.account.leg_count > 1 and lay.chain != NULL:
+    if is_joined(case) and lay.chain != NULL:
         return lay.chain.chain.journey_dep_us
     return case.account.entry_ts_us
 
@@ -205,7 +205,7 @@ cdef bint find_ride_leg(Case* case, Lay* lay, const SameStopRule* same) noexcept
     cdef const TariffC* tariff = case.tariff
     cdef Leg* leg = &lay.leg
     cdef uint32_t kept = leg.rules
-    cdef uint32_t origin = stop_index(tariff, case.account.origin_stop)
+    cdef uint32_t origin = stop_index(tariff, ride_origin(case))
     cdef int64_t fixed_minor = -1
     if origin == NO_STOP and not knows_any_stop(tariff):
         return False
@@ -214,7 +214,7 @@ cdef bint find_ride_leg(Case* case, Lay* lay, const SameStopRule* same) noexcept
     else:
         find_cell(case, lay.layers, class_of(lay.layers, origin), class_of(lay.layers, case.stop),
                   leg)
-    if case.account.origin_stop == case.tap.stop:
+    if ride_origin(case) == case.tap.stop:
         fixed_minor = same.fare_minor if same != NULL else tariff.rules.same_stop_fare_minor
     if fixed_minor >= 0:
         leg.nominal_minor = fixed_minor
@@ -265,7 +265,7 @@ cdef const SameStopRule* find_same_stop(const Case* case, const Lay* lay) noexce
     cdef int64_t stay_us = case.ts_us - lay.leg.dep_us
     cdef const SameStopRule* one
     cdef uint32_t i
-    if case.account.origin_stop != case.tap.stop:
+    if ride_origin(case) != case.tap.stop:
         return NULL
     for i in range(lay.layers.same_stop_count):
         one = &lay.layers.same_stops[i]

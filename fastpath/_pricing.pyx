@@ -6,7 +6,7 @@ docs/fares.md, "The order", is the text.
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memset
 
-from fastpath._case cimport Case, Charge, Lay, highest_of, is_joined, note_act
+from fastpath._case cimport Case, Charge, Lay, highest_of, is_joined, note_act, ride_origin
 from fastpath._factors cimport Factors, apply_factors, find_factors
 from fastpath._journey cimport find_cells, keep_chain, transferred
 from fastpath._layers cimport (
@@ -65,10 +65,11 @@ cdef void price_same_stop(Case* case, Lay* lay, const SameStopRule* same,
 
 cdef void price_long_stay(Case* case, Lay* lay, Charge* charge) noexcept nogil:
     cdef int64_t highest_minor = highest_of(
-        case.tariff, stop_index(case.tariff, case.account.origin_stop))
+        case.tariff, stop_index(case.tariff, ride_origin(case)))
+    cdef int64_t paid_minor = case.account.journey_paid_minor if is_joined(case) else 0
     if lay.layers.scalars.overstay == OVERSTAY_TWO_HIGHEST:
         highest_minor += highest_of(case.tariff, case.stop)
-    charge.surcharge_minor = max(0, highest_minor - case.account.journey_paid_minor)
+    charge.surcharge_minor = max(0, highest_minor - paid_minor)
     lay.ends_span = True
 
 
@@ -83,9 +84,10 @@ cdef uint32_t joined_by(const Case* case, const Lay* lay, bint by_pair) noexcept
     return RULE_OUT_OF_STATION if by_pair or lay.layers.join_count == 0 else RULE_JOINED_LEG
 
 
-cdef int price_layered_ride(Case* case, Lay* lay, bint by_pair, Charge* charge) noexcept nogil:
+cdef int price_layered_ride(Case* case, Lay* lay, bint by_pair, uint8_t discount,
+                            Charge* charge) noexcept nogil:
     cdef const SameStopRule* same
-    case.out.other_stop = case.account.origin_stop
+    case.out.other_stop = ride_origin(case)
     begin_leg(case, lay)
     same = find_same_stop(case, lay)
     if same != NULL and same.kind != SAME_STOP_FARE:
@@ -104,7 +106,7 @@ cdef int price_layered_ride(Case* case, Lay* lay, bint by_pair, Charge* charge) 
             price_long_stay(case, lay, charge)
             return REASON_OK
         charge.surcharge_minor = case.tariff.rules.overstay_minor
-    price_leg(case, lay, case.account.entry_flags & ENTRY_DISCOUNT_MASK, charge)
+    price_leg(case, lay, discount, charge)
     return REASON_OK
 
 

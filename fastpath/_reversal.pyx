@@ -38,7 +38,8 @@ cdef int64_t counted_instant(const TariffC* tariff, const Account* account, cons
 
 
 # All that the account's last tap did.
-cdef void undo_whole(const Account* account, const Tap* original, Undo* undo) noexcept nogil:
+cdef void undo_whole(const Account* account, const Tap* original, const Decision* charged,
+                     Undo* undo) noexcept nogil:
     undo.fare_minor = account.last_fare_minor
     undo.subsidy_minor = account.last_subsidy_minor
     undo.month = account.last_month
@@ -46,7 +47,7 @@ cdef void undo_whole(const Account* account, const Tap* original, Undo* undo) no
     undo.trips = 1
     if original.kind == KIND_CHECK_OUT:
         undo.counted_minor = account.journey_paid_minor - account.prev_paid_minor
-        undo.trips = 1 if account.leg_count <= 1 else 0
+        undo.trips = 0 if charged.rules & (RULE_OUT_OF_STATION | RULE_JOINED_LEG) else 1
 
 
 # The money of a tap that others have followed; the month is that of its fare time.
@@ -182,7 +183,7 @@ cdef int reverse(const TariffBook* book, Account* account, Period* medium_period
     if medium_period != NULL and (tariff == NULL or tariff.rules.cap_owner == CAP_OWNER_MEDIUM):
         period = medium_period
     if is_whole:
-        undo_whole(account, original, &undo)
+        undo_whole(account, original, charged, &undo)
     else:
         undo_money(tariff, original, charged, &undo)
         if undo.fare_minor == 0 and not charged.rules & RULE_PASS:

@@ -10,8 +10,8 @@ reference_limits (docs/wallet.md), reference_commands and _commands_cells.
 
 How a tap is decided
 1. Fare time is the device's clock. A device that doubts its clock, or whose clock is off by more
-   than its limit, gets the server's, and the tap is flagged (RECEIVED_TIME); an offline tap older
-   than the horizon is op_too_old.
+   than its limit, gets the server's, and the tap is flagged (RECEIVED_TIME). So does an offline tap
+   older than the horizon that the device let through; one that it refused is op_too_old.
 2. The tariff is the version in force at the fare time; a check-out of an open journey is priced by
    the version of its entry (if that is no longer loaded: by the one in force at the entry).
 3. A medium or account we do not know is refused. If the device let the rider through it becomes
@@ -34,7 +34,8 @@ Prices
 - A journey costs the fare from its origin to its exit: the time discount (fixed at the first
   check-in) on the discountable part, then medium factor and monthly tier, rounded half up once. An
   out-of-station interchange continues the journey: what earlier legs cost is subtracted, and the
-  tier is the one before the journey began.
+  tier is the one before the journey began. Not when it leads back to the origin: the way back is a
+  journey of its own.
 - Overstay and the highest fares of incomplete journeys are surcharges: no discount touches them and
   they count neither towards the month nor as paid part of the journey. Prices named by the device
   (flat taps) are taken as they are.

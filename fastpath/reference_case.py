@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 from fastpath.layers import CATEGORIES_MAX, Layers
 from fastpath.reference_cells import Extras, Pass
-from fastpath.reference_model import Account, Decision, Medium, Period, SpecBook, Tap, Version
+from fastpath.reference_model import (
+    DISCOUNT_MASK,
+    Account,
+    Decision,
+    Medium,
+    Period,
+    SpecBook,
+    Tap,
+    Version,
+)
 from fastpath.types import (
     Act,
     CapOwner,
@@ -123,8 +132,32 @@ class Case:
 
     @property
     def is_joined(self) -> bool:
-        """Whether this check-out ends a later leg of a journey."""
-        return self.is_ride and self.owner.leg_count > 1
+        """Whether this check-out ends a later leg of a journey.
+
+        Not one that goes back to where the journey began: that leg is a journey of its own.
+        """
+        if not self.is_ride or self.owner.leg_count <= 1:
+            return False
+        splits = self.version is not None and self.version.splits_round_trips
+        return not (splits and self.tap.stop == self.owner.origin_stop)
+
+    @property
+    def is_own_leg(self) -> bool:
+        """Whether this check-out ends a later leg that is a journey of its own."""
+        return self.is_ride and self.owner.leg_count > 1 and not self.is_joined
+
+    @property
+    def ride_origin(self) -> int:
+        """Where the ride began that this check-out ends."""
+        return self.owner.entry_stop if self.is_own_leg else self.owner.origin_stop
+
+    @property
+    def ride_discount(self) -> int:
+        """Number of the ride's time discount: of the journey's first check-in, or of its own."""
+        owner = self.owner
+        if self.is_own_leg:
+            return self.tariff.find_discount(owner.entry_stop, owner.entry_ts_us)
+        return owner.entry_flags & DISCOUNT_MASK
 
     @property
     def tariff(self) -> Version:
@@ -169,17 +202,18 @@ class Case:
 
 def is_clock_off(book: SpecBook, tap: Tap) -> bool:
     """Whether the device's clock is not to be believed: it says so, or it is off by more than its
-    limit. A tap made offline may lie as far back as the horizon.
+    limit. A tap made offline may lie as far back as the horizon; one from before it that the device
+    let through was made by a clock that is wrong (1970, a battery that ran out).
     """
     version = book.find_at(tap.tariff_slot, tap.now_us)
     limits = version.rules if version else TariffRules()
     behind_us = tap.now_us - tap.device_ts_us
-    is_offline = tap.kind != TapKind.INSPECT and tap.flags & TapFlag.OFFLINE
-    return bool(
-        tap.flags & TapFlag.CLOCK_UNSURE
-        or -behind_us > limits.clock_ahead_us
-        or (not is_offline and behind_us > limits.clock_behind_us)
-    )
+    if tap.flags & TapFlag.CLOCK_UNSURE or -behind_us > limits.clock_ahead_us:
+        return True
+    if tap.kind != TapKind.INSPECT and tap.flags & TapFlag.OFFLINE:
+        is_opened = bool(tap.flags & TapFlag.DEVICE_OPENED)
+        return is_opened and behind_us > limits.offline_horizon_us
+    return behind_us > limits.clock_behind_us
 
 
 def fare_time(book: SpecBook, tap: Tap) -> int:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from fastpath.layers import Measure, PeriodKind, PeriodRule, RoundMode
 from fastpath.reference_case import Case, Leg, is_countable
-from fastpath.reference_period import read_rule, rules_for
+from fastpath.reference_period import counted_earlier, read_rule, rules_for
 from fastpath.types import FACTOR_ONE_PPM, Act, MonthBasis, Rule
 
 ONE = FACTOR_ONE_PPM
@@ -73,8 +73,9 @@ def find_factors(
         reading = read_rule(case, rule)
         if reading is None:
             continue
+        has_earlier = counted_earlier(case, leg, reading.spec)
         total = reading.before_journey(
-            rule.measure, before_minor, nominal_before_minor, is_joined=case.is_joined
+            rule.measure, before_minor, nominal_before_minor, has_earlier=has_earlier
         )
         found.tiers.append(_period_tier(index, rule, total))
     return found

@@ -29,6 +29,9 @@ def find_continuation(case: Case) -> tuple[Rule, int] | None:
     account, version = case.owner, case.tariff
     if account.journey_state != JourneyState.DONE or account.leg_count >= LEGS_MAX:
         return None
+    has_returned = account.leg_count > 1 and account.exit_stop == account.origin_stop
+    if has_returned and version.splits_round_trips:
+        return None
     gap_us = case.ts_us - account.exit_ts_us
     if not (version.knows(account.origin_stop) and version.knows(account.exit_stop)):
         return None

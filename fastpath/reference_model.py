@@ -316,6 +316,18 @@ class Version:
         sells = layers is not None and layers.passes and self.spec.out_of_station
         return bool(sells and not self.has_chain)
 
+    @property
+    def splits_round_trips(self) -> bool:
+        """Whether a later leg that goes back to where the journey began is a journey of its own.
+
+        Not where only joins are: there the legs of a feed are one leg, wherever it ends.
+        """
+        layers = self.layers
+        if layers is None or not layers.joins:
+            return True
+        has_price = self.rules.same_stop_fare_minor >= 0
+        return bool(layers.same_stop or has_price or self.spec.out_of_station)
+
     def knows(self, stop: int) -> bool:
         """Whether one may enter and leave here."""
         return stop in self.index_of or (self.legs is not None and self.legs.any_stop)

@@ -56,13 +56,16 @@ class Reading:
         return self.stored.zones if self.is_same else 0
 
     def before_journey(
-        self, measure: Measure, paid_minor: int, nominal_minor: int, *, is_joined: bool
+        self, measure: Measure, paid_minor: int, nominal_minor: int, *, has_earlier: bool
     ) -> int:
-        """Total or trips before the journey began, whose earlier legs cost so much."""
+        """Total or trips before the journey began, whose earlier legs cost so much.
+
+        has_earlier: whether the counter has counted any.
+        """
         if measure == Measure.TRIPS:
-            return max(0, self.trips - int(is_joined))
+            return max(0, self.trips - int(has_earlier))
         earlier_minor = nominal_minor if self.spec.counts_nominal else paid_minor
-        return max(0, self.total - (earlier_minor if is_joined else 0))
+        return max(0, self.total - (earlier_minor if has_earlier else 0))
 
 
 def find_window(
@@ -103,6 +106,15 @@ def read_counter(case: Case, spec: spec_of.Counter) -> Reading | None:
 def read_rule(case: Case, rule: PeriodRule) -> Reading | None:
     """The counter that a period rule compares with."""
     return read_counter(case, case.layers.counters[rule.counter])
+
+
+def counted_earlier(case: Case, leg: Leg, spec: spec_of.Counter) -> bool:
+    """Whether a counter has the journey's earlier legs: by the network of the one before, where a
+    chain says which that was.
+    """
+    chain = case.extras.find_chain() if case.keeps_chain else None
+    network = chain.network if chain is not None else leg.network
+    return case.is_joined and fits(spec.networks, network) and fits(spec.categories, leg.category)
 
 
 # --- caps and counting ----------------------------------------------------------------------------

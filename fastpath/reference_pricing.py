@@ -19,7 +19,7 @@ from fastpath.reference_legs import (
     stay_limit,
     tell_leg,
 )
-from fastpath.reference_model import DISCOUNT_MASK, FARE_MAX
+from fastpath.reference_model import FARE_MAX
 from fastpath.reference_period import cap_charge, find_pass
 from fastpath.types import Act, Reason, Rule
 
@@ -28,12 +28,12 @@ UNCOUNTED = Charge(is_counted=False)
 
 def price_ride(case: Case) -> Charge | None:
     """Price the journey that this check-out ends; None = the tariff has no price."""
-    account, out = case.owner, case.out
-    out.other_stop = account.origin_stop
-    decided = find_same_stop(case, account.origin_stop)
+    out = case.out
+    out.other_stop = origin_stop = case.ride_origin
+    decided = find_same_stop(case, origin_stop)
     if decided is not None and decided[1].kind != SameStopKind.FARE:
         return _same_stop(case, *decided)
-    leg = find_ride_leg(case, account.origin_stop, decided[1] if decided else None)
+    leg = find_ride_leg(case, origin_stop, decided[1] if decided else None)
     if leg is None:
         return None
     out.rules |= joined_by(case)
@@ -45,7 +45,7 @@ def price_ride(case: Case) -> Charge | None:
         out.rules |= Rule.OVERSTAY
         if case.layers.overstay != OverstayKind.FEE:
             return _overstay_highest(case)
-    charge = _price_leg(case, leg, discount=account.entry_flags & DISCOUNT_MASK)
+    charge = _price_leg(case, leg, discount=case.ride_discount)
     charge.surcharge_minor = case.tariff.rules.overstay_minor if stays_too_long else 0
     return charge
 
@@ -65,11 +65,12 @@ def _stays_too_long(case: Case, leg: Leg) -> bool:
 
 
 def _overstay_highest(case: Case) -> Charge:
-    account, version = case.owner, case.tariff
-    highest_minor = version.highest_minor(account.origin_stop)
+    version = case.tariff
+    highest_minor = version.highest_minor(case.ride_origin)
     if case.layers.overstay == OverstayKind.TWO_HIGHEST:
         highest_minor += version.highest_minor(case.tap.stop)
-    left_minor = max(0, highest_minor - account.journey_paid_minor)
+    paid_minor = case.owner.journey_paid_minor if case.is_joined else 0
+    left_minor = max(0, highest_minor - paid_minor)
     return replace(UNCOUNTED, surcharge_minor=left_minor, ends_span=True)
 
 

@@ -116,7 +116,7 @@ def _reverse(case: _Case) -> Reason:
     last = (account.last_device, account.last_boot, account.last_seq, account.last_kind)
     named = (original.device, original.boot, original.seq, original.kind)
     is_whole = account.last_device != 0 and last == named
-    undo = _undo_whole(account) if is_whole else _undo_money(version, original, charged)
+    undo = _undo_whole(account, charged) if is_whole else _undo_money(version, original, charged)
     if not is_whole and undo.fare_minor == 0 and not charged.rules & Rule.PASS:
         return Reason.NOTHING_TO_REVERSE
     if not _give_back(case, undo):
@@ -162,8 +162,9 @@ def _undo_layers(case: _Case, version: Version, *, is_whole: bool) -> None:
         restore_chain(account, case.extras)
 
 
-def _undo_whole(account: Account) -> _Undo:
+def _undo_whole(account: Account, charged: Decision) -> _Undo:
     is_exit = account.last_kind == TapKind.CHECK_OUT
+    is_later = bool(charged.rules & (Rule.OUT_OF_STATION | Rule.JOINED_LEG))
     return _Undo(
         fare_minor=account.last_fare_minor,
         subsidy_minor=account.last_subsidy_minor,
@@ -171,7 +172,7 @@ def _undo_whole(account: Account) -> _Undo:
         if is_exit
         else account.last_fare_minor,
         month=account.last_month,
-        trips=0 if is_exit and account.leg_count > 1 else 1,
+        trips=0 if is_exit and is_later else 1,
     )
 
 

@@ -14,7 +14,7 @@ from enum import IntEnum, IntFlag
 
 from fastpath.layers import Layers
 
-ENGINE_VERSION = 2
+ENGINE_VERSION = 3
 """Raised whenever a decision could change; written into every journal group."""
 
 STRUCT_VERSION = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastpath.types import FACTOR_ONE_PPM, MonthBasis, MonthlyTier, Reason, Rule
+from fastpath.types import FACTOR_ONE_PPM, MonthBasis, MonthlyTier, OutOfStation, Reason, Rule
 from tests.fastpath.city import (
     AIRPORT,
     EAST,
@@ -18,7 +18,7 @@ from tests.fastpath.city import (
     stop_named,
     town,
 )
-from tests.fastpath.world import MINUTE_US
+from tests.fastpath.world import HOUR_US, MINUTE_US
 
 JOURNEYS = """
 # from     to       at     stay   paid    fare   nominal rules
@@ -117,6 +117,32 @@ def test_out_of_station_interchange_costs_the_difference() -> None:
     assert (last.fare_minor, last.nominal_minor, last.other_stop) == (5_00, 5_00, EAST)
     assert last.rules == Rule.OUT_OF_STATION | Rule.BEYOND_BANDS
     assert (world.rider.leg_count, world.rider.period.month_trips) == (2, 1)
+
+
+def test_a_way_back_by_an_interchange_is_a_journey_of_its_own() -> None:
+    """HILL to EAST costs 5.00, not EAST to EAST; neither half continues, and the early bird of the
+    way out is not one of the way back.
+    """
+    world = rider(9, "06:30")
+    assert world.ride(EAST, WEST).fare_minor == 1_50
+    assert world.wait(10 * MINUTE_US).enter(HILL).rules == Rule.OUT_OF_STATION
+    last = world.wait(20 * MINUTE_US).leave(EAST)
+    assert (last.fare_minor, last.nominal_minor, last.other_stop) == (5_00, 5_00, HILL)
+    assert last.rules == Rule.DISTANCE_BAND
+    assert world.rider.period.month_trips == 2
+    world.undo()
+    assert world.rider.period.month_trips == 1
+    assert world.leave(LAKE).rules & Rule.OUT_OF_STATION
+
+
+def test_nothing_continues_a_journey_that_came_back() -> None:
+    """WEST to EAST, EAST back to WEST by foot and train: what follows at HILL is new."""
+    world = rider(out_of_station=(OutOfStation(0, 2, HOUR_US), OutOfStation(1, 2, HOUR_US)))
+    world.ride(WEST, EAST)
+    assert world.wait(10 * MINUTE_US).enter(HILL).rules == Rule.OUT_OF_STATION
+    assert world.wait(20 * MINUTE_US).leave(WEST).fare_minor == 4_00
+    assert world.wait(10 * MINUTE_US).enter(HILL).rules == 0
+    assert world.wait(20 * MINUTE_US).leave(LAKE).fare_minor == 6_00
 
 
 def test_interchange_too_late_or_the_other_way_begins_a_new_journey() -> None:

@@ -140,7 +140,9 @@ CLOCKS = [
     (9 * DAY_US, TapFlag.CLOCK_UNSURE, Reason.OK),
     (-2 * DAY_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
     (6 * MINUTE_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
-    (-31 * DAY_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OP_TOO_OLD),
+    (-30 * DAY_US, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
+    (-30 * DAY_US - 1, TapFlag.OFFLINE | TapFlag.DEVICE_OPENED, Reason.OK),
+    (-30 * DAY_US - 1, TapFlag.OFFLINE, Reason.OP_TOO_OLD),
     (-31 * DAY_US, TapFlag.OFFLINE, Reason.OP_TOO_OLD),
 ]
 
@@ -151,9 +153,44 @@ def test_clocks(clock_us: int, flags: int, reason: Reason) -> None:
     made = world.enter(EAST, clock_us=clock_us, flags=flags)
     assert Reason(made.reason) == reason
     is_behind = clock_us < -DAY_US and not flags & TapFlag.OFFLINE
+    is_before_horizon = clock_us < -30 * DAY_US  # an offline ride that was made: a wrong clock
+    is_behind = is_behind or is_before_horizon
     unsure = flags & TapFlag.CLOCK_UNSURE or clock_us > 5 * MINUTE_US or is_behind
+    if reason == Reason.OP_TOO_OLD:
+        unsure = False
     assert made.ts_us == world.now_us + (0 if unsure else clock_us)
     assert made.rules == (Rule.RECEIVED_TIME if unsure else 0)
+
+
+INSTANTS = {
+    "1970": 0,
+    "1970, minutes after a dead battery": 7 * MINUTE_US,
+    "2038-01-19, the end of 32 bits": 2_147_483_647_000_000,
+    "2106, the end of unsigned 32 bits": 4_294_967_295_000_000,
+}
+
+
+@pytest.mark.parametrize("name", INSTANTS)
+def test_an_offline_ride_with_an_impossible_clock_is_taken_at_the_instant_of_receipt(
+    name: str,
+) -> None:
+    world = rider(40)
+    clock_us = INSTANTS[name] - world.now_us
+    opened = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
+    made = world.enter(EAST, clock_us=clock_us, flags=opened)
+    assert (made.reason, made.ts_us) == (Reason.OK, world.now_us)
+    assert made.rules == Rule.RECEIVED_TIME
+
+
+@pytest.mark.parametrize("off_us", [-15 * MINUTE_US, -1_000_000, 1_000_000, 15 * MINUTE_US])
+def test_an_offline_ride_a_little_off_is_believed_up_to_five_minutes_ahead(off_us: int) -> None:
+    """A second is a leap second that only one side has made."""
+    world = rider(40)
+    opened = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
+    made = world.enter(EAST, clock_us=off_us, flags=opened)
+    is_off = off_us > 5 * MINUTE_US
+    assert made.ts_us == world.now_us + (0 if is_off else off_us)
+    assert made.rules == (Rule.RECEIVED_TIME if is_off else 0)
 
 
 def test_entry_asks_for_the_minimum() -> None:

@@ -222,6 +222,33 @@ SCRIPTS = {
         9 09:30 out LAKE 1.50 OUT_OF_STATION
         """,
     ),
+    "a way back by an interchange is no stay at the first station": (
+        Layers(
+            legs=grid([["2.00", "3.50"], ["3.40", "2.20"]]),
+            same_stop=(SameStop(-1, SameStopKind.HIGHEST, times=2),),
+        ),
+        """
+        9 09:00 in EAST
+        9 09:10 out WEST 2.00
+        9 09:20 in HILL OUT_OF_STATION
+        9 09:30 out EAST 3.40 -OUT_OF_STATION -SAME_STATION
+        9 09:40 in EAST
+        9 09:50 out EAST 56.00 SAME_STATION
+        """,
+    ),
+    "legs that a feed joins are one leg, also on the way back": (
+        Layers(
+            legs=grid("3.00", "2.00", group=array("H", [1, 1])),
+            group_count=1,
+            joins=(Join(0, 0, window_us=20 * MINUTE_US),),
+        ),
+        """
+        9 09:00 in EAST
+        9 09:10 out WEST 3.00
+        9 09:20 in WEST JOINED_LEG
+        9 09:30 out EAST 0.00 JOINED_LEG
+        """,
+    ),
     "late taps use no transfer and leave the chain alone": (
         Layers(legs=LEGS, group_count=2, transfers=(HOPPER,)),
         """
@@ -236,7 +263,8 @@ SCRIPTS = {
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_journeys(name: str) -> None:
     layers, script = SCRIPTS[name]
-    Traveller(layered(layers, out_of_station=(OutOfStation(1, 2, HOUR_US),))).play(script)
+    pairs = () if layers.joins else (OutOfStation(1, 2, HOUR_US),)
+    Traveller(layered(layers, out_of_station=pairs)).play(script)
 
 
 def test_a_refund_of_a_joined_leg_is_that_of_the_whole() -> None:

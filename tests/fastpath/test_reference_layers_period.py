@@ -11,6 +11,7 @@ import pytest
 
 from fastpath.layers import (
     Counter,
+    Join,
     Layers,
     Measure,
     PassProduct,
@@ -447,6 +448,29 @@ def test_a_check_out_goes_on_without_room() -> None:
 def test_without_cells_to_work_on_nothing_is_kept() -> None:
     rider = Traveller(layered(NEEDS_THREE), extras=None)
     rider.play("9 09:00 flat EAST 3.00\n9 09:10 flat EAST 3.00 -CAP -TRANSFER")
+
+
+def test_tiers_take_off_only_legs_that_their_counter_counted() -> None:
+    """Half price from 6.00 of metro rides on. The bus before the metro was never counted."""
+    half = PeriodRule("half", PeriodKind.TIERS, 0, (Step(6_00, 500_000),), networks=0b01)
+    layers = Layers(
+        legs=LEGS,
+        joins=(Join(1, 0, window_us=HOUR_US),),
+        counters=(Counter("metro", 9, Window.DAY, networks=0b01),),
+        period_rules=(half,),
+    )
+    Traveller(layered(layers)).play(
+        """
+        9 06:00 in EAST
+        9 06:10 out WEST 3.00
+        9 08:00 in EAST
+        9 08:10 out WEST 3.00
+        9 10:00 in EAST line=bus
+        9 10:10 out WEST line=bus 2.00
+        9 10:20 in WEST JOINED_LEG
+        9 10:30 out HILL 0.00 PERIOD_TIER
+        """
+    )
 
 
 def test_frames_come_with_chains() -> None:

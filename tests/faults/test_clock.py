@@ -42,7 +42,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SteppedTime:
 
 
 @pytest.mark.parametrize(
-    ("off_s", "flags"), [(-3 * 24 * HOUR_S, 0), (HOUR_S, 0), (HOUR_S, OPENED), (-60, 0)]
+    ("off_s", "flags"),
+    [
+        (-3 * 24 * HOUR_S, 0),
+        (HOUR_S, 0),
+        (HOUR_S, OPENED),
+        (-60, 0),
+        (-40 * 365 * 24 * HOUR_S, OPENED),
+    ],
 )
 async def test_a_device_s_clock_beyond_its_limit_is_flagged(
     tmp_path: Path, off_s: int, flags: int
