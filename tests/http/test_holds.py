@@ -195,6 +195,28 @@ async def test_purses_pay_first_for_what_they_are_for(town: Town) -> None:
     assert (said.status, said.code) == (404, "unknown_purse")
 
 
+async def test_a_purse_that_is_named_pays_only_for_what_it_is_for(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}"
+    meal = (await town.city.ok("POST", f"{path}/purses", {"purposes": [1]}))["purse_id"]
+    for purse in (1, meal):
+        credit = {"amount_minor": 50, "reference": "aid", "purse_id": purse}
+        await town.city.ok("POST", f"{path}/credits", credit)
+    order = {"amount_minor": 30, "merchant_id": town.merchant.merchant_id}
+    for purse, purpose in ((1, 5), (1, 1), (meal, 5), (meal, 0)):
+        body = order | {"purse_id": purse, "purpose": purpose}
+        said = await town.school("POST", f"{path}/payments", body)
+        assert (said.status, said.code) == (404, "unknown_purse"), (purse, purpose)
+    for purse, purpose in ((1, 0), (meal, 1)):
+        body = order | {"purse_id": purse, "purpose": purpose}
+        await town.school.ok("POST", f"{path}/payments", body)
+    last = order | {"amount_minor": 20, "purse_id": meal, "purpose": 1}
+    paid = await town.school.ok("POST", f"{path}/payments", last, key="last")
+    await town.city.ok("POST", f"{path}/purses/{meal}/close", {})
+    assert await town.school.ok("POST", f"{path}/payments", last, key="last") == paid
+    assert await town.city.balance(account) == 100
+
+
 async def test_tier_and_write_off_go_by_version_and_four_eyes(town: Town) -> None:
     account = await town.city.account()
     await town.city.ok("POST", f"/v1/accounts/{account}/tier", {"tier": 3})
