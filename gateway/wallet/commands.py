@@ -6,7 +6,7 @@ Must not import what stands behind the control socket.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
 
@@ -160,7 +160,7 @@ class Commands:
         return result | {"operation_id": shown}
 
 
-def is_accepted(result: dict[str, Any]) -> bool:
+def is_accepted(result: Mapping[str, Any]) -> bool:
     """Whether an operation took effect."""
     return str(result["reason"]).startswith("ok")
 

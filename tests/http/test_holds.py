@@ -198,6 +198,7 @@ async def test_purses_pay_first_for_what_they_are_for(town: Town) -> None:
 async def test_a_purse_that_is_named_pays_only_for_what_it_is_for(town: Town) -> None:
     account = await town.city.account(100)
     path = f"/v1/accounts/{account}"
+    await town.city.ok("POST", f"{path}/grants", {"tenant_id": "school"})
     meal = (await town.city.ok("POST", f"{path}/purses", {"purposes": [1]}))["purse_id"]
     for purse in (1, meal):
         credit = {"amount_minor": 50, "reference": "aid", "purse_id": purse}
