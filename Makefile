@@ -62,6 +62,7 @@ check-slow: build  ## stubs against modules, Cython style, the long tests, a lit
 	$(CRASH) --schedules 300
 	$(CRASH) --power-cuts 100
 	$(CRASH) --storm 1000
+	$(CRASH) --mutations
 	$(MAKE) sanitize
 
 sanitize: $(VENV)/.dev  ## the suite on a build with ASAN and UBSAN, then the usual build again

@@ -35,6 +35,12 @@ class Patch:
     old: str
     new: str
 
+    def applied(self, text: str) -> str:
+        """The file's text, spoilt. Raises: SystemExit: it changed, and the patch has to follow."""
+        if text.count(self.old) != 1:
+            raise SystemExit(f"{self.path} has changed, the patch of {self.old!r} must follow it")
+        return text.replace(self.old, self.new)
+
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
@@ -55,6 +61,17 @@ MUTATIONS = (
     Mutation(
         "no_fsync",
         (Patch("gateway/journal/writer.py", "self._files.fdatasync(self._fd)", "assert self._fd"),),
+        (POWER, SCHEDULES),
+    ),
+    Mutation(
+        "no_dsync",
+        (
+            Patch(
+                "gateway/journal/writer.py",
+                "self._pwrite_synced(self._fd, group, offset)",
+                "self._files.pwrite(self._fd, group, offset)",
+            ),
+        ),
         (POWER, SCHEDULES),
     ),
     Mutation(
@@ -124,10 +141,7 @@ def make_copy(folder: Path, mutation: Mutation) -> None:
             shutil.copy2(source, folder / name)
     for patch in mutation.patches:
         path = folder / patch.path
-        text = path.read_text()
-        if text.count(patch.old) != 1:
-            raise SystemExit(f"{mutation.name}: {patch.path} has changed, the patch must follow it")
-        path.write_text(text.replace(patch.old, patch.new))
+        path.write_text(patch.applied(path.read_text()))
     if mutation.rebuild:
         environment = os.environ | {"FAREGATE_ONLY": mutation.rebuild}
         build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--force"]

@@ -23,7 +23,10 @@ from gateway.link.handshake import ClientHandshake, FrameSplitter, SealedLink
 from tests.support.faultfs import Fault, FaultFiles, ForgetfulDisk
 
 CHANGES = frozenset(
-    {"pwrite", "fdatasync", "allocate", "rename", "unlink", "fsync_dir", "make_dir"}
+    {
+        *("pwrite", "pwrite_synced", "fdatasync", "allocate"),
+        *("rename", "unlink", "fsync_dir", "make_dir"),
+    }
 )
 OPENED = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
 EXPECTED_CODES = frozenset(
@@ -37,10 +40,13 @@ class Gone(BaseException):
 
 
 class MortalFiles(FaultFiles):
-    """A disk under a process that may end in the middle of any operation."""
+    """A disk under a process that may end in the middle of any operation.
 
-    def __init__(self, disk: ForgetfulDisk, rng: random.Random) -> None:
-        super().__init__(disk)
+    synced: appends are one synced write, as on the file systems that offer it.
+    """
+
+    def __init__(self, disk: ForgetfulDisk, rng: random.Random, *, synced: bool) -> None:
+        super().__init__(disk, synced=synced)
         self.disk = disk
         self.rng = rng
         self.sync_failed = False
@@ -74,6 +80,23 @@ class MortalFiles(FaultFiles):
             part = self.rng.choice((0, len(data) // 2, len(data)))
             self.behind.pwrite(fd, memoryview(data)[:part], offset)
         return super().pwrite(fd, data, offset)
+
+    def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        """An error may come of the write or of the sync: readers may see it, no disk has it."""
+        if self.sync_failed:
+            raise OSError(errno.EIO, "an earlier sync of this file failed")
+        if self.countdown == 0 and not self.dead:
+            part = self.rng.choice((0, len(data) // 2, len(data)))
+            self.behind.pwrite(fd, memoryview(data)[:part], offset)
+        try:
+            return super().write_synced(fd, data, offset)
+        except OSError as error:
+            part = self.rng.choice((0, len(data) // 2, len(data)))
+            self.disk.lose(fd, memoryview(data)[:part], offset)
+            if error.errno == errno.EIO:
+                self.sync_failed = True
+                self.disk.forget()
+            raise
 
 
 def answer_row(answer: Answer) -> tuple[int, ...]:

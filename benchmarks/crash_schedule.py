@@ -269,12 +269,13 @@ class Schedule:
         self.world.tally.full += 1
         short = self.rng.choice((None, 0, 100, 300))
         number = errno.ENOSPC if short is None else 0
-        fault = Fault("pwrite", number, times=self.rng.randint(1, 3), short=short)
-        self.world.files.faults.append(fault)
+        times = self.rng.randint(1, 3)
+        for operation in ("pwrite", "pwrite_synced"):  # who has no room has none for either
+            self.world.files.faults.append(Fault(operation, number, times=times, short=short))
 
     def io_error(self) -> None:
         self.world.tally.io_errors += 1
-        operation = self.rng.choice(("pwrite", "fdatasync", "fdatasync"))
+        operation = self.rng.choice(("pwrite", "pwrite_synced", "fdatasync"))
         self.world.files.faults.append(Fault(operation, errno.EIO, times=1))
 
     def snapshot(self) -> None:

@@ -33,7 +33,8 @@ def disk(request: pytest.FixtureRequest) -> RealFiles | SimDisk:
 
 def open_with(folder: Path, disk: RealFiles | SimDisk, *faults: Fault) -> SegmentJournal:
     """Faults begin when the journal is open."""
-    files = FaultFiles(disk)
+    synced = any(fault.operation == "pwrite_synced" for fault in faults)
+    files = FaultFiles(disk, synced=synced)
     journal = SegmentJournal.open(folder, SMALL, files=files)
     files.faults += faults
     return journal
@@ -78,7 +79,7 @@ def test_no_room_leaves_nothing_and_the_caller_may_go_on(
     assert reread(folder, disk) == made
 
 
-@pytest.mark.parametrize("operation", ["pwrite", "fdatasync"])
+@pytest.mark.parametrize("operation", ["pwrite", "fdatasync", "pwrite_synced"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS])
 def test_an_io_error_ends_all_appends(
     tmp_path: Path, disk: RealFiles | SimDisk, operation: str, number: int
@@ -439,6 +440,22 @@ class SyncedWrites(RealFiles):
     def fdatasync(self, fd: int) -> None:
         self.synced += 1
         super().fdatasync(fd)
+
+
+def test_an_append_is_a_synced_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags: list[int] = []
+    real = os.pwritev
+
+    def noted(fd: int, buffers: list[bytes], offset: int, flag: int = 0) -> int:
+        flags.append(flag)
+        return real(fd, buffers, offset, flag)
+
+    journal = SegmentJournal.open(tmp_path / "j", SMALL)
+    monkeypatch.setattr(os, "pwritev", noted)
+    journal.append(*build_next(journal))
+    journal.close()
+    assert flags
+    assert set(flags) == {os.RWF_DSYNC}
 
 
 @pytest.mark.parametrize(

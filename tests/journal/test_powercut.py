@@ -18,7 +18,7 @@ from gateway.errors import JournalError, JournalFull
 from gateway.journal.files import FileOps
 from gateway.journal.segments import SegmentJournal, SegmentOptions
 from gateway.journal.verify import verify_journal
-from tests.support.faultfs import Fault, FaultFiles, NoSync, SimDisk
+from tests.support.faultfs import Fault, FaultFiles, NoDsync, NoSync, SimDisk
 from tests.support.journals import Bank, build_next
 
 FOLDER = Path("/journal")
@@ -26,7 +26,10 @@ EXAMPLES = int(os.environ.get("FAREGATE_POWER_CUTS", "60"))
 """How many runs; raise it for a long proof."""
 OPTIONS = SegmentOptions(segment_bytes=16384, group_bytes_max=4096, background=False)
 CHANGES = frozenset(
-    {"pwrite", "fdatasync", "allocate", "rename", "unlink", "fsync_dir", "make_dir"}
+    {
+        *("pwrite", "pwrite_synced", "fdatasync", "allocate"),
+        *("rename", "unlink", "fsync_dir", "make_dir"),
+    }
 )
 
 
@@ -37,8 +40,8 @@ class PowerCutError(Exception):
 class CutAfter(FaultFiles):
     """The power goes at the n-th operation that changes the disk; a write may be under way."""
 
-    def __init__(self, behind: FileOps, countdown: int) -> None:
-        super().__init__(behind)
+    def __init__(self, behind: FileOps, countdown: int, *, synced: bool) -> None:
+        super().__init__(behind, synced=synced)
         self.countdown = countdown
 
     def _meet(self, operation: str) -> Fault | None:
@@ -53,6 +56,11 @@ class CutAfter(FaultFiles):
             self.behind.pwrite(fd, data, offset)  # it may have reached the disk, in part
         return super().pwrite(fd, data, offset)
 
+    def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        if self.countdown == 0:
+            self.behind.pwrite(fd, data, offset)
+        return super().write_synced(fd, data, offset)
+
 
 class LostError(AssertionError):
     """The proof failed: something acknowledged is gone, or something is there that nobody sent."""
@@ -63,6 +71,8 @@ class Client:
 
     def __init__(self, rng: random.Random, wrap: Callable[[FileOps], FileOps]) -> None:
         self.rng = rng
+        self.synced = rng.random() < 0.5
+        """Whether the disk offers synced writes."""
         self.disk = SimDisk()
         self.wrap = wrap
         self.acknowledged: list[bytes] = []
@@ -70,7 +80,7 @@ class Client:
 
     def live(self, operations: int, groups: int) -> None:
         """One life: recover, compare, append, until the power goes."""
-        files = self.wrap(CutAfter(self.disk, operations))
+        files = self.wrap(CutAfter(self.disk, operations, synced=self.synced))
         try:
             journal = SegmentJournal.open(FOLDER, OPTIONS, files=files)
             self.compare(journal)
@@ -139,8 +149,12 @@ def test_full_disks_and_power_cuts_together() -> None:
     for seed in range(25):
 
         def wrap(files: FileOps, seed: int = seed) -> FileOps:
-            short = Fault("pwrite", after=seed, times=2, short=seed * 7)
-            return FaultFiles(files, short, Fault("allocate", 28, after=seed % 3, times=1))
+            short = [
+                Fault(operation, after=seed, times=2, short=seed * 7)
+                for operation in ("pwrite", "pwrite_synced")
+            ]
+            full = Fault("allocate", 28, after=seed % 3, times=1)
+            return FaultFiles(files, *short, full, synced=seed % 2 == 0)
 
         rng = random.Random(seed)
         client = Client(rng, wrap)
@@ -150,6 +164,21 @@ def test_full_disks_and_power_cuts_together() -> None:
             except JournalFull:  # no room for the very first segment
                 client.disk.cut_power(rng)
         client.finish()
+
+
+def test_a_synced_write_makes_its_own_bytes_durable_and_no_others() -> None:
+    disk, rng = SimDisk(), random.Random(1)
+    disk.make_dir(FOLDER)
+    fd = disk.open(FOLDER / "f", write=True, create=True)
+    disk.fsync_dir(FOLDER)
+    disk.pwrite(fd, b"abcdefgh", 0)
+    disk.pwrite_synced(fd, b"XY", 3)
+    node = disk._open[fd][0]
+    assert node.live == b"abcXYfgh"
+    assert node.durable == b"\0\0\0XY"
+    assert node.pending == [(0, b"abc"), (5, b"fgh")]
+    disk.cut_power(rng)
+    assert disk.content(FOLDER / "f")[3:5] == b"XY"
 
 
 def count_caught(wrap: Callable[[FileOps], FileOps]) -> int:
@@ -166,6 +195,10 @@ def test_the_proof_catches_a_journal_that_does_not_sync() -> None:
     """The mutation check: without fdatasync most runs must fail, or the proof proves nothing."""
     assert count_caught(lambda files: files) == 0
     assert count_caught(NoSync) > 15
+
+
+def test_the_proof_catches_synced_writes_that_are_not() -> None:
+    assert count_caught(NoDsync) > 10
 
 
 def test_the_proof_catches_folders_that_are_not_synced() -> None:

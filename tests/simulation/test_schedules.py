@@ -97,6 +97,17 @@ def test_a_gateway_that_does_not_sync_is_caught(
     assert find_violation(ground) is not None
 
 
+def test_a_gateway_whose_synced_writes_are_not_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_only(self: SegmentWriter, group: memoryview, offset: int) -> bool:
+        offers = self._pwrite_synced is not None
+        return offers and self._files.pwrite(self._fd, group, offset) == len(group)
+
+    monkeypatch.setattr(SegmentWriter, "_write_at_once", write_only)
+    assert find_violation(ground) is not None
+
+
 def test_a_gateway_that_answers_before_the_commit_is_caught(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 `SimDisk` lives in memory. Writes, sizes and directory entries stay pending until their sync; at a
 power cut each pending write is cut into sectors of 512 or 4096 bytes and each sector survives or
 not by itself: dropped, torn and reordered writes at once. Directory changes survive as a prefix.
+A synced write (RWF_DSYNC) makes its own bytes durable and no others.
 `FaultFiles` wraps a SimDisk or the real file system: errors, short writes, delays on the n-th call.
 """
 
@@ -17,6 +18,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from gateway.journal.files import FileOps
+
+Write = Callable[[int, bytes | bytearray | memoryview, int], int]
 
 
 @dataclass(slots=True)
@@ -37,6 +40,16 @@ class Inode:
         self.durable = bytearray(self.live)
         self.pending.clear()
 
+    def write_synced(self, offset: int, data: bytes) -> None:
+        """These bytes are durable, and nothing that waits for a sync elsewhere in the file is."""
+        end = offset + len(data)
+        self.write(offset, data)
+        self.pending = [
+            piece for waiting in self.pending for piece in outside(waiting, offset, end)
+        ]
+        grow(self.durable, end)
+        self.durable[offset:end] = data
+
     def cut_power(self, rng: random.Random, sector: int) -> None:
         """Each sector of each pending write survives with a chance drawn for this file."""
         chance = rng.choice((0.0, 0.1, 0.5, 0.9, 1.0))
@@ -51,6 +64,14 @@ class Inode:
 
 def grow(data: bytearray, size: int) -> None:
     data.extend(bytes(max(0, size - len(data))))
+
+
+def outside(write: tuple[int, bytes], begin: int, end: int) -> list[tuple[int, bytes]]:
+    """What of a write lies before or behind [begin, end)."""
+    offset, data = write
+    before, behind = data[: max(0, begin - offset)], data[max(0, end - offset) :]
+    pieces = [(offset, before), (offset + len(data) - len(behind), behind)]
+    return [piece for piece in pieces if piece[1]]
 
 
 def sectors(offset: int, size: int, sector: int) -> list[tuple[int, int]]:
@@ -144,12 +165,19 @@ class SimDisk:
         return bytes(self._open[fd][0].live[offset : offset + size])
 
     def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        self._writable(fd, offset + len(data)).write(offset, bytes(data))
+        return len(data)
+
+    def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        self._writable(fd, offset + len(data)).write_synced(offset, bytes(data))
+        return len(data)
+
+    def _writable(self, fd: int, size: int) -> Inode:
         node, writable = self._open[fd]
         if not writable:
             raise OSError(errno.EBADF, "not open for writing")
-        self._charge(node, offset + len(data))
-        node.write(offset, bytes(data))
-        return len(data)
+        self._charge(node, size)
+        return node
 
     def allocate(self, fd: int, size: int) -> None:
         node = self._open[fd][0]
@@ -223,6 +251,16 @@ class ForgetfulDisk(SimDisk):
             for node in folder.live.values():
                 node.pending.clear()
 
+    def lose(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """What a synced write whose second half fails does: readers see it, no sync writes it."""
+        node = self._open[fd][0]
+        node.write(offset, bytes(data))
+        node.pending = [
+            piece
+            for waiting in node.pending
+            for piece in outside(waiting, offset, offset + len(data))
+        ]
+
     def fdatasync(self, fd: int) -> None:
         """Only what was written since is written out."""
         node = self._open[fd][0]
@@ -235,10 +273,10 @@ class ForgetfulDisk(SimDisk):
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with one operation (`pwrite`, `fdatasync`, `allocate`, ...).
+    """What goes wrong with one operation (`pwrite`, `pwrite_synced`, `fdatasync`, ...).
 
     after: how many calls succeed first; times: how many then fail (-1 = all).
-    short: pwrite only: this many bytes are written and no error is raised.
+    short: writes only: this many bytes are written and no error is raised.
     """
 
     operation: str
@@ -256,12 +294,16 @@ class Fault:
 
 
 class FaultFiles:
-    """FileOps that fail as told; everything else goes to the operations behind."""
+    """FileOps that fail as told; everything else goes to the operations behind.
 
-    def __init__(self, behind: FileOps, *faults: Fault) -> None:
+    synced: whether there are synced writes; a file system that has none offers `pwrite` alone.
+    """
+
+    def __init__(self, behind: FileOps, *faults: Fault, synced: bool = False) -> None:
         self.behind = behind
         self.faults = list(faults)
         self.calls: list[str] = []
+        self.pwrite_synced: Write | None = self.write_synced if synced else None
 
     def _meet(self, operation: str) -> Fault | None:
         self.calls.append(operation)
@@ -300,6 +342,17 @@ class FaultFiles:
         if fault is not None and fault.short is not None:
             return self.behind.pwrite(fd, memoryview(data)[: fault.short], offset)
         return self.behind.pwrite(fd, data, offset)
+
+    def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        fault = self._meet("pwrite_synced")
+        if fault is not None and fault.short is not None:
+            data = memoryview(data)[: fault.short]  # what is written is synced all the same
+        at_once: Write | None = getattr(self.behind, "pwrite_synced", None)
+        if at_once is not None:
+            return at_once(fd, data, offset)
+        written = self.behind.pwrite(fd, data, offset)
+        self.behind.fdatasync(fd)
+        return written
 
     def allocate(self, fd: int, size: int) -> None:
         self._meet("allocate")
@@ -341,3 +394,13 @@ class NoSync(FaultFiles):
 
     def fdatasync(self, fd: int) -> None:
         self.calls.append("fdatasync")
+
+
+class NoDsync(FaultFiles):
+    """A build that forgot RWF_DSYNC: its synced writes are writes."""
+
+    def __init__(self, behind: FileOps) -> None:
+        super().__init__(behind, synced=True)
+
+    def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        return self.pwrite(fd, data, offset)
