@@ -88,6 +88,6 @@ def _build_webhooks(tools: Tools) -> WebhookJob:
         Sealer(load_control_secrets(tools.config).registry_keys),
         WebhookSender(allow_private=config.webhook_private, timeout_s=config.webhook_timeout_s),
         HookSettings(config.webhook_give_up_days * DAY_US),
+        owners=own,
         clock=tools.now_us,
-        houses=own.is_house,
     )

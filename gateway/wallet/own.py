@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gateway.registry.scopes import TenantKind
-from gateway.registry.tenants import Tenants
+from gateway.registry.tenants import Standing, Tenants
 from gateway.wallet.stores.accounts import AccountStore
 
 HOUSES = (TenantKind.CITY, TenantKind.OPERATOR)
@@ -29,3 +29,7 @@ class Ownerships:
     def is_house(self, tenant_id: str) -> bool:
         """Whether a tenant sees everything. Raises: RegistryError: there is no such tenant."""
         return self._tenants.get(tenant_id).kind in HOUSES
+
+    def is_open(self, tenant_id: str) -> bool:
+        """Whether a tenant is not closed. Raises: RegistryError: there is no such tenant."""
+        return self._tenants.get(tenant_id).state is Standing.ACTIVE

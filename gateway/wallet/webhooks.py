@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from gateway.clock import format_operation_id
@@ -82,9 +82,11 @@ class Webhooks:
     ) -> Webhook:
         """A new webhook; it gets what comes behind `after`, None = from now on.
 
-        Raises: ApiError API_INVALID: no URL to send to. API_CONFLICT: too many.
+        Raises: ApiError API_INVALID: no URL to send to. API_CONFLICT: too many. AuthError: the
+            caller may not read what would be sent.
         """
         actor.require(Scope.WEBHOOKS_WRITE)
+        actor.require(Scope.EVENTS_READ)
         check_url(url, allow_private=self._allow_private)
         return await asyncio.to_thread(self._add, actor, cause, url, events, after)
 
@@ -111,7 +113,7 @@ class Webhooks:
                 created_us=now_us,
                 changed_us=now_us,
             )
-            self._store.add(row)
+            self._store.add(row, actor)
         return self._shown(self._get(actor, webhook_id), with_secret=True)
 
     async def list_all(self, actor: Actor) -> list[Webhook]:
@@ -130,8 +132,11 @@ class Webhooks:
         made_us = int.from_bytes(cause.operation_id[:6]) * 1000
         if row.changed_us < made_us:  # the id is as old as its request: done before, if newer
             now_us = self._clock()
-            self._store.change(
+            self._store.change_noted(
+                actor,
+                "rotate",
                 webhook_id,
+                now_us,
                 sealed=self._sealer.seal(webhook_id, new_secret()),
                 old_sealed=row.sealed,
                 old_until_us=now_us + OLD_SECRET_US,
@@ -142,10 +147,12 @@ class Webhooks:
     async def enable(self, actor: Actor, webhook_id: str) -> Webhook:
         """Take a disabled webhook up again; what waited is sent now."""
         actor.require(Scope.WEBHOOKS_WRITE)
+        actor.require(Scope.EVENTS_READ)
 
         def work() -> Webhook:
-            self._get(actor, webhook_id)
-            self._store.change(webhook_id, state="active", reason="", failing_since_us=0)
+            if self._get(actor, webhook_id).state != "active":
+                fresh: dict[str, Any] = {"state": "active", "reason": "", "failing_since_us": 0}
+                self._store.change_noted(actor, "enable", webhook_id, self._clock(), **fresh)
             return self._shown(self._get(actor, webhook_id), with_secret=False)
 
         return await asyncio.to_thread(work)
@@ -154,7 +161,7 @@ class Webhooks:
         """No more events, and none of those that wait."""
         actor.require(Scope.WEBHOOKS_WRITE)
         await asyncio.to_thread(self._get, actor, webhook_id)
-        await asyncio.to_thread(self._store.remove, webhook_id)
+        await asyncio.to_thread(self._store.remove, webhook_id, actor, self._clock())
 
     async def list_deliveries(
         self, actor: Actor, webhook_id: str, *, before: int, limit: int

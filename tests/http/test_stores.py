@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway.db import Database
+from gateway.registry.actors import Actor
+from gateway.registry.audit import iter_events
 from gateway.registry.store import open_registry
+from gateway.wallet.stores import webhooks as stored_webhooks
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 from gateway.wallet.stores.freezes import FreezeRow, FreezeStore, NewNotice, NoticeStore
 from gateway.wallet.stores.requests import Requests, prune_requests
@@ -17,6 +20,8 @@ from gateway.wallet.stores.rules import BudgetRow, RuleStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 from tests.support.postgres import running_postgres
+
+SYSTEM = Actor.system("test")
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +93,35 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     assert (found.step, found.body) == (2, {"x": 2})
     hooks = WebhookStore(database)
     hook = HookRow("w", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
-    hooks.add(hook)
-    hooks.add(hook)
+    hooks.add(hook, SYSTEM)
+    hooks.add(hook, SYSTEM)
     hooks.enqueue("w", [("evt_1", "{}"), ("evt_2", "{}")], 2, 5)
     assert [one.event_id for one in hooks.list_due("w", 5, 9)] == ["evt_1", "evt_2"]
     first = hooks.list_due("w", 5, 9)[0]
     hooks.settle(first.delivery_id, next_us=100)
     assert hooks.list_due("w", 5, 9) == [], "the order is kept"
-    hooks.remove("w")
+    assert hooks.count_waiting("w") == 2
+    hooks.remove("w", SYSTEM, 6)
     assert hooks.find("w") is None
+    with database.reading() as connection:
+        told = [one.action for one in iter_events(connection) if one.subject == "webhook:w"]
+    assert told == ["webhook.add", "webhook.remove"]
+
+
+def test_what_was_delivered_is_forgotten_from_the_oldest_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_webhooks, "CHUNK", 3)
+    hooks = WebhookStore(database)
+    hook = HookRow("v", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
+    hooks.add(hook, SYSTEM)
+    for number in range(10):
+        hooks.enqueue("v", [(f"evt_{number}", "{}")], number, 100 + number)
+    waiting = hooks.list_due("v", 200, 20)
+    for row in waiting[:2] + waiting[3:9]:
+        hooks.settle(row.delivery_id, state="done")
+    assert hooks.prune(108) == 7
+    left = [row.event_id for row in hooks.list_deliveries("v", before=0, limit=20)]
+    assert left == ["evt_9", "evt_8", "evt_2"], "the new ones, and what waits"
+    assert hooks.prune(108) == 0
+    hooks.remove("v", SYSTEM, 200)

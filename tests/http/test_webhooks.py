@@ -7,21 +7,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from gateway.clock import now_us
+from gateway.registry.audit import iter_events
+from gateway.registry.scopes import Scope, TenantKind
+from gateway.wallet import webhook_job
 from gateway.wallet.events import Events
+from gateway.wallet.own import Ownerships
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.signing import verify
+from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.webhooks import WebhookStore
 from gateway.wallet.webhook_job import PAUSES_S, HookSettings, WebhookJob, pause_us
 from gateway.wallet.webhook_sender import Forbidden, WebhookSender, check_address
 from gateway.wallet.webhooks import Webhooks
-from tests.http.town import Town
+from tests.http.town import SYSTEM, Town
 
 DAY_US = 86_400_000_000
 
@@ -33,6 +38,12 @@ class Receiver:
         self.status = 204
         self.headers: dict[str, str] = {}
         self.got: list[tuple[dict[str, str], bytes]] = []
+        self.hanging = asyncio.Event()
+
+    async def hang(self, request: web.Request) -> web.Response:
+        """Say nothing until the test is over."""
+        await self.hanging.wait()
+        return web.Response(status=204)
 
     async def take(self, request: web.Request) -> web.Response:
         self.got.append((dict(request.headers), await request.read()))
@@ -44,11 +55,13 @@ async def receiver() -> AsyncIterator[tuple[Receiver, str]]:
     made = Receiver()
     app = web.Application()
     app.router.add_post("/hook", made.take)
+    app.router.add_post("/slow", made.hang)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
     yield made, f"http://{host}:{port}/hook"
+    made.hanging.set()
     await runner.cleanup()
 
 
@@ -67,13 +80,30 @@ class Post:
             lambda: self.events,
             sealer,
             self.sender,
-            HookSettings(5 * DAY_US),
+            HookSettings(5 * DAY_US, poll_s=0.01),
+            owners=Ownerships(AccountStore(town.access.database), town.access.tenants),
             clock=lambda: self.now_us,
-            houses=lambda tenant_id: tenant_id == "city",
         )
 
+    def tries(self) -> int:
+        said = self.job.report()
+        return int(said["sent"] + said["failed"])
+
     async def work(self) -> int:
-        return await self.job.work(self.events)
+        """One round of every webhook; how many deliveries were tried."""
+        before = self.tries()
+        for webhook_id in await asyncio.to_thread(self.job.list_active):
+            await self.job.serve(webhook_id, self.events)
+        return self.tries() - before
+
+    async def run_until(self, done: Callable[[], bool]) -> None:
+        """The job as the worker runs it, until something has happened."""
+        running = asyncio.create_task(self.job.run())
+        async with asyncio.timeout(30):
+            while not done():  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def _begin(town: Town, url: str, **more: Any) -> tuple[dict[str, Any], bytes]:
@@ -149,6 +179,97 @@ async def test_long_failure_and_gone_switch_it_off_and_it_can_be_taken_up_again(
     await town.city.ok("POST", f"/v1/webhooks/{hook['webhook_id']}/enable", {})
     assert await post.work() == 1
     await post.sender.close()
+
+
+async def test_one_that_is_slow_or_cannot_be_read_holds_up_no_other(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    bad = await town.city.ok("POST", "/v1/webhooks", {"url": url, "after": 0})
+    await town.city.ok("POST", "/v1/webhooks", {"url": url.replace("hook", "slow"), "after": 0})
+    await _begin(town, url)
+    await town.city.account(100)
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    foreign = Sealer([bytes(32)]).seal(bad["webhook_id"], b"secret")
+    await asyncio.to_thread(lambda: post.store.change(bad["webhook_id"], sealed=foreign))
+    await post.run_until(lambda: len(server.got) == 2 and post.job.report()["faults"] == 1)
+    row = await asyncio.to_thread(post.store.find, bad["webhook_id"])
+    assert row is not None
+    assert row.failing_since_us == post.now_us, "it fails, and is switched off in the end"
+
+
+async def test_what_was_delivered_is_forgotten_after_a_week(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    _, url = receiver
+    hook, _ = await _begin(town, url)
+    await town.city.account()
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    assert await post.work() == 1
+    path = f"/v1/webhooks/{hook['webhook_id']}/deliveries"
+    assert len((await town.city.ok("GET", path))["data"]) == 1
+    post.now_us += 8 * DAY_US
+    await post.run_until(lambda: post.job.report()["forgotten"] == 1)
+    assert (await town.city.ok("GET", path))["data"] == []
+
+
+async def test_no_more_than_so_many_wait_beside_the_ledger(
+    town: Town, receiver: tuple[Receiver, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, url = receiver
+    monkeypatch.setattr(webhook_job, "WAITING_MAX", 2)
+    monkeypatch.setattr(webhook_job, "BATCH", 2)
+    server.status = 500
+    hook, _ = await _begin(town, url)
+    for _ in range(2):
+        await town.city.account(100)
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    for _ in range(3):
+        await post.work()
+    assert await asyncio.to_thread(post.store.count_waiting, hook["webhook_id"]) == 2
+    server.status = 200
+    post.now_us += 60_000_000
+    await post.run_until(lambda: post.job.report()["sent"] == 4)
+    ids = [headers["webhook-id"] for headers, _ in server.got]
+    assert len(dict.fromkeys(ids)) == 4
+    assert ids == sorted(ids, key=lambda one: int(one.removeprefix("evt_")))
+
+
+async def test_a_closed_tenants_webhooks_are_switched_off(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    made = await town.school.ok("POST", "/v1/webhooks", {"url": "https://example.org/", "after": 0})
+    post = Post(town)
+    await asyncio.to_thread(lambda: post.store.change(made["webhook_id"], url=url))
+    account = await town.city.account(100)
+    pay = {"amount_minor": 1, "purpose": 0, "merchant_id": town.merchant.merchant_id}
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", pay)
+    await asyncio.to_thread(town.project)
+    await asyncio.to_thread(town.access.tenants.close, SYSTEM, "school")
+    assert await post.work() == 0
+    assert server.got == []
+    row = await asyncio.to_thread(post.store.find, made["webhook_id"])
+    assert row is not None
+    assert (row.state, row.reason) == ("disabled", "its tenant was closed")
+
+
+async def test_whoever_has_events_sent_may_read_them_and_it_is_told(town: Town) -> None:
+    blind = town.caller(TenantKind.CITY, frozenset({Scope.WEBHOOKS_WRITE}))
+    url = {"url": "https://example.org/hook"}
+    assert (await blind("POST", "/v1/webhooks", url)).status == 403
+    made = await town.city.ok("POST", "/v1/webhooks", url)
+    path = f"/v1/webhooks/{made['webhook_id']}"
+    assert (await blind("POST", f"{path}/enable", {})).status == 403
+    await town.city.ok("POST", f"{path}/rotate", {})
+    assert (await blind("DELETE", path)).status == 204
+    with town.access.database.reading() as connection:
+        told = [one for one in iter_events(connection) if one.action.startswith("webhook.")]
+    assert [one.action for one in told] == ["webhook.add", "webhook.rotate", "webhook.remove"]
+    assert {one.subject for one in told} == {f"webhook:{made['webhook_id']}"}
 
 
 async def test_redirects_are_not_followed(town: Town, receiver: tuple[Receiver, str]) -> None:

@@ -9,11 +9,14 @@ import pytest
 
 from gateway.db import Database
 from gateway.errors import ConfigError
+from gateway.registry.actors import Actor
 from gateway.registry.jobs import SessionJob
 from gateway.wallet.resealing import reseal_webhooks
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 from tests.registry.riders import Town
+
+SYSTEM = Actor.system("test")
 
 
 def hook(sealer: Sealer, name: str, old: bytes = b"") -> HookRow:
@@ -25,8 +28,8 @@ def hook(sealer: Sealer, name: str, old: bytes = b"") -> HookRow:
 def test_webhooks_are_sealed_under_the_new_key(database: Database) -> None:
     old, new = os.urandom(32), os.urandom(32)
     store = WebhookStore(database)
-    store.add(hook(Sealer([old]), "one", b"before"))
-    store.add(hook(Sealer([old]), "two"))
+    store.add(hook(Sealer([old]), "one", b"before"), SYSTEM)
+    store.add(hook(Sealer([old]), "two"), SYSTEM)
     with pytest.raises(ConfigError, match="CONFIG_SECRET"):
         reseal_webhooks(store, Sealer([new]))
     assert reseal_webhooks(store, Sealer([new, old])) == 2
@@ -40,7 +43,7 @@ def test_webhooks_are_sealed_under_the_new_key(database: Database) -> None:
 def test_a_secret_changed_meanwhile_is_left_alone(database: Database) -> None:
     sealer, store = Sealer([os.urandom(32)]), WebhookStore(database)
     row = hook(sealer, "one")
-    store.add(row)
+    store.add(row, SYSTEM)
     store.change("one", sealed=b"newer")
     assert not store.replace_sealed(row, sealed=b"older", old_sealed=b"")
     assert store.list_all()[0].sealed == b"newer"

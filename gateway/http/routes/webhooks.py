@@ -81,6 +81,8 @@ async def _deliveries(call: Call) -> DeliveryList:
 
 
 SCOPES = ("webhooks:write",)
+READING = ("webhooks:write", "events:read")
+"""For what makes events go out: whoever has them sent has to be one who may read them."""
 
 ENDPOINTS = [
     Endpoint(
@@ -92,7 +94,7 @@ ENDPOINTS = [
         body=AddWebhook,
         answer=Webhook,
         status=201,
-        scopes=SCOPES,
+        scopes=READING,
         errors=("API_CONFLICT",),
     ),
     Endpoint(
@@ -122,7 +124,7 @@ ENDPOINTS = [
         tag="events",
         body=Nothing,
         answer=Webhook,
-        scopes=SCOPES,
+        scopes=READING,
     ),
     Endpoint(
         method="DELETE",

@@ -4,7 +4,7 @@ units; an id is an operation id's text. Migrations: gateway/registry/migrations.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
 from gateway.db import I64
 
@@ -148,6 +148,7 @@ DELIVERIES = Table(
     Column("created_us", I64, nullable=False),
     Column("status", Integer, nullable=False),
     Column("last_error", String(200), nullable=False),
+    Index("ix_webhook_deliveries_waiting", "webhook_id", "state", "delivery_id"),
 )
 """One event for one webhook. state: waiting, done, dead."""
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
+from gateway.registry.actors import Actor
+from gateway.registry.changes import note_change
 from gateway.wallet.stores.tables import DELIVERIES, WEBHOOKS
+
+CHUNK = 500
+"""Rows of one transaction of `prune`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +60,15 @@ class WebhookStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, row: HookRow) -> None:
+    def add(self, row: HookRow, by: Actor) -> None:
         """Enter a webhook; again is nothing."""
         dialect = sqlite.insert if self._database.is_sqlite else postgresql.insert
         values = {column.name: getattr(row, column.name) for column in WEBHOOKS.columns}
         with self._database.transaction() as connection:
-            connection.execute(dialect(WEBHOOKS).on_conflict_do_nothing(), values)
+            done = connection.execute(dialect(WEBHOOKS).on_conflict_do_nothing(), values)
+            if done.rowcount:
+                host = urlsplit(row.url).hostname
+                _note(connection, by, "add", row.webhook_id, row.created_us, host=host)
 
     def find(self, webhook_id: str) -> HookRow | None:
         """One webhook."""
@@ -83,6 +92,15 @@ class WebhookStore:
                 update(WEBHOOKS).where(WEBHOOKS.c.webhook_id == webhook_id).values(**values)
             )
 
+    def change_noted(
+        self, by: Actor, action: str, webhook_id: str, now_us: int, **values: Any
+    ) -> None:
+        """As `change`, with a line in the audit trail."""
+        with self._database.transaction() as connection:
+            where = WEBHOOKS.c.webhook_id == webhook_id
+            if connection.execute(update(WEBHOOKS).where(where).values(**values)).rowcount:
+                _note(connection, by, action, webhook_id, now_us)
+
     def replace_sealed(self, row: HookRow, *, sealed: bytes, old_sealed: bytes) -> bool:
         """Other ciphertexts of the same secrets, unless they were changed meanwhile."""
         same = (WEBHOOKS.c.webhook_id == row.webhook_id) & (WEBHOOKS.c.sealed == row.sealed)
@@ -90,11 +108,13 @@ class WebhookStore:
         with self._database.transaction() as connection:
             return bool(connection.execute(update(WEBHOOKS).where(same).values(values)).rowcount)
 
-    def remove(self, webhook_id: str) -> None:
+    def remove(self, webhook_id: str, by: Actor, now_us: int) -> None:
         """A webhook and what waits for it."""
         with self._database.transaction() as connection:
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.webhook_id == webhook_id))
-            connection.execute(delete(WEBHOOKS).where(WEBHOOKS.c.webhook_id == webhook_id))
+            gone = delete(WEBHOOKS).where(WEBHOOKS.c.webhook_id == webhook_id)
+            if connection.execute(gone).rowcount:
+                _note(connection, by, "remove", webhook_id, now_us)
 
     def enqueue(
         self, webhook_id: str, bodies: Sequence[tuple[str, str]], cursor: int, now_us: int
@@ -143,9 +163,11 @@ class WebhookStore:
         with self._database.reading() as connection:
             return [_delivery(row) for row in connection.execute(query)]
 
-    def count_waiting(self) -> int:
-        """Deliveries that wait."""
-        query = select(func.count()).where(DELIVERIES.c.state == "waiting")
+    def count_waiting(self, webhook_id: str) -> int:
+        """Deliveries of a webhook that wait."""
+        query = select(func.count()).where(
+            DELIVERIES.c.webhook_id == webhook_id, DELIVERIES.c.state == "waiting"
+        )
         with self._database.reading() as connection:
             return int(connection.scalar(query) or 0)
 
@@ -156,14 +178,32 @@ class WebhookStore:
                 update(DELIVERIES).where(DELIVERIES.c.delivery_id == delivery_id).values(**values)
             )
 
-    def prune(self, before_us: int) -> None:
-        """Forget what was delivered before an instant."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                delete(DELIVERIES).where(
-                    DELIVERIES.c.state == "done", DELIVERIES.c.created_us < before_us
+    def prune(self, before_us: int) -> int:
+        """Forget what was delivered and taken up before an instant; how many.
+
+        From the oldest on, some at a time: others want to write too.
+        """
+        forgotten, last = 0, 0
+        while True:
+            query = select(DELIVERIES.c.delivery_id, DELIVERIES.c.created_us, DELIVERIES.c.state)
+            query = query.where(DELIVERIES.c.delivery_id > last)
+            with self._database.transaction() as connection:
+                rows = list(
+                    connection.execute(query.order_by(DELIVERIES.c.delivery_id).limit(CHUNK))
                 )
-            )
+                old = [row for row in rows if row.created_us < before_us]
+                done = [row.delivery_id for row in old if row.state != "waiting"]
+                connection.execute(delete(DELIVERIES).where(DELIVERIES.c.delivery_id.in_(done)))
+            forgotten += len(done)
+            if len(old) < CHUNK:
+                return forgotten
+            last = rows[-1].delivery_id
+
+
+def _note(
+    connection: Connection, by: Actor, action: str, webhook_id: str, now_us: int, **facts: object
+) -> None:
+    note_change(connection, by, f"webhook.{action}", f"webhook:{webhook_id}", now_us, **facts)
 
 
 def _hook(row: Row[Any]) -> HookRow:
