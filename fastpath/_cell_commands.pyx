@@ -10,7 +10,7 @@ from fastpath._commands cimport find_change_fault, find_money_fault
 from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._funding cimport find_funds_fault
 from fastpath._layout cimport *
-from fastpath._limits cimport LimitsC, ask_spend, count_spend
+from fastpath._limits cimport LimitsC, ask_spend, count_spend, uncount_spend
 from fastpath._totals cimport add_money, spendable
 
 cdef extern from *:
@@ -207,8 +207,10 @@ cdef int replace_cells(Extras* extras, const Rerate* rerate) noexcept nogil:
 
 
 # Journeys and periods as history makes them; the difference goes through whatever the standing.
+# It is counted unasked, as of now: what was spent more, or comes off what was spent.
 cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
-                        const Command* command, Decision* out) noexcept nogil:
+                        const LimitsC* limits, const Command* command,
+                        Decision* out) noexcept nogil:
     cdef uint32_t first_cell
     cdef uint32_t k
     cdef int fault
@@ -229,6 +231,9 @@ cdef int rerate_account(Account* account, Extras* extras, const Rerate* rerate,
     first_cell = account.first_cell
     memcpy(<uint8_t*> account + LINE_BYTES, rerate.lines, sizeof(rerate.lines))
     account.first_cell = first_cell
+    if count_spend(limits, account, extras, command.amount_minor, command.now_us):
+        out.rules |= RULE_COUNTED
+    uncount_spend(limits, extras, -command.amount_minor, command.now_us)
     return charge(account, command.amount_minor, True, out)
 
 
@@ -250,7 +255,7 @@ cdef void decide_cell_command(Account* account, Extras* extras, const Rerate* re
     elif command.op == OP_CONCESSION:
         reason = set_concession(account, extras, command)
     elif command.op == OP_RERATE:
-        reason = rerate_account(account, extras, rerate, command, out)
+        reason = rerate_account(account, extras, rerate, limits, command, out)
     out.reason = <uint8_t> reason
     out.verdict = VERDICT_OPEN if reason == REASON_OK else VERDICT_DENY
     out.ts_us = command.now_us

@@ -37,8 +37,8 @@ from fastpath._group cimport (
 )
 from fastpath._journal cimport crc32c_update
 from fastpath._layout cimport (
-    FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, LINE_BYTES, OP_CONCESSION, OP_DEBIT,
-    OP_MEDIUM_MOVE, OP_PASS_ADD, OP_PASS_REMOVE, OP_PURSE_OPEN, OP_REFUND, OP_RERATE, PURPOSE_NONE, REASON_OK_RISK,
+    CELL_REFUND, FACT_FARE, FAREGATE_STRUCT_VERSION, GROUP_MAGIC, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, LINE_BYTES,
+    OP_CONCESSION, OP_DEBIT, OP_MEDIUM_MOVE, OP_PASS_ADD, OP_PASS_REMOVE, OP_PURSE_OPEN, OP_REFUND, OP_RERATE, PURPOSE_NONE, REASON_OK_RISK,
     RULE_DEVICE_AMOUNT, TOKEN_BYTES, Account, BootWindow, Cell, Command, Decision, Facts, GroupHead, Medium, Parts,
     Period, RecordHead,
     RecordItem, Tap,
@@ -912,7 +912,7 @@ cdef class Engine:
             self.page[self.page_repeats] += 1
         accepted = head.reason < REFUSALS
         if (tap.flags & TAP_OFFLINE and not head.flags & TAP_OFFLINE and accepted != opened
-                and not window_is_resolved(window, tap.seq)):
+                and not window_is_resolved(window, tap.seq) and not (accepted and self.is_refunded(head))):
             return self.settle(tap, window, answer, accepted)
         answer.head = head[0]
         answer.position = position
@@ -1058,7 +1058,8 @@ cdef class Engine:
         cdef Places places
         memset(&places, 0, sizeof(Places))
         original = self.find_record(position) if position != 0 else NULL
-        if original == NULL or original.reason >= REFUSALS or original.op == OP_REVERSAL:
+        if (original == NULL or original.reason >= REFUSALS or original.op == OP_REVERSAL
+                or self.is_refunded(original)):
             refuse(&decision, NOTHING_TO_REVERSE)
             return self.record_tap(passage, OP_REVERSAL, &decision, 0, &places, NULL, answer)
         named.boot = original_boot
@@ -1255,11 +1256,42 @@ cdef class Engine:
         memset(&self.paid, 0, sizeof(Paid))
         if command.op != OP_REFUND:
             return 0
+        if facts.flags & FACT_FARE:
+            return self.find_fare(command)
         position = find_operation(self.store, facts.charge_client, facts.charge_high, facts.charge_low)
         head = self.find_record(position) if position != 0 else NULL
         if head != NULL and head.account_id == command.account_id:
             paid_of_record(head, &self.paid)
         return 0
+
+    cdef int find_fare(self, const Command* command) except -1:
+        """What a tap took that is still in its device's window and was not taken back."""
+        cdef const Facts* facts = &command.facts
+        cdef const RecordHead* head = NULL
+        cdef BootWindow* window = find_window(self.store, facts.charge_client, facts.charge_high)
+        cdef uint64_t position
+        if window == NULL or facts.charge_low > <uint64_t> 0xFFFFFFFF:
+            return 0
+        position = window_answer(self.store, window, <uint32_t> facts.charge_low)
+        head = self.find_record(position) if position != 0 else NULL
+        if head == NULL or head.account_id != command.account_id:
+            return 0
+        if head.op == OP_SETTLEMENT or not window_is_resolved(window, <uint32_t> facts.charge_low):
+            paid_of_record(head, &self.paid)
+        return 0
+
+    cdef bint is_refunded(self, const RecordHead* head) noexcept:
+        """Whether an operator gave back of this tap's fare: its device takes it back no more."""
+        cdef Account* account = account_at(self.store, find_account(self.store, head.account_id))
+        cdef uint32_t index = account.first_cell if account != NULL else 0
+        cdef const Cell* cell
+        while index != 0:
+            cell = cell_at(self.store, index)
+            if (cell.type == CELL_REFUND and cell.key == head.id_c and cell.refunded.client == head.id_a
+                    and cell.refunded.id_high == head.id_b):
+                return True
+            index = cell.next
+        return False
 
     cdef int place_target(self, Command* command, Target* target, Decision* decision) except -1:
         """Give what the command made its place in memory."""

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastpath._layout cimport (
-    ACTS_MAX, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, OP_DEBIT, OP_HOLD_CAPTURE, PARTS_MAX,
+    ACTS_MAX, ITEM_ACTS, ITEM_FACTS, ITEM_PARTS, OP_ACCOUNT_OPEN, OP_DEBIT, OP_HOLD_CAPTURE,
+    PARTS_MAX,
     PURPOSE_NONE, REASON_BUSY, RULE_COUNTED, RULE_GIVEN_DISTANCE, TOKEN_BYTES, Decision, Facts,
     Parts, RecordHead, RecordItem, Tap,
 )
-from fastpath._wallet cimport PURSE_SUBSIDY, Paid
+from fastpath._wallet cimport PURSE_SUBSIDY, Paid, own_money
 
 cdef enum:
     TAP_FLAGS_MASK = 0x7f      # what the device may set
@@ -65,11 +66,30 @@ cdef inline void facts_of_record(const RecordHead* head, Facts* facts) noexcept 
             memcpy(facts, item[i].image, sizeof(Facts))
 
 
+# What a fare took. One that was given back by a reversal, or is below 0, took nothing.
+cdef inline void paid_of_fare(const RecordHead* head, Paid* paid) noexcept nogil:
+    cdef Decision charged
+    if head.fare_minor <= 0:
+        return
+    decision_of_record(head, &charged)
+    paid.is_known = True
+    paid.charged_minor = head.fare_minor
+    paid.charge_us = head.ts_us
+    paid.is_counted = head.rules & RULE_COUNTED != 0
+    paid.spent_us = head.ts_us
+    paid.subsidy_minor = charged.subsidy_minor
+    paid.part_count = charged.part_count
+    paid.parts = charged.parts
+
+
 # What a charge took; not known when the record is none.
 cdef inline void paid_of_record(const RecordHead* head, Paid* paid) noexcept nogil:
     cdef Decision charged
+    cdef Facts facts
     cdef int64_t made_us = <int64_t> (head.id_b >> 16) * 1000
     memset(paid, 0, sizeof(Paid))
+    if head.reason < REASON_BUSY and head.op < OP_ACCOUNT_OPEN:
+        paid_of_fare(head, paid)
     if head.reason >= REASON_BUSY or (head.op != OP_DEBIT and head.op != OP_HOLD_CAPTURE):
         return
     decision_of_record(head, &charged)
@@ -78,6 +98,9 @@ cdef inline void paid_of_record(const RecordHead* head, Paid* paid) noexcept nog
     paid.charge_us = max(head.ts_us, made_us)
     paid.is_counted = head.rules & RULE_COUNTED != 0
     paid.spent_us = head.ts_us
+    if head.op == OP_DEBIT:
+        facts_of_record(head, &facts)
+        paid.own_money = own_money(&facts)
     paid.subsidy_minor = charged.subsidy_minor
     if head.op == OP_DEBIT and (head.flags >> KIND_SHIFT & 0xff) == PURSE_SUBSIDY:
         paid.subsidy_minor = paid.charged_minor

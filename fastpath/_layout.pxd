@@ -455,6 +455,9 @@ cdef enum:  # FactFlag
     FACT_FINAL = 1
     FACT_LATE = 2
     FACT_WAY_HOME = 4
+    FACT_PAYOUT = 8
+    FACT_TRANSFER = 16
+    FACT_FARE = 32
 
 cdef enum:  # Purpose
     PURPOSE_TRANSIT = 0

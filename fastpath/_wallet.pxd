@@ -3,7 +3,9 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastpath._extras cimport Extras
-from fastpath._layout cimport RULE_COUNTED, Account, Command, Decision, Parts
+from fastpath._layout cimport (
+    FACT_PAYOUT, FACT_TRANSFER, RULE_COUNTED, Account, Command, Decision, Facts, Parts,
+)
 from fastpath._limits cimport LimitsC, count_spend
 
 # What a charge took, as its record says.
@@ -14,6 +16,7 @@ cdef struct Paid:
     int64_t charge_us
     bint is_counted            # in the windows of the account's limits, at spent_us
     int64_t spent_us
+    uint8_t own_money          # its FACT_PAYOUT, FACT_TRANSFER
     uint32_t part_count
     Parts parts                # from purse cells
 
@@ -32,6 +35,10 @@ cdef enum:
     PURSE_CELL = 2             # the one that facts.key names
 
 cdef bint is_wallet_command(uint8_t op) noexcept nogil
+
+# FACT_PAYOUT, FACT_TRANSFER of a command: nothing is spent, and no credit line pays for it.
+cdef inline uint8_t own_money(const Facts* facts) noexcept nogil:
+    return facts.flags & (FACT_PAYOUT | FACT_TRANSFER)
 
 # Decide one such command. `extras` holds every cell of the account (NULL: none and no room), `paid`
 # what the charge of a REFUND took. Refused: the account is not changed, extras may be. The caller

@@ -30,7 +30,17 @@ cdef bint is_malformed(const Command* command) noexcept nogil:
         return True
     if command.op == OP_ADJUST and command.expected_version == 0:
         return True
+    if is_flagged_wrong(command, own_money(&command.facts)):
+        return True
     return command.facts.purpose >= 32 and command.facts.purpose != PURPOSE_NONE
+
+
+cdef bint is_flagged_wrong(const Command* command, uint8_t own) noexcept nogil:
+    if own == FACT_PAYOUT:
+        return command.purse != PURSE_STORED
+    if own == FACT_TRANSFER:
+        return command.op == OP_ADJUST
+    return own != 0
 
 
 # A correction goes through whatever the account's standing.
@@ -41,14 +51,18 @@ cdef int find_standing_fault(const Account* account, const Command* command) noe
     return find_money_fault(account, command, ACCOUNT_CLOSED, frozen)
 
 
-# What the limits of the account's tier have against a debit or a credit.
+# What the limits of the account's tier have against a debit or a credit. A payout that comes back
+# was on the account before; what a transfer brings was not.
 cdef int find_limit_fault(WalletCase* case) noexcept nogil:
     cdef const Command* command = case.command
-    if case.limits == NULL or command.op == OP_ADJUST:
+    cdef uint8_t own = own_money(&command.facts)
+    if case.limits == NULL or command.op == OP_ADJUST or own == FACT_PAYOUT:
         return REASON_OK
     if command.op == OP_CREDIT:
         return check_balance_limit(case.limits, case.account, case.extras, command.amount_minor,
                                    command.now_us)
+    if own != 0:
+        return REASON_OK
     return ask_spend(case.limits, case.account, case.extras, command.amount_minor, command.now_us)
 
 
@@ -98,6 +112,16 @@ cdef int move_inline(WalletCase* case, int64_t moved_minor) noexcept nogil:
     return REASON_OK
 
 
+# Of the main purse alone, and nothing that is held.
+cdef int take_own(WalletCase* case) noexcept nogil:
+    cdef Account* account = case.account
+    if account.balance_minor - account.held_minor < case.command.amount_minor:
+        return REASON_INSUFFICIENT_BALANCE
+    account.balance_minor -= case.command.amount_minor
+    case.out.amount_minor = -case.command.amount_minor
+    return REASON_OK
+
+
 # A payment draws by the funding order of its purpose.
 cdef int pay(WalletCase* case) noexcept nogil:
     cdef const Command* command = case.command
@@ -107,6 +131,8 @@ cdef int pay(WalletCase* case) noexcept nogil:
     cdef int fault
     if not add_money(account.balance_minor, -command.amount_minor, &left_minor):
         return REASON_AMOUNT_OVERFLOW
+    if own_money(&command.facts) != 0:
+        return take_own(case)
     fault = find_funds_fault(account, case.extras, command.amount_minor,
                              purses_left(account, case.extras, purpose, command.now_us),
                              command.facts.flags & FACT_WAY_HOME != 0)
@@ -143,7 +169,7 @@ cdef int move(WalletCase* case) noexcept nogil:
         fault = pay(case)
     else:
         fault = move_inline(case, moved_minor)
-    if fault == REASON_OK and command.op == OP_DEBIT:
+    if fault == REASON_OK and command.op == OP_DEBIT and own_money(&command.facts) == 0:
         note_spent(case)
     return fault
 

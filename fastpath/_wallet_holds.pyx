@@ -12,7 +12,7 @@ from fastpath._funding cimport find_funds_fault, put_parts, split_parts
 from fastpath._layout cimport *
 from fastpath._limits cimport check_spend, reserve_spend, uncount_spend
 from fastpath._totals cimport add_money
-from fastpath._wallet cimport Paid, WalletCase, note_spent
+from fastpath._wallet cimport Paid, WalletCase, note_spent, own_money
 
 
 # --- holds ----------------------------------------------------------------------------------------
@@ -180,7 +180,8 @@ cdef int find_refund_fault(const WalletCase* case, const Refunded* before) noexc
     if command.amount_minor <= 0:
         return REASON_AMOUNT_INVALID
     if (case.paid == NULL or not case.paid.is_known
-            or case.paid.charge_us < command.now_us - command.horizon_us):
+            or case.paid.charge_us < command.now_us - command.horizon_us
+            or case.paid.own_money != own_money(&command.facts)):
         return REASON_UNKNOWN_CHARGE
     if command.amount_minor > case.paid.charged_minor - (
             before.refunded_minor if before != NULL else 0):

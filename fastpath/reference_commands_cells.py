@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass, Refunded
 from fastpath.reference_funding import funds_objections
-from fastpath.reference_limits import ask_spend, count_spend
+from fastpath.reference_limits import ask_spend, count_spend, uncount_spend
 from fastpath.reference_model import (
     Account,
     Command,
@@ -80,7 +80,8 @@ def decide_cell_command(
 ) -> Decision:
     """Decide a command on the account's cells; an accepted one changes account and extras.
 
-    limits: of identity tiers; the price of a pass is asked for and counted.
+    limits: of identity tiers; the price of a pass is asked for and counted, the difference of a
+    re-rating counted unasked: it is spent, or given back, on the day of the re-rating.
     """
     after = deepcopy(extras) if extras is not None else Extras()
     objections = _objections(account, after, rerate, command, limits)
@@ -92,9 +93,11 @@ def decide_cell_command(
     )
     if told is None:
         assert account is not None
-        price_minor = command.amount_minor if command.op == Op.PASS_ADD else 0
+        is_spent = command.op in (Op.PASS_ADD, Op.RERATE)
+        price_minor = command.amount_minor if is_spent else 0
         if count_spend(limits, account, after, price_minor, command.now_us):
             out.rules |= Rule.COUNTED
+        uncount_spend(limits, after, -price_minor, command.now_us)
         if extras is not None:
             extras.cells, extras.room = after.cells, after.room
         _apply(account, rerate, command, out)

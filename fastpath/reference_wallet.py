@@ -33,7 +33,7 @@ from fastpath.reference_wallet_case import (
 from fastpath.reference_wallet_credit import CREDIT_OPS
 from fastpath.reference_wallet_holds import HOLD_OPS
 from fastpath.reference_wallet_refunds import decide_refund
-from fastpath.types import AccountStatus, FactFlag, Op, Reason, Rule, Verdict
+from fastpath.types import OWN_MONEY, AccountStatus, FactFlag, Op, Reason, Rule, Verdict
 
 __all__ = ["WALLET_OPS", "Paid", "decide_wallet_command"]
 
@@ -81,7 +81,11 @@ def _is_malformed(command: Command) -> bool:
     facts = command.facts
     bad_purse = command.purse > PURSE_CELL or (command.purse == PURSE_CELL and facts.key < 2)
     is_blind = command.op == Op.ADJUST and command.expected_version == 0
-    return bad_purse or is_blind or not is_purpose(facts.purpose)
+    own = facts.flags & OWN_MONEY
+    pays_out = bool(own & FactFlag.PAYOUT)
+    bad_flags = own == OWN_MONEY or (pays_out and command.purse != STORED)
+    bad_flags |= command.op == Op.ADJUST and bool(own & FactFlag.TRANSFER)
+    return bad_purse or is_blind or bad_flags or not is_purpose(facts.purpose)
 
 
 def _find_purse(case: WalletCase) -> Purse | None:
@@ -111,17 +115,26 @@ def _move(case: WalletCase) -> set[Reason]:
         found |= _pay(case)
     else:
         found |= _move_inline(case)
-    if command.op == Op.DEBIT:
+    if command.op == Op.DEBIT and not _is_own_money(case):
         note_spent(case, command.amount_minor)
     return found
 
 
+def _is_own_money(case: WalletCase) -> bool:
+    return bool(case.command.facts.flags & OWN_MONEY)
+
+
 def _limit_objections(case: WalletCase) -> set[Reason]:
-    """What the limits of the account's tier have against a debit or a credit."""
+    """What the limits of the account's tier have against a debit or a credit.
+
+    A payout that comes back was on the account before; what a transfer brings was not.
+    """
     command = case.command
     asked = (case.limits, case.owner, case.extras, command.amount_minor, command.now_us)
+    if command.facts.flags & FactFlag.PAYOUT:
+        return set()
     if command.op == Op.DEBIT:
-        return ask_spend(*asked)
+        return set() if _is_own_money(case) else ask_spend(*asked)
     return check_balance_limit(*asked) if command.op == Op.CREDIT else set()
 
 
@@ -163,6 +176,8 @@ def _pay(case: WalletCase) -> set[Reason]:
     command, account = case.command, case.owner
     if not fits(account.balance_minor - command.amount_minor):
         return {Reason.AMOUNT_OVERFLOW}
+    if _is_own_money(case):
+        return _take_own(case)
     purpose, at_us, amount_minor = command.facts.purpose, command.now_us, command.amount_minor
     purses = purses_minor(account, case.extras, purpose, at_us)
     is_way_home = bool(command.facts.flags & FactFlag.WAY_HOME)
@@ -177,6 +192,16 @@ def _pay(case: WalletCase) -> set[Reason]:
     rest = amount_minor - out.subsidy_minor - sum(part for _, part in out.parts)
     out.rules |= Rule.CREDIT_LINE if rest > 0 and account.balance_minor < 0 else 0
     out.rules |= Rule.SUBSIDY if out.subsidy_minor else 0
+    return set()
+
+
+def _take_own(case: WalletCase) -> set[Reason]:
+    """Of the main purse alone, and nothing that is held."""
+    account, amount_minor = case.owner, case.command.amount_minor
+    if account.balance_minor - account.held_minor < amount_minor:
+        return {Reason.INSUFFICIENT_BALANCE}
+    account.balance_minor -= amount_minor
+    case.out.amount_minor = -amount_minor
     return set()
 
 

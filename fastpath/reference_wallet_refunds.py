@@ -11,7 +11,7 @@ from fastpath.reference_funding import SUBSIDY_ID, put_parts, split_parts
 from fastpath.reference_limits import uncount_spend
 from fastpath.reference_model import fits
 from fastpath.reference_wallet_case import CLOSED, Paid, WalletCase, money_objections
-from fastpath.types import Reason, Rule
+from fastpath.types import OWN_MONEY, Reason, Rule
 
 
 def decide_refund(case: WalletCase) -> set[Reason]:
@@ -25,6 +25,8 @@ def decide_refund(case: WalletCase) -> set[Reason]:
     if command.amount_minor <= 0:
         return found | {Reason.AMOUNT_INVALID}
     if case.paid is None or case.paid.charge_us < command.now_us - command.horizon_us:
+        return found | {Reason.UNKNOWN_CHARGE}
+    if facts.flags & OWN_MONEY != case.paid.own_money:
         return found | {Reason.UNKNOWN_CHARGE}
     there = _find_refunded(case)
     before_minor = there.refunded_minor if there else 0

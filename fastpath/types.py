@@ -224,6 +224,20 @@ class FactFlag(IntFlag):
     """CREDIT_STATE: the credit line is late."""
     WAY_HOME = 4
     """A payment that a late state does not keep from the credit line."""
+    PAYOUT = 8
+    """DEBIT of purse 0: the account's own money goes out to a bank account; CREDIT: it came back;
+    ADJUST: the bank took back what it had brought. No limit asks, none counts.
+    """
+    TRANSFER = 16
+    """DEBIT, CREDIT: money on its way from one account to another. Nothing is spent: the limits on
+    spending neither ask nor count, and purse 0 is the account's own money.
+    """
+    FARE = 32
+    """REFUND: the charge is a tap's fare, named by device, boot and number."""
+
+
+OWN_MONEY = FactFlag.PAYOUT | FactFlag.TRANSFER
+"""Nothing that these mark is spent, and no credit line pays for it. A refund has its charge's."""
 
 
 class Purpose(IntEnum):

@@ -7,7 +7,6 @@ the next.
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastpath import records as codec
 from fastpath.api import Book, LimitBook, StoreHandle, redecide
-from fastpath.types import ENGINE_VERSION, Item, Op, TapFlag
+from fastpath.types import ENGINE_VERSION, FactFlag, Item, Op, TapFlag
+from fastpath.wallet import Facts
 from gateway.engine.snapshot import list_snapshots, load_snapshot
 from gateway.errors import Corrupt, JournalError, SnapshotError
 
@@ -174,9 +174,15 @@ class _Auditor:
                     seq = int.from_bytes(item.image[8:12], "little")
                     position = self.memory.answer(view.id_a, boot, seq)
         elif view.op == Op.REFUND:
-            charge = next(item.image[16:40] for item in view.items if item.type == Item.FACTS)
-            position = self.memory.operation(*struct.unpack("<QQQ", charge))
+            facts = next(item.image for item in view.items if item.type == Item.FACTS)
+            position = self._charge(Facts.unpack(bytes(facts)))
         return self._journal.read_record(position) if position else None
+
+    def _charge(self, facts: Facts) -> int:
+        name = facts.charge_client, facts.charge_high, facts.charge_low
+        if facts.flags & FactFlag.FARE:
+            return self.memory.answer(*name) if facts.charge_low < 2**32 else 0
+        return self.memory.operation(*name)
 
 
 def _records(group: memoryview, head: codec.GroupView) -> Iterator[tuple[int, bytes]]:

@@ -29,7 +29,7 @@ from fastpath.reference import (
     wants_medium_period,
 )
 from fastpath.reference_limits import find_limits
-from fastpath.types import EngineLimits, Item, Op, Reason, Rule, TapFlag, Verdict
+from fastpath.types import OWN_MONEY, EngineLimits, Item, Op, Reason, Rule, TapFlag, Verdict
 from fastpath.wallet import Facts, unpack_parts
 
 CELLS_MAX = EngineLimits().cells_per_account_max
@@ -184,7 +184,7 @@ class ReferenceReplay:
             if medium is not None:
                 medium.account_slot = account.account_id
                 self.media[command.token] = medium
-            self._note_charge(record, decision)
+            self._note_charge(record, decision, command.facts.flags)
         if record.fare_minor:
             return f"a fare of {record.fare_minor} by a command"
         return _difference(record, decision, COMMAND_FIELDS)
@@ -209,7 +209,7 @@ class ReferenceReplay:
         self._keep(account, extras)
         return decision
 
-    def _note_charge(self, record: RecordView, decision: Decision) -> None:
+    def _note_charge(self, record: RecordView, decision: Decision, flags: int) -> None:
         """What a refund may name."""
         if record.op not in (Op.DEBIT, Op.HOLD_CAPTURE):
             return
@@ -224,6 +224,7 @@ class ReferenceReplay:
             max(record.ts_us, made_us),
             bool(decision.rules & Rule.COUNTED),
             record.ts_us,
+            flags & OWN_MONEY if record.op == Op.DEBIT else 0,
         )
         self._charges[record.id_a, record.id_b, record.id_c] = record.account_id, paid
 

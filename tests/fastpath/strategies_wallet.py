@@ -21,7 +21,8 @@ PURPOSES = st.sampled_from([Purpose.TRANSIT, Purpose.TRANSIT, Purpose.MEAL, Purp
 MASKS = st.sampled_from([0, 1, 1, 2, 3, 3, 1 << 31])
 ENDS = st.sampled_from([0, 0, -1, HOUR_US, HOUR_US, 3 * HOUR_US, 40 * DAY_US])
 """From now; 0 = never."""
-FLAGS = st.sampled_from([0, 0, FactFlag.FINAL, FactFlag.LATE, FactFlag.WAY_HOME])
+FLAGS = st.sampled_from([0, 0, 0, *FactFlag, FactFlag.PAYOUT | FactFlag.TRANSFER])
+OWN = st.sampled_from([FactFlag.PAYOUT, FactFlag.TRANSFER])
 GAPS = st.sampled_from([0, 0, 1, HOUR_US, DAY_US, 31 * DAY_US])
 
 
@@ -125,6 +126,7 @@ SENSIBLE = st.one_of(
     filled_purse(),
     filled_purse(),
     sensible(Op.DEBIT),
+    sensible(Op.DEBIT, flags=OWN),
     sensible(Op.CREDIT),
     sensible(Op.HOLD_PLACE, key=HOLDS),
     sensible(Op.HOLD_CAPTURE, key=HOLDS),
@@ -132,6 +134,7 @@ SENSIBLE = st.one_of(
     sensible(Op.HOLD_EXPIRE, key=HOLDS),
     sensible(Op.REFUND),
     sensible(Op.REFUND),
+    sensible(Op.REFUND, flags=OWN),
     sensible(Op.PLAN_OPEN, key=HOLDS, number=st.just(6)),
     sensible(Op.PLAN_REPAY, key=HOLDS),
 )

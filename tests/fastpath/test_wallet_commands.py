@@ -121,6 +121,19 @@ CASES = f"""
   DEBIT          to=NONE,amount=5.01                    10.00    CREDIT_LATE    CREDIT_LATE
   DEBIT          to=NONE,amount=7.01                    10.00    CREDIT_LATE    INSUFFICIENT_BALANCE
   DEBIT          to=NONE,amount=7.00,flag=WAY_HOME      10.00    CREDIT_LATE    OK
+  DEBIT          to=MEAL,amount=5.00,flag=PAYOUT        10.00    -              OK
+  DEBIT          to=MEAL,amount=5.01,flag=PAYOUT        10.00    -              INSUFFICIENT_BALANCE
+  DEBIT          to=NONE,amount=5.01,flag=TRANSFER      10.00    -              INSUFFICIENT_BALANCE
+  DEBIT          to=NONE,amount=5.00,flag=PAYOUT        10.00    CREDIT_LATE    OK
+  DEBIT          to=NONE,amount=5.00,flag=PAYOUT        10.00    FROZEN_DEBIT   ACCOUNT_FROZEN
+  DEBIT          purse=2,key=2,amount=1.00,flag=PAYOUT  10.00    -              BAD_REQUEST
+  DEBIT          purse=2,key=2,amount=1.00,flag=TRANSFER 10.00   -              OK
+  DEBIT          to=NONE,amount=1.00,flags=24           10.00    -              BAD_REQUEST
+  CREDIT         purse=2,key=2,amount=1.00,flag=TRANSFER 10.00   -              OK
+  CREDIT         purse=1,amount=1.00,flag=PAYOUT        10.00    -              BAD_REQUEST
+  CREDIT         amount=1.00,flag=PAYOUT                10.00    FROZEN_CREDIT  ACCOUNT_FROZEN
+  ADJUST         amount=-20.00,ver=1,flag=PAYOUT        10.00    -              OK
+  ADJUST         amount=-1.00,ver=1,flag=TRANSFER       10.00    -              BAD_REQUEST
   DEBIT          to=32,amount=1.00                      10.00    -              BAD_REQUEST
   DEBIT          to=NONE,amount={(1 << 63) - 1}         10.00    -              AMOUNT_OVERFLOW
   DEBIT          to=NONE,amount=7.01                    10.00    FROZEN_DEBIT   ACCOUNT_FROZEN
@@ -239,6 +252,17 @@ def test_refunds(row: list[str]) -> None:
         given_back = [world.rider.balance_minor, *(has.get(k, 0) - had.get(k, 0) for k in (2, 3))]
         assert given_back == [minor(one) for one in after]
         assert made.period_paid_minor == minor(before if before != "0" else "0.00") + minor(amount)
+
+
+@pytest.mark.parametrize("own", [0, FactFlag.PAYOUT, FactFlag.TRANSFER])
+@pytest.mark.parametrize("said", [0, FactFlag.PAYOUT, FactFlag.TRANSFER])
+def test_a_payout_or_transfer_is_given_back_as_what_it_was(own: int, said: int) -> None:
+    """Else money that went to a bank could come back as the refund of a purchase."""
+    world = wallet("0.00")
+    given = {"amount_minor": 500, "charge_client": 5, "charge_high": 1, "charge_low": 9}
+    paid = reference.Paid(500, charge_us=world.now_us, own_money=own)
+    made = world.wallet_command(order(world, Op.REFUND, {**given, "flags": said}), paid)
+    assert made.reason == (Reason.OK if own == said else Reason.UNKNOWN_CHARGE)
 
 
 def is_purse(cell: Cell) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fastpath import reference
 from fastpath.reference_cells import Cell, Hold, Plan, Purse, Refunded
-from fastpath.types import AccountStatus, Op, Reason, TapFlag
+from fastpath.types import OWN_MONEY, AccountStatus, Op, Reason, TapFlag
 from fastpath.wallet import Facts
 from tests.fastpath.city import EAST, WEST, at, town
 from tests.fastpath.strategies_wallet import (
@@ -89,7 +89,8 @@ class Life:
             named = Facts(charge_high=1, charge_low=number)
             amount = -decision.amount_minor
             subsidy = amount if is_subsidy else decision.subsidy_minor
-            paid = reference.Paid(amount, subsidy, decision.parts, order.now_us)
+            own = order.facts.flags & OWN_MONEY if order.op == Op.DEBIT else 0
+            paid = reference.Paid(amount, subsidy, decision.parts, order.now_us, own_money=own)
             self.charges.append((named, paid))
         if order.op == Op.REFUND:
             low = order.facts.charge_low
@@ -113,6 +114,8 @@ class Life:
     def check_floor(self, order: reference.Command, before: int) -> None:
         """Nothing new is drawn beyond the credit line; what is late draws no credit at all."""
         rider, after = self.world.rider, self.main_minor()
+        if order.op == Op.DEBIT and order.facts.flags & OWN_MONEY and order.purse == 0:
+            assert rider.balance_minor >= rider.held_minor, "no credit goes out"
         if order.op != Op.ADJUST:
             assert after >= min(0, before), order
         way_home = order.facts.flags & 4

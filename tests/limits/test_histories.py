@@ -82,7 +82,7 @@ FACTS = st.builds(
     purpose=st.sampled_from([0, 1, 255]),
     number=st.integers(0, 12),
     tier=st.sampled_from([0, 0, 1, 2, 16]),
-    flags=st.integers(0, 7),
+    flags=st.sampled_from([0, 0, *range(8), 8, 16, 24]),
     purposes=st.sampled_from([0, 3, 3]),
 )
 COMMANDS = st.builds(
