@@ -23,7 +23,7 @@ PURSE_CELL = 2
 class Paid:
     """What a charge took, as its record says. subsidy: from purse 1; parts: from purse cells.
 
-    is_counted: in the windows of the account's limits, at spent_us. own_money: its PAYOUT, TRANSFER.
+    is_counted: in the windows of the account's limits, at spent_us. own_money: PAYOUT, TRANSFER.
     """
 
     charged_minor: int

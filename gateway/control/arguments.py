@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastpath.types import Op, Purpose
+from fastpath.types import FactFlag, Op, Purpose
 from fastpath.wallet import PURPOSES, PURPOSES_MAX, PURSE_CELL, PURSE_ID_MIN
 from gateway import clock
 from gateway.errors import CommandError
@@ -18,6 +18,8 @@ AMOUNT_MAX = 1 << 53
 
 KEY_MAX = 2**64 - 1
 INLINE_PURSES = {"stored": 0, "subsidy": 1}
+FLOWS = {"": 0, "payout": int(FactFlag.PAYOUT), "transfer": int(FactFlag.TRANSFER)}
+"""Money that is not spent but goes to a bank, or to another account."""
 
 
 def client_number(name: str) -> int:
@@ -112,6 +114,23 @@ class Arguments:
         if not any(op_id):
             raise bad_argument(f"{name}.id must be 32 hex digits")
         return number, int.from_bytes(op_id[:8]), int.from_bytes(op_id[8:])
+
+    def tap(self, name: str) -> tuple[int, int, int] | None:
+        """A tap as {device, boot, seq}; None when it is not named."""
+        value = self._values.pop(name, None)
+        if value is None:
+            return None
+        parts = ("device", "boot", "seq")
+        if not isinstance(value, dict) or set(value) != set(parts):
+            raise bad_argument(f"{name} must be device, boot and seq of a tap")
+        device, boot, seq = (value[part] for part in parts)
+        if not all(type(one) is int and 1 <= one < 2**64 for one in (device, boot, seq)):
+            raise bad_argument(f"{name} must be whole numbers above 0")
+        return device, boot, seq
+
+    def own_money(self) -> FactFlag:
+        """What a movement is that spends nothing: `flow` payout or transfer; else nothing."""
+        return FactFlag(self.choice("flow", FLOWS, ""))
 
     def end(self) -> None:
         """Nothing else may be there."""

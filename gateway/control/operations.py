@@ -86,21 +86,27 @@ def _purse(args: Arguments, **facts: int) -> dict[str, Any]:
 
 def _credit(args: Arguments) -> dict[str, Any]:
     amount = args.integer("amount_minor", 1, AMOUNT_MAX)
-    return read_account(args) | {"amount_minor": amount} | _purse(args)
+    return _money(args, amount) | _purse(args, flags=args.own_money())
+
+
+def _money(args: Arguments, amount_minor: int) -> dict[str, Any]:
+    """currency: that the caller means, 0 = whatever the account has."""
+    currency = args.integer("currency", 0, 999, 0)
+    return read_account(args) | {"amount_minor": amount_minor, "currency": currency}
 
 
 def _debit(args: Arguments) -> dict[str, Any]:
     flags = FactFlag.WAY_HOME if args.flag("way_home") else FactFlag(0)
     amount = args.integer("amount_minor", 1, AMOUNT_MAX)
-    facts = _purse(args, purpose=args.purpose(), flags=flags)
-    return read_account(args) | {"amount_minor": amount} | facts
+    facts = _purse(args, purpose=args.purpose(), flags=flags | args.own_money())
+    return _money(args, amount) | facts
 
 
 def _adjust(args: Arguments) -> dict[str, Any]:
     return read_account(args) | {
         "amount_minor": args.integer("amount_minor", -AMOUNT_MAX, AMOUNT_MAX),
         "expected_version": args.integer("expected_version", 1, AMOUNT_MAX),
-        **_purse(args),
+        **_purse(args, flags=args.own_money()),
     }
 
 

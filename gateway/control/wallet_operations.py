@@ -78,9 +78,13 @@ def _hold_extend(args: Arguments) -> dict[str, Any]:
 
 
 def _refund(args: Arguments) -> dict[str, Any]:
-    """charge: {client, id} of a debit or capture of this account."""
-    client, high, low = args.operation("charge")
+    """charge: {client, id} of a debit or capture of this account; or tap: {device, boot, seq}."""
+    tap, flags = args.tap("tap"), args.own_money()
+    if tap is not None:
+        flags |= FactFlag.FARE
+    client, high, low = tap or args.operation("charge")
     facts = Facts(
+        flags=flags,
         merchant=args.integer("merchant", 0, KEY_MAX, 0),
         charge_client=client,
         charge_high=high,
@@ -151,8 +155,9 @@ WALLET_HINTS = {
     ("hold_capture", Reason.OVER_CAPTURE): "capture at most what is left of the hold",
     ("hold_release", Reason.UNKNOWN_HOLD): "it was captured, released or has expired",
     ("hold_extend", Reason.BAD_TIME): "name an instant behind the present one of the hold",
-    ("refund", Reason.UNKNOWN_CHARGE): "name client and id of a debit or capture of the account "
-    "that is not older than the answer horizon; what is older is given back by a credit",
+    ("refund", Reason.UNKNOWN_CHARGE): "name client and id of a debit or capture, or a tap, of the "
+    "account that is not older than the answer horizon, with the flow it had; what is older is "
+    "given back by a correction",
     ("refund", Reason.OVER_REFUND): "give back at most what is left of the charge",
     ("purse_sweep", Reason.NOT_EXPIRED): "it is swept from its expiry on",
     (

@@ -152,6 +152,7 @@ class BatchWriter:
         else:
             currency = 0
         merchant, purpose = self._origins.about(record)
+        slot = self._origins.tariff_slot(record)
         batch.records.append(
             (
                 head.seq,
@@ -165,7 +166,7 @@ class BatchWriter:
                 head.id_b,
                 head.id_c,
                 int(head.id_class),
-                head.tariff_slot,
+                slot,
                 currency,
                 day,
                 purpose,
@@ -178,7 +179,7 @@ class BatchWriter:
         )
         if head.is_accepted and (line is not None or head.fare_minor or record.cells):
             state = self._states.get(head.account_id) if head.account_id else None
-            row = Row(currency, purpose, merchant, day)
+            row = Row(currency, purpose, merchant, day, slot)
             batch.postings += self._poster.post(record, state, row)
 
     def _store(self, connection: Connection, batch: Batch) -> None:

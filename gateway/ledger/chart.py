@@ -51,6 +51,8 @@ class Kind(IntEnum):
     """Passes sold, to be shared out among operators. ref: the pass."""
     RERATED = 15
     """Corrections of fares by re-rating."""
+    TRANSFERS = 16
+    """Money on its way from one rider's account to another: 0 when nothing is under way."""
 
 
 RIDERS = frozenset({Kind.STORED, Kind.SUBSIDY, Kind.PURSE, Kind.RECEIVABLE})
@@ -76,6 +78,7 @@ NAMES = {
     Kind.WRITE_OFFS: "debts written off",
     Kind.PASSES: "sales of pass",
     Kind.RERATED: "fares re-rated",
+    Kind.TRANSFERS: "transfers under way",
 }
 
 

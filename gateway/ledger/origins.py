@@ -1,6 +1,7 @@
 """What a payment from a hold, or a refund, is about: the hold or the charge says, when it does not.
 
-A capture need not repeat its hold's merchant and purpose, nor a refund those of its charge.
+A capture need not repeat its hold's merchant and purpose, nor a refund those of its charge. A fare
+that is given back was earned by whoever runs the tap's tariff.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from fastpath.cells import CellType
-from fastpath.types import Op, Purpose
+from fastpath.types import FactFlag, Op, Purpose
 from gateway.ledger.records import IdClass, Record
 from gateway.ledger.tables import HOLDS, RECORDS
 
@@ -46,25 +47,51 @@ class Origins:
         self._connection: Connection | None = None
         self._charges: dict[Identity, About] = {}
         self._holds: dict[tuple[int, int], Hold] = {}
+        self._fares: dict[Identity, int] = {}
 
     def begin(self, connection: Connection) -> None:
         """For one batch."""
         self._connection = connection
         self._charges = {}
         self._holds = {}
+        self._fares = {}
 
     def about(self, record: Record) -> About:
         """Merchant and purpose of a record; remembers what later ones may refer to."""
         head, merchant, purpose = record.head, record.merchant, record.purpose
         if record.facts is None or not head.is_accepted:
+            if head.fare_minor > 0 and not head.is_command:
+                self._fares[head.id_a, head.id_b, head.id_c] = head.tariff_slot
             return merchant, purpose
         if head.op in _HOLD_OPS:
             merchant, purpose = self._of_hold(record, merchant, purpose)
+        elif is_fare_refund(record):
+            purpose = int(Purpose.TRANSIT)
         elif head.op == Op.REFUND:
             merchant, purpose = _or(merchant, purpose, self._charge(record))
         if head.op in (Op.DEBIT, Op.HOLD_CAPTURE):
             self._charges[head.id_a, head.id_b, head.id_c] = merchant, purpose
         return merchant, purpose
+
+    def tariff_slot(self, record: Record) -> int:
+        """Of the device that tapped, also for a fare that is given back."""
+        facts = record.facts
+        if facts is None or not is_fare_refund(record):
+            return record.head.tariff_slot
+        tap = facts.charge_client, facts.charge_high, facts.charge_low
+        if tap not in self._fares:
+            self._fares[tap] = self._find_slot(tap)
+        return self._fares[tap]
+
+    def _find_slot(self, tap: Identity) -> int:
+        query = (
+            select(RECORDS.c.tariff_slot)
+            .where(RECORDS.c.id_c == tap[2], RECORDS.c.id_b == tap[1], RECORDS.c.id_a == tap[0])
+            .where(RECORDS.c.id_class != int(IdClass.COMMAND))
+            .limit(1)
+        )
+        found = self._connection.scalar(query) if self._connection is not None else None
+        return int(found or 0)
 
     def rows(self) -> list[tuple[int, ...]]:
         """Holds of this batch, for HOLDS."""
@@ -113,6 +140,12 @@ class Origins:
         )
         row = self._connection.execute(query).one_or_none() if self._connection else None
         return (row.merchant, row.purpose) if row is not None else (0, int(Purpose.NONE))
+
+
+def is_fare_refund(record: Record) -> bool:
+    """Whether a record gives back of a tap's fare."""
+    facts = record.facts
+    return record.head.op == Op.REFUND and facts is not None and bool(facts.flags & FactFlag.FARE)
 
 
 def _or(merchant: int, purpose: int, origin: About) -> About:

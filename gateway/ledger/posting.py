@@ -6,6 +6,9 @@
                             DEBIT, HOLD_CAPTURE      rider → merchant; REFUND the other way
                             PURSE_SWEEP              rider's purse → its sponsor
                             ADJUST                   adjustments → rider, or the other way
+                            marked PAYOUT            rider → funding, or the other way
+                            marked TRANSFER          rider → transfers under way, or the other way
+                            REFUND of a fare         operator → rider
                             PLAN_OPEN                plans → rider; PLAN_REPAY the other way
                             WRITE_OFF                write-offs → rider
                             PASS_ADD, PASS_REMOVE    rider → pass sold, or the other way
@@ -20,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastpath.types import Op
+from fastpath.types import FactFlag, Op
 from gateway.errors import LedgerError
 from gateway.ledger.chart import Kind
 from gateway.ledger.records import Record
@@ -38,6 +41,8 @@ class Row:
     purpose: int
     merchant: int
     service_day: int
+    tariff_slot: int = 0
+    """Of the tap whose fare a refund gives back."""
 
 
 Posting = tuple[int, int, int, int, int, int, int, int, int, int, int]
@@ -66,7 +71,8 @@ class Poster:
         lines: list[tuple[int, int, int, int]] = []
         for purse, delta_minor in moved.items():
             if delta_minor:
-                other = self._chart.get(*_counterpart(record, _Side(purse, row.merchant, state)))
+                side = _Side(purse, row.merchant, state, row.tariff_slot)
+                other = self._chart.get(*_counterpart(record, side))
                 lines += self._sides(purse, delta_minor, other, state)
         if len(lines) > LINES_PER_RECORD:
             raise LedgerError("LEDGER_UNBALANCED", f"record {head.seq} moves too many purses")
@@ -146,12 +152,20 @@ class _Side:
     purse: int
     merchant: int
     state: AccountState | None
+    tariff_slot: int = 0
 
 
 def _counterpart(record: Record, side: _Side) -> Account:
     head = record.head
     if not head.is_command:
         return Kind.OPERATOR, head.tariff_slot
+    flags = record.facts.flags if record.facts is not None and head.op in _FLAGGED else 0
+    if flags & FactFlag.TRANSFER:
+        return Kind.TRANSFERS, 0
+    if flags & FactFlag.PAYOUT:
+        return Kind.FUNDING, 0
+    if flags & FactFlag.FARE and head.op == Op.REFUND:
+        return Kind.OPERATOR, side.tariff_slot
     find = _COUNTERPARTS.get(head.op)
     if find is None:
         said = f"record {head.seq}: value moved by operation {head.op}"
@@ -178,6 +192,8 @@ def _pass(record: Record, side: _Side) -> Account:
 def _fixed(kind: Kind) -> Callable[[Record, _Side], Account]:
     return lambda record, side: (kind, 0)
 
+
+_FLAGGED = frozenset({Op.CREDIT, Op.DEBIT, Op.ADJUST, Op.REFUND})
 
 _COUNTERPARTS: dict[int, Callable[[Record, _Side], Account]] = {
     Op.CREDIT: _source,

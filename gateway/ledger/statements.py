@@ -162,7 +162,8 @@ def describe_as_of(mark: Watermark) -> dict[str, int]:
 def describe_entry(entry: Entry, names: Mapping[str, str]) -> dict[str, object]:
     """An entry with its words; every amount says why."""
     row, head = entry.row, entry.record.head
-    english, chinese = words_of(row.op)
+    facts = entry.record.facts
+    english, chinese = words_of(row.op, facts.flags if facts is not None else 0)
     reasons = why(head.rules if row.op < Op.ACCOUNT_OPEN else 0, row.reason)
     notes = row.notes()
     other = entry.counterpart

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpath.types import Op, Purpose, Reason, Rule
+from fastpath.types import FactFlag, Op, Purpose, Reason, Rule
 from gateway.tariffs.explain import TEXTS
 
 Words = tuple[str, str]
@@ -114,8 +114,23 @@ HOLD_OPS = frozenset(
 )
 
 
-def words_of(op: int) -> Words:
+FLOWS: dict[tuple[int, int], Words] = {
+    (Op.DEBIT, FactFlag.PAYOUT): ("paid out to a bank account", "转出至银行账户"),
+    (Op.CREDIT, FactFlag.PAYOUT): ("a payout came back", "转出退回"),
+    (Op.ADJUST, FactFlag.PAYOUT): ("a transfer in was taken back by the bank", "银行撤回入账"),
+    (Op.DEBIT, FactFlag.TRANSFER): ("moved to another account", "转至其他账户"),
+    (Op.CREDIT, FactFlag.TRANSFER): ("moved from another account", "自其他账户转入"),
+    (Op.REFUND, FactFlag.TRANSFER): ("came back from another account", "转账退回"),
+    (Op.REFUND, FactFlag.FARE): ("fare given back", "退还车费"),
+}
+"""What a flag of its facts makes of a record."""
+
+
+def words_of(op: int, flags: int = 0) -> Words:
     """What a record was; its number when a newer program wrote it."""
+    flow = flags & (FactFlag.PAYOUT | FactFlag.TRANSFER | FactFlag.FARE)
+    if (op, flow) in FLOWS:
+        return FLOWS[op, flow]
     try:
         return OPS[Op(op)]
     except (ValueError, KeyError):

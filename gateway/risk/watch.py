@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fastpath.records import RecordView
-from fastpath.types import Op, Reason, TapFlag
+from fastpath.types import OWN_MONEY, Item, Op, Reason, TapFlag
+from fastpath.wallet import Facts
 from gateway.risk.rules import RiskRule
 
 ACCOUNTS_MAX = 200_000
@@ -103,9 +104,15 @@ def _spent(record: RecordView) -> int | None:
     if not _accepted(record):
         return None
     out_minor = max(record.fare_minor, 0)
-    if record.op in SPENDING:
+    if record.op in SPENDING and not _is_own_money(record):
         out_minor += max(-record.amount_minor, 0)
     return out_minor or None
+
+
+def _is_own_money(record: RecordView) -> bool:
+    """Whether it went to a bank account, or to another one of the rider's."""
+    facts = [Facts.unpack(bytes(one.image)) for one in record.items if one.type == Item.FACTS]
+    return record.op == Op.DEBIT and any(one.flags & OWN_MONEY for one in facts)
 
 
 def _tap(record: RecordView) -> int | None:

@@ -125,6 +125,61 @@ async def test_a_fare_draws_from_a_transit_purse_and_its_reversal_gives_back(
     assert recount(config)["wrong"] == []
 
 
+async def test_a_fare_is_given_back_once_and_its_device_takes_it_back_no_more(
+    tmp_path: Path,
+) -> None:
+    """E 36: not more than it took, nothing of a reversed tap, none after the refund."""
+    config = make_folder(tmp_path / "gateway")
+    async with running(config) as hands:
+        account_id, token = await hands.rider(1000)
+        await fill(hands, account_id, STUDENT, 110, purposes=TRANSIT_BIT, priority=1)
+        gate = await hands.gate()
+        event = gate.event(TapKind.FLAT, token, 11)
+        reversed_ = gate.event(TapKind.FLAT, token, 12)
+        assert (await gate.session.tap(event)).fare_minor == 150
+        tap = {"device": 1, "boot": gate.boot, "seq": event.seq}
+        who = {"account_id": account_id, "tap": tap}
+        other = (await hands.rider(0))[0]
+        strange = await hands.exchange("refund", account_id=other, tap=tap, amount_minor=150)
+        assert strange.code == "unknown_charge"
+        made = await hands.call("refund", **who, amount_minor=100)
+        assert (made["refunded_minor"], made["amount_minor"]) == (100, 100)
+        over = await hands.exchange("refund", **who, amount_minor=51)
+        assert over.code == "over_refund"
+        await hands.call("refund", **who, amount_minor=50)
+        shown = await hands.account(account_id)
+        assert (shown["purses"][0]["balance_minor"], shown["balance_minor"]) == (110, 1000)
+        assert (await gate.not_passed(event)).reason == Reason.NOTHING_TO_REVERSE
+    async with running(config) as hands:
+        assert (await hands.exchange("refund", **who, amount_minor=1)).code == "over_refund"
+        gate = await hands.gate(boot=8)
+        assert (await gate.session.tap(reversed_)).reason == Reason.OK
+        assert (await gate.not_passed(reversed_)).reason == Reason.OK
+        who["tap"] = tap | {"seq": reversed_.seq, "boot": reversed_.boot}
+        assert (await hands.exchange("refund", **who, amount_minor=1)).code == "unknown_charge"
+    assert audit_journal(config).as_dict()["findings"] == []
+
+
+async def test_a_payout_takes_own_money_and_nobody_refunds_it(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with running(config) as hands:
+        account_id, _ = await hands.rider(1000)
+        who = {"account_id": account_id}
+        await hands.call("set_credit_limit", **who, amount_minor=5000)
+        over = await hands.exchange("debit", **who, amount_minor=1001, flow="payout")
+        assert over.code == "insufficient_balance"
+        operation_id = new_operation_id()
+        more = {"amount_minor": 1000, "flow": "payout", "currency": 156}
+        assert (await hands.exchange("debit", operation_id=operation_id, **who, **more)).ok
+        charge = {"client": "control", "id": format_operation_id(operation_id)}
+        refund = await hands.exchange("refund", **who, charge=charge, amount_minor=1000)
+        assert refund.code == "unknown_charge"
+        wrong = await hands.exchange("credit", **who, amount_minor=1, currency=840)
+        assert wrong.code == "currency_mismatch"
+        assert (await hands.account(account_id))["balance_minor"] == 0
+    assert audit_journal(config).as_dict()["findings"] == []
+
+
 async def test_a_hold_is_captured_in_parts_and_the_rest_let_go(tmp_path: Path) -> None:
     config = make_folder(tmp_path / "gateway")
     async with running(config) as hands:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from fastpath.types import Op, Purpose, TapFlag, TapKind
+from fastpath.types import FactFlag, Op, Purpose, TapFlag, TapKind
 from gateway.db import Database
 from gateway.ledger.history import History
 from gateway.ledger.status import find_totals
@@ -211,6 +211,46 @@ def _compare(ledger: Database, shown: list[dict[str, Any]]) -> None:
             account["subsidy_minor"],
             account["held_minor"],
         )
+
+
+def test_money_that_is_not_spent_goes_to_the_bank_or_to_another_account(
+    tmp_path: Path, ledger
+) -> None:
+    payout, transfer = {"flags": FactFlag.PAYOUT}, {"flags": FactFlag.TRANSFER}
+    with writing(tmp_path) as scribe:
+        scribe.credit(1, 9_000, "2026-11-03 08:00")
+        out = scribe.write(Op.DEBIT, 1, main=-500, facts=payout)
+        back = scribe.write(Op.CREDIT, 1, main=500, facts=payout)
+        taken = scribe.write(Op.ADJUST, 1, main=-9_000, facts=payout)
+        away = scribe.write(Op.DEBIT, 1, main=-300, facts=transfer)
+        there = scribe.write(Op.CREDIT, 2, main=200, facts=transfer)
+        again = scribe.write(Op.REFUND, 1, main=100, facts=transfer | {"charge_low": 1})
+    take(tmp_path, ledger, 1000)
+
+    def posted(seq: int):
+        return books.postings_of(ledger, seq)
+
+    assert posted(out) == [("stored", "funding", 500)]
+    assert posted(back) == [("funding", "stored", 500)]
+    assert posted(taken) == [("stored", "funding", 9_000)]
+    assert ("receivable", "transfers", 300) in posted(away)
+    assert posted(there) == [("transfers", "stored", 200)]
+    assert posted(again) == [("transfers", "receivable", 100)]
+
+
+@pytest.mark.parametrize("batch", [1, 1000])
+def test_a_fare_given_back_is_the_operators(tmp_path: Path, ledger, batch: int) -> None:
+    with writing(tmp_path) as scribe:
+        scribe.credit(1, 9_000, "2026-11-03 08:00")
+        ride = scribe.ride(1, 300, slot=3)
+        scribe.ride(1, 400, slot=1)
+        facts = {"charge_client": 501, "charge_high": 1, "charge_low": ride}
+        facts |= {"purpose": 255, "flags": FactFlag.FARE}
+        refund = scribe.write(Op.REFUND, 1, main=200, facts=facts)
+    take(tmp_path, ledger, batch)
+    assert books.postings_of(ledger, refund) == [("operator:3", "stored", 200)]
+    row = next(one for one in History(ledger).list_account(1) if one.seq == refund)
+    assert (row.tariff_slot, row.purpose) == (3, Purpose.TRANSIT)
 
 
 @pytest.mark.parametrize("batch", [1, 1000])

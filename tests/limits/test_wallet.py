@@ -11,7 +11,8 @@ import pytest
 from fastpath import reference
 from fastpath.limits import LimitProfile
 from fastpath.reference_cells import Cell, CellType, Purse, Spent
-from fastpath.types import Op, Purpose, Reason, Rule
+from fastpath.reference_commands_cells import pack_lines
+from fastpath.types import FactFlag, Op, Purpose, Reason, Rule
 from tests.fastpath.city import EAST, at
 from tests.fastpath.world import DAY_US, HOUR_US, World
 from tests.limits.both import limits
@@ -137,6 +138,43 @@ def test_a_correction_is_neither_asked_nor_counted() -> None:
 
 
 # --- holds ----------------------------------------------------------------------------------------
+
+
+def test_what_is_not_spent_is_neither_asked_nor_counted() -> None:
+    """A balance limit still keeps a transfer from making a balance grow beyond it."""
+    world = wallet(day_minor=1000, balance_minor=100_00)
+    assert debit(world, 2000, flags=FactFlag.PAYOUT) == OK
+    assert debit(world, 2000, flags=FactFlag.TRANSFER) == OK
+    assert not [one for one in world.cells if one.type == CellType.LIMITS]
+    assert do(world, Op.CREDIT, 4000, flags=FactFlag.TRANSFER) == OK
+    assert do(world, Op.CREDIT, 1, flags=FactFlag.TRANSFER) == FULL
+    assert do(world, Op.CREDIT, 2000, flags=FactFlag.PAYOUT) == OK
+
+
+def test_a_rerated_difference_counts_on_its_day_unasked() -> None:
+    world = wallet(day_minor=1000)
+
+    def rerate(amount_minor: int) -> int:
+        order = reference.Command(
+            Op.RERATE,
+            77,
+            now_us=world.now_us,
+            amount_minor=amount_minor,
+            expected_version=world.rider.version,
+        )
+        made = world.cell_command(order, reference.Rerate(pack_lines(world.rider)))
+        assert made.reason == OK
+        return made.rules
+
+    assert debit(world, 900) == OK
+    assert rerate(300) & Rule.COUNTED
+    assert used(world) == (1200, 1200, 1200, 1200)
+    assert debit(world, 1) == OVER
+    world.wait(DAY_US)
+    assert debit(world, 800) == OK
+    assert not rerate(-500) & Rule.COUNTED
+    assert used(world) == (300, 1500, 1500, 1500)
+    assert debit(world, 700) == OK
 
 
 def test_holds_do_not_add_up_to_more_than_the_limit() -> None:
