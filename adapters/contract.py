@@ -384,6 +384,3 @@ class Adapter(abc.ABC, Generic[ConfigT]):
     def ack(self, result: AckResult, raw: bytes) -> bytes:
         """What to answer the sender once the events are stored."""
         raise Rejected(Refusal.NOT_SUPPORTED, f"{self.info.name} takes no messages")
-
-
-Factory = Callable[[AdapterConfig], Adapter[Any]]

@@ -28,7 +28,7 @@ from fastpath.api import Book, CompiledTariff, Engine, LimitBook, denied_tokens
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway import clock
 from gateway.config import Config
-from gateway.control.desk import Desk, limits_as_dict
+from gateway.control.desk import Desk, PlaneCalls, limits_as_dict
 from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
 from gateway.engine.commit import CommitPace, GroupCommit
@@ -281,11 +281,15 @@ class DataPlane:
             self.commit,
             self.link,
             self.devices,
-            Ceilings(self.config.control.credit_max_minor, self.config.control.adjust_max_minor),
-            load_tariff=self.load_tariff,
-            load_limits=self.load_limits,
-            drain=self.stopping.set,
-            on_hold=self.holds.note,
+            ceilings=Ceilings(
+                self.config.control.credit_max_minor, self.config.control.adjust_max_minor
+            ),
+            plane=PlaneCalls(
+                load_tariff=self.load_tariff,
+                load_limits=self.load_limits,
+                drain=self.stopping.set,
+                on_hold=self.holds.note,
+            ),
         )
 
     async def run(self, ready_fd: int) -> int:

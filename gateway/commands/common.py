@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from gateway.registry.actors import Actor
 
 WIDTH_MAX = 2_000
-EXIT_OK = 0
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3

@@ -32,8 +32,10 @@ class Arguments:
     COMMAND_BAD_ARGUMENT.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], client: str = "") -> None:
         self._values = dict(values)
+        self.client = client
+        """Who asks."""
 
     def integer(self, name: str, low: int, high: int, default: int | None = None) -> int:
         value = self._values.pop(name, default)

@@ -9,6 +9,7 @@ is shown what could still be undone.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastpath.cells import describe_cell
@@ -16,9 +17,9 @@ from fastpath.records import RecordView, view_head
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
 from gateway.control import operations, views
-from gateway.control.arguments import client_number
+from gateway.control.arguments import AMOUNT_MAX, Arguments, bad_argument, client_number
 from gateway.control.frames import Reply, Request
-from gateway.control.operations import Arguments, Ceilings
+from gateway.control.operations import Ceilings
 from gateway.errors import CommandError, Retry
 from gateway.limits.left import limits_left
 from gateway.link.codes import DeviceMode
@@ -46,6 +47,16 @@ def limits_as_dict(limits: LimitBook | None) -> dict[str, Any] | None:
     return {"id": limits.limits_id, "version": limits.version, "key": key}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneCalls:
+    """What the data plane does for the desk. on_hold: a hold is there that ends at an instant."""
+
+    load_tariff: Callable[[int, str], dict[str, Any]]
+    load_limits: Callable[[str], dict[str, Any]]
+    drain: Callable[[], None]
+    on_hold: Callable[[int], None]
+
+
 class Desk:
     """Carries out control requests. Thread: the loop's."""
 
@@ -55,12 +66,9 @@ class Desk:
         commit: GroupCommit,
         link: LinkServer,
         devices: DeviceBook,
-        ceilings: Ceilings,
         *,
-        load_tariff: Callable[[int, str], dict[str, Any]],
-        load_limits: Callable[[str], dict[str, Any]],
-        drain: Callable[[], None],
-        on_hold: Callable[[int], None],
+        ceilings: Ceilings,
+        plane: PlaneCalls,
     ) -> None:
         self._engine = engine
         self._commit = commit
@@ -68,10 +76,7 @@ class Desk:
         self._state: LinkState = link.state
         self._devices = devices
         self._ceilings = ceilings
-        self._load_tariff = load_tariff
-        self._load_limits = load_limits
-        self._drain = drain
-        self._on_hold = on_hold
+        self._plane = plane
         self._reads: dict[str, Read] = {
             "account_show": self._account_show,
             "cells_show": self._cells_show,
@@ -93,9 +98,8 @@ class Desk:
         read = self._reads.get(request.op)
         if read is None:
             known = ", ".join(sorted([*operations.OPERATIONS, *self._reads]))
-            raise operations.bad_argument(f"unknown operation {request.op}; known: {known}")
-        args = Arguments(request.args)
-        self._client = request.client
+            raise bad_argument(f"unknown operation {request.op}; known: {known}")
+        args = Arguments(request.args, request.client)
         result = await read(args)
         args.end()
         return Reply(request.id, True, result=result)
@@ -150,7 +154,7 @@ class Desk:
     def _tell(self, head: RecordView) -> None:
         """Carry a durable change of a medium's state to the validators, of a hold to its clock."""
         if head.op in (Op.HOLD_PLACE, Op.HOLD_EXTEND):
-            self._on_hold(head.account_id)
+            self._plane.on_hold(head.account_id)
         if head.op == Op.MEDIUM_STATE:
             self._state.denylist.note(
                 head.denylist_version, head.token, denied=self._is_denied(head.token)
@@ -166,7 +170,7 @@ class Desk:
     # -----------------------------------------------------------------------------------
 
     async def _account_show(self, args: Arguments) -> dict[str, Any]:
-        account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
+        account_id = args.integer("account_id", 1, AMOUNT_MAX)
         memory = self._engine.memory
         data = memory.account(account_id)
         cells = views.list_cells(memory, data) if data is not None else []
@@ -180,15 +184,15 @@ class Desk:
 
     async def _cells_show(self, args: Arguments) -> dict[str, Any]:
         """What a re-rating begins with: the account as bytes, its cells as bytes and by name."""
-        account_id = args.integer("account_id", 1, operations.AMOUNT_MAX)
+        account_id = args.integer("account_id", 1, AMOUNT_MAX)
         memory = self._engine.memory
         data = memory.account(account_id)
-        cells = operations.list_cells(memory, data) if data is not None else []
+        cells = views.list_cells(memory, data) if data is not None else []
         await self._commit.committed()
         if data is None:
             raise CommandError("unknown_account", f"there is no account {account_id}")
         shown = [describe_cell(image) for image in cells]
-        version = operations.account_as_dict(data)["version"]
+        version = views.account_as_dict(data)["version"]
         return {"version": version, "account": data, "images": cells, "cells": shown}
 
     async def _medium_show(self, args: Arguments) -> dict[str, Any]:
@@ -196,18 +200,18 @@ class Desk:
         await self._commit.committed()
         if data is None:
             raise CommandError("unknown_medium", "no medium has this token")
-        shown = operations.medium_as_dict(data)
+        shown = views.medium_as_dict(data)
         account = self._engine.memory.account_at(shown.pop("account_slot"))
         shown["account_id"] = int.from_bytes(account[:8], "little") if account is not None else 0
         return shown
 
     async def _operation_show(self, args: Arguments) -> dict[str, Any]:
         text = args.text("id")
-        owner = args.text("client", self._client)
+        owner = args.text("client", args.client)
         try:
             op_id = clock.parse_operation_id(text)
         except ValueError as error:
-            raise operations.bad_argument("id must be 32 hex digits") from error
+            raise bad_argument("id must be 32 hex digits") from error
         data, position = self._engine.operation(
             client_number(owner), int.from_bytes(op_id[:8]), int.from_bytes(op_id[8:])
         )
@@ -235,7 +239,7 @@ class Desk:
         return {"device_id": entry.device_id, "active": entry.active}
 
     async def _tariff_load(self, args: Arguments) -> dict[str, Any]:
-        return self._load_tariff(args.integer("slot", 0, 15), args.text("digest"))
+        return self._plane.load_tariff(args.integer("slot", 0, 15), args.text("digest"))
 
     async def _tariff_list(self, _: Arguments) -> dict[str, Any]:
         rows = [
@@ -246,7 +250,7 @@ class Desk:
 
     async def _limits_load(self, args: Arguments) -> dict[str, Any]:
         """Other limits of identity tiers: what is decided after the answer is decided with them."""
-        loaded = self._load_limits(args.text("digest"))
+        loaded = self._plane.load_limits(args.text("digest"))
         await self._commit.committed()
         return loaded
 
@@ -274,5 +278,5 @@ class Desk:
         return {"told": self._link.push_mode(mode, device_id or None)}
 
     async def _drain_now(self, _: Arguments) -> dict[str, Any]:
-        self._drain()
+        self._plane.drain()
         return {"draining": True}

@@ -24,23 +24,8 @@ from gateway.control.arguments import (
     bad_argument,
     read_account,
 )
-from gateway.control.views import account_as_dict, list_cells, medium_as_dict
 from gateway.control.wallet_operations import WALLET_HINTS, WALLET_OPERATIONS, wallet_result
 from gateway.errors import CommandError
-
-__all__ = [
-    "AMOUNT_MAX",
-    "OPERATIONS",
-    "Arguments",
-    "Ceilings",
-    "Order",
-    "account_as_dict",
-    "bad_argument",
-    "list_cells",
-    "medium_as_dict",
-    "read_order",
-    "result_of",
-]
 
 KINDS = {kind.name.lower(): int(kind) for kind in MediumKind}
 STATES = {state.name.lower(): int(state) for state in MediumState}

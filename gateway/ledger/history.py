@@ -86,10 +86,6 @@ class History:
         """The record of a command, however old."""
         return self._find(IdClass.COMMAND, client, high, low)
 
-    def find_tap(self, device: int, boot: int, seq: int) -> HistoryRow | None:
-        """The record of a tap or of a report of passage."""
-        return self._find(IdClass.TAP, device, boot, seq)
-
     def _find(self, id_class: IdClass, id_a: int, id_b: int, id_c: int) -> HistoryRow | None:
         query = (
             select(RECORDS)

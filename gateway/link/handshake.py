@@ -18,7 +18,6 @@ from gateway.errors import WireError
 from gateway.link.codes import (
     FRAME_MAX_BYTES,
     HELLO_MAX_BYTES,
-    KEY_BYTES,
     LENGTH_BYTES,
     NONCE_BYTES,
     PREFERENCE,
@@ -235,61 +234,6 @@ def error_of(frame: Error) -> WireError:
     """The exception for an error frame that came in."""
     known = frame.code in set(WireCode)
     return wire_error(WireCode(frame.code) if known else WireCode.INTERNAL, frame.hint)
-
-
-class ServerHandshake:
-    """The gateway's side: on_hello(), then on_auth(); `keys` and `hello` are set in between.
-
-    find_device_key answers None for devices that are unknown or revoked, or whose key version is
-    not accepted: they are led on to on_auth and fail there like a wrong key, at the same cost.
-    """
-
-    def __init__(
-        self,
-        find_device_key: Callable[[int, int], bytes | None],
-        *,
-        preference: Sequence[Algorithm] = PREFERENCE,
-        random: Callable[[int], bytes] = os.urandom,
-    ) -> None:
-        self._find_device_key = find_device_key
-        self._preference = preference
-        self._random = random
-        self._known = False
-        self.hello: Hello | None = None
-        self.keys: SessionKeys | None = None
-
-    def on_hello(self, body: bytes, now_us: int) -> bytes:
-        """The challenge frame.
-
-        Raises: WireError: malformed, out_of_range, unknown_frame, not_in_session (another frame),
-            unsupported_version, unknown_algorithm.
-        """
-        hello = read_hello(body)
-        if self.hello is not None:
-            raise wire_error(WireCode.NOT_IN_SESSION, "a second hello")
-        algorithm = choose_algorithm(hello.algorithms, self._preference)
-        nonce, decoy = self._random(NONCE_BYTES), self._random(KEY_BYTES)
-        device_key = self._find_device_key(hello.device_id, hello.key_version)
-        self._known = device_key is not None
-        self.hello = hello
-        self.keys = derive_session_keys(device_key or decoy, hello, nonce, algorithm)
-        return frame_bytes(Challenge(0, PROTOCOL_VERSION, nonce, algorithm, now_us).encode())
-
-    def on_auth(self, body: bytes) -> SealedLink:
-        """The session, its receiving counter already past the auth frame.
-
-        Raises: WireError: auth_failed: unknown, revoked, wrong key, forged: never says which.
-        """
-        if self.keys is None:
-            raise wire_error(WireCode.NOT_IN_SESSION, "auth before hello")
-        link = SealedLink(self.keys, is_server=True)
-        try:
-            is_auth = isinstance(link.open(body), Auth)
-        except WireError:
-            is_auth = False
-        if not (is_auth and self._known):
-            raise wire_error(WireCode.AUTH_FAILED)
-        return link
 
 
 def read_hello(body: bytes) -> Hello:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from fastpath.types import TapKind
@@ -141,8 +140,7 @@ class Completer:
 
 
 def _find_incomplete(plan: Plan, now_us: int) -> Iterator[Incomplete]:
-    for before, one in pairwise([None, *plan.taps]):
-        assert one is not None
+    for before, one in zip([None, *plan.taps], plan.taps, strict=False):
         if one.entry is not None and not one.entry.is_claim:
             yield _without_exit(one.entry, plan.taps, one.tap.at_us - 1, one.made.fare_minor)
         if one.is_missing_entry:

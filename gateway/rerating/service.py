@@ -35,11 +35,6 @@ class Result:
     reply: dict[str, Any] | None = None
     error: FareGatewayError | None = None
 
-    @property
-    def may_help_later(self) -> bool:
-        """Whether the same thing may go well another time."""
-        return self.error is not None and self.error.retry == Retry.SAFE
-
 
 class Rerater:
     """Prices accounts again. Thread: one. Blocking: call it in a thread of its own."""

@@ -43,12 +43,6 @@ def fits_day(frame: Frame, calendar: Calendar, day: date) -> bool:
     return wanted and not any(_DAY_TESTS[word](calendar, day) for word in frame.not_days)
 
 
-def frame_number(source: TariffSource, name: str) -> int:
-    """A frame's number: 0 is the rest of time."""
-    names = [one.name for one in source.layers.frames]
-    return names.index(name) + 1 if name in names else 0
-
-
 def _is_weekday(number: int) -> Callable[[Calendar, date], bool]:
     return lambda _, day: day.weekday() == number
 

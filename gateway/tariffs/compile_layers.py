@@ -35,7 +35,7 @@ from gateway.tariffs.compile_legs import (
     zone_bits,
 )
 from gateway.tariffs.source import TariffSource
-from gateway.tariffs.source_layers import ANY, CapRule, Names, TierRule, TransferRule
+from gateway.tariffs.source_layers import ANY, Names, TransferRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,6 @@ def _period_rules(source: TariffSource) -> Iterator[PeriodRule]:
             categories=_category_bits(source, cap.categories),
             source=cap.origin,
         )
-
-
-def list_period_rules(source: TariffSource) -> list[TierRule | CapRule]:
-    """The rules in the order of the compiled table."""
-    return [*source.layers.tiers, *source.layers.caps]
 
 
 def _passes(source: TariffSource) -> Iterator[PassProduct]:

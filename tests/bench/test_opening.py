@@ -11,7 +11,7 @@ from gateway.bench.options import BenchOptions
 from gateway.bench.own_gateway import add_devices, data_folder
 from gateway.bootstrap import build_devices
 from gateway.config import Config
-from gateway.control.operations import account_as_dict, medium_as_dict
+from gateway.control.views import account_as_dict, medium_as_dict
 from gateway.engine.recovery import build_memory, recover
 from gateway.errors import ConfigError, EnvironmentFault
 from gateway.journal.segments import SegmentJournal, SegmentOptions

@@ -23,11 +23,11 @@ from gateway.link.door import STEPS_PER_TURN, Door, Queue
 from gateway.link.handshake import (
     ClientHandshake,
     SealedLink,
-    ServerHandshake,
     derive_device_key,
     frame_bytes,
     read_hello,
 )
+from tests.support.handshake import ServerHandshake
 
 MASTER = hashlib.sha256(b"the master key of a test").digest()
 NOW_US = 1_780_000_000_000_000

@@ -15,12 +15,12 @@ from gateway.link.handshake import (
     ClientHandshake,
     FrameSplitter,
     SealedLink,
-    ServerHandshake,
     SessionKeys,
     derive_device_key,
     derive_session_keys,
     frame_bytes,
 )
+from tests.support.handshake import ServerHandshake
 
 MASTER = hashlib.sha256(b"the master key of a test").digest()
 KEYS = SessionKeys(Algorithm.BLAKE2B, b"c" * 32, b"s" * 32)

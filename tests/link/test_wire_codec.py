@@ -173,6 +173,26 @@ def test_passage(row: tuple[int, ...], status: int) -> None:
         assert frame.as_row()[1:] == row
 
 
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        ((1_780_000_000_000_000, 17, 1), OK),
+        ((TIME_MAX_US, 2**32 - 1, 3), OK),
+        ((TIME_MAX_US + 1, 0, 1), OUT_OF_RANGE),
+        ((0, 2**32, 1), OUT_OF_RANGE),
+        ((0, 0, 0), OUT_OF_RANGE),
+        ((0, 0, 99), OUT_OF_RANGE),
+        ((b"", 0, 1), MALFORMED),
+    ],
+)
+def test_heartbeat(row: tuple[int, ...], status: int) -> None:
+    packed = b"".join(msgpack.packb(each) for each in row)
+    said, used, fields = _wire.decode_heartbeat(packed)
+    assert said == status
+    if status == OK:
+        assert (used, fields) == (len(packed), row[:2])
+
+
 @given(st.integers(0, 2**32 - 1), U64, st.integers(0, 70000))
 def test_head_and_array_round_trip(kind: int, counter: int, extra: int) -> None:
     head = _wire.encode_head(kind, counter, extra)
@@ -215,7 +235,13 @@ def test_a_record_head_has_one_size() -> None:
         _wire.encode_answer(bytes(167), 1)
 
 
-READERS = [_wire.decode_tap, _wire.decode_passage, _wire.decode_head, _wire.decode_array]
+READERS = [
+    _wire.decode_tap,
+    _wire.decode_passage,
+    _wire.decode_heartbeat,
+    _wire.decode_head,
+    _wire.decode_array,
+]
 
 
 @given(st.sampled_from(READERS), st.binary(max_size=120))

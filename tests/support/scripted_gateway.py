@@ -19,11 +19,11 @@ from gateway.link.frames import Answer, Frame, TapEvent
 from gateway.link.handshake import (
     FrameSplitter,
     SealedLink,
-    ServerHandshake,
     derive_device_key,
     frame_bytes,
 )
 from gateway.link.listing import Cutter, build_payload
+from tests.support.handshake import ServerHandshake
 
 MASTER = bytes.fromhex("5b" * 16 + "a7" * 16)
 DEVICE_ID = 42

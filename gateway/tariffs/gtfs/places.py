@@ -10,8 +10,6 @@ from gateway.tariffs.gtfs.findings import Findings
 from gateway.tariffs.gtfs.numbers import area_key, number_all
 from gateway.tariffs.gtfs.tables import Feed
 
-STATION = 1
-
 
 @dataclass(frozen=True, slots=True)
 class PlaceClass:
