@@ -142,6 +142,10 @@ class Reason(IntEnum):
         return self < Reason.BUSY
 
 
+ACCEPTED = frozenset(reason.name.lower() for reason in Reason if reason.accepted)
+"""The names of those with which an operation took effect, as answers say them."""
+
+
 class Op(IntEnum):
     """What a journal record is about. 1-15 come from validators, 16 and above from the control
     plane.

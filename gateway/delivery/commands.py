@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Protocol
 
+from fastpath.types import ACCEPTED
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, Retry
 
@@ -46,4 +47,4 @@ def find_done(commands: Commands, operation_id: bytes) -> Reply | None:
     if not reply.ok:
         return None
     reason = str(reply.result["reason"])
-    return replace(reply, ok=reason.startswith("ok"), code=reason)
+    return replace(reply, ok=reason in ACCEPTED, code=reason)

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from fastpath.types import ACCEPTED
 from gateway.simulate.show import Snapshot, format_clock, format_us, format_yuan
 
 BAR_WIDTH = 40
@@ -81,7 +82,7 @@ def _reason_table(run: Snapshot) -> Table:
     table.add_column()
     most = max(run.reasons.values(), default=1)
     for reason, count in list(run.reasons.items())[:REASONS_SHOWN]:
-        color = "green" if reason.startswith("ok") else "yellow"
+        color = "green" if reason in ACCEPTED else "yellow"
         table.add_row(reason, f"{count:,}", f"[{color}]{'█' * (count * 24 // most)}[/]")
     return table
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
 
+from fastpath.types import ACCEPTED
 from gateway.clock import format_operation_id
 from gateway.control.client import CommandRefused
 from gateway.control.frames import Reply
@@ -162,7 +163,7 @@ class Commands:
 
 def is_accepted(result: Mapping[str, Any]) -> bool:
     """Whether an operation took effect."""
-    return str(result["reason"]).startswith("ok")
+    return result["reason"] in ACCEPTED
 
 
 def note_of(key: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, Protocol
 
+from fastpath.types import ACCEPTED
 from gateway.clock import format_operation_id
 from gateway.errors import ApiError
 from gateway.registry.actors import Actor
@@ -58,7 +59,7 @@ class RequestBook:
         if found is not None:
             found = await self._commands.veil(actor, found)
             code = str(found["reason"])
-            state = "done" if code.startswith("ok") else "refused"
+            state = "done" if code in ACCEPTED else "refused"
         elif is_at_work:
             state = "in_flight"
         elif 200 <= entry.status < 300:

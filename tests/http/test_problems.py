@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fastpath.types import Reason
+from fastpath.types import ACCEPTED, Reason
 from gateway.errors import CODES, CommandError
 from gateway.http.catalogue import all_endpoints
 from gateway.http.openapi import build_document, codes_of
@@ -17,6 +17,7 @@ from gateway.ledger.words import NOTICES, notice_words
 from gateway.ledger.words import REASONS as WORDS
 from gateway.registry.scopes import Scope
 from gateway.shapes import Shapes
+from gateway.wallet.commands import is_accepted
 
 
 @pytest.mark.parametrize("code", [*CODES, *REASONS])
@@ -71,3 +72,9 @@ def test_scopes_exist_and_names_are_unique() -> None:
     assert {scope for one in endpoints for scope in one.scopes} <= set(Scope)
     assert len({one.name for one in endpoints}) == len(endpoints)
     assert all(one.public or one.scopes or one.tag in {"meta", "session"} for one in endpoints)
+
+
+def test_what_took_effect_is_told_by_the_reason_and_not_by_its_spelling() -> None:
+    assert {"ok", "ok_overdraft", "ok_debt", "ok_risk"} == ACCEPTED
+    assert is_accepted({"reason": "ok_debt"})
+    assert not is_accepted({"reason": "okay_but_refused"})
