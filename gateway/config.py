@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -133,7 +134,10 @@ class ApiConfig:
     rate_burst: Count = 400
     """Requests of one caller at once."""
     rate_anonymous_per_s: Count = 20
-    """Requests a second of one address that is not logged in."""
+    """Requests a second of one address that is not logged in: to sign in, for tokens, and refused
+    ones each."""
+    trusted_proxies: tuple[Text, ...] = ()
+    """Networks of the proxies in front, as "10.0.0.0/8": only their X-Forwarded-For is believed."""
     keys_keep_days: Annotated[int, Strict(), Field(ge=1, le=3660)] = 90
     """How long an Idempotency-Key is remembered; not shorter than engine.op_horizon_days."""
     wait_max_s: Seconds = 5
@@ -727,6 +731,9 @@ def _cross_check(config: Config) -> Iterator[str]:
         yield f"control.socket: {socket} is longer than {SOCKET_PATH_BYTES_MAX} bytes"
     if config.api.keys_keep_days < config.engine.op_horizon_days:
         yield "api.keys_keep_days: must not be shorter than engine.op_horizon_days"
+    for network in config.api.trusted_proxies:
+        if not _is_network(network):
+            yield f"api.trusted_proxies: {network} is no network, as 10.0.0.0/8 or 10.1.2.3 is"
     if config.engine.group_bytes_max > config.journal.segment_mib << 20:
         yield "engine.group_bytes_max: a group must fit into journal.segment_mib"
 
@@ -735,6 +742,15 @@ def _has_password(url: str | None) -> bool:
     """Whether a database's URL carries a password in front of its host."""
     user = (url or "").partition("://")[2].rpartition("@")[0]
     return ":" in user
+
+
+def _is_network(text: str) -> bool:
+    """Whether this is an address or a network without host bits."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_zone(name: str) -> bool:

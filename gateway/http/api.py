@@ -15,6 +15,7 @@ from gateway.http.endpoint import Endpoint, Services
 from gateway.http.guard import Authenticator, Guard, Refusals
 from gateway.http.idempotency import Keys, RequestBook
 from gateway.http.openapi import build_document, render_document
+from gateway.http.remote import Proxies
 from gateway.http.serving import Server, make_handler
 from gateway.shapes import Shapes
 
@@ -51,6 +52,7 @@ def add_api(
         keys,
         api.services.having(keys),
         config.timeout_s,
+        Proxies.parse(config.trusted_proxies),
     )
     shapes = Shapes()
     for endpoint in listed:

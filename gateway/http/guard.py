@@ -50,12 +50,13 @@ class Guard:
     async def admit(self, endpoint: Endpoint, headers: Mapping[str, str], remote: str) -> Actor:
         """The caller, when it may call this now. Raises: AuthError, ApiError API_RATE_LIMITED."""
         if endpoint.public:
-            _limited(self._addresses.take(remote))
+            _limited(self._addresses.take(f"{endpoint.tag} {remote}"))
             return self._nobody
         try:
             actor = await self._authenticator.authenticate(headers)
         except AuthError:
-            _limited(self._addresses.take(remote))  # guessing is slow
+            # Guessing is slow; it takes nothing from those at the same address who sign in.
+            _limited(self._addresses.take(f"refused {remote}"))
             raise
         _limited(self._callers.take(caller_of(actor)))
         missing = [scope for scope in endpoint.scopes if scope not in actor.scopes]

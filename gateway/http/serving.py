@@ -16,6 +16,7 @@ from gateway.http.guard import Guard, caller_of
 from gateway.http.idempotency import Keys
 from gateway.http.problems import status_of
 from gateway.http.reading import Reader, digest_of
+from gateway.http.remote import HEADER, Proxies
 from gateway.shapes import Shapes, to_json
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Server:
     keys: Keys
     services: Services
     timeout_s: float
+    proxies: Proxies
 
 
 def make_handler(endpoint: Endpoint, shapes: Shapes, server: Server) -> AioHandler:
@@ -50,8 +52,10 @@ def make_handler(endpoint: Endpoint, shapes: Shapes, server: Server) -> AioHandl
 
 async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Response:
     endpoint = reader.endpoint
-    actor = await server.guard.admit(endpoint, request.headers, request.remote or "")
+    remote = server.proxies.caller(request.remote or "", request.headers.getall(HEADER, ()))
+    actor = await server.guard.admit(endpoint, request.headers, remote)
     call, data = await _read(reader, server, request, actor)
+    call = replace(call, remote=remote)
     try:
         if not endpoint.needs_key:
             return render(endpoint, await endpoint.handler(call))
@@ -83,7 +87,6 @@ async def _read(
         key=reader.key(request) if reader.endpoint.needs_key else "",
         if_match=reader.if_match(request),
         headers=request.headers,
-        remote=request.remote or "",
     )
     return call, data
 

@@ -63,6 +63,7 @@ class Sessions:
         *,
         rules: SessionRules | None = None,
         throttle: Throttle | None = None,
+        logins: Throttle | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
@@ -70,6 +71,7 @@ class Sessions:
         self._passwords = passwords
         self.rules = rules or SessionRules()
         self._throttle = throttle or Throttle(burst=5, every_s=60)
+        self._logins = logins or Throttle(burst=50, every_s=6)
         self._clock = clock
 
     async def set_login(self, actor: Actor, person_id: str, login: str, password: str) -> None:
@@ -100,16 +102,23 @@ class Sessions:
             raise AuthError("AUTH_PROOF")
         self._throttle.give_back(actor.person_id)
 
-    async def sign_in(self, login: str, password: str) -> Session:
-        """A new session. Raises: AuthError AUTH_INVALID; RateLimited: too many tries."""
+    async def sign_in(self, login: str, password: str, *, remote: str = "") -> Session:
+        """A new session. Raises: AuthError AUTH_INVALID; RateLimited: too many tries.
+
+        Tries are counted for a login and an address together, so that nobody keeps its owner out
+        from elsewhere; for the login alone there are ten times as many, against those who try from
+        many addresses.
+        """
         blind = self._blind(login)
-        self._throttle.take(blind)
+        self._throttle.take((blind, remote))
+        self._logins.take(blind)
         row = await asyncio.to_thread(self._find_login, LOGINS.c.login_blind == blind)
         stored = row.password_hash if row is not None else None
         if not await self._passwords.is_right(stored, password) or row is None:
             await asyncio.to_thread(self._note_refused, blind)
             raise AuthError("AUTH_INVALID")
-        self._throttle.give_back(blind)
+        self._throttle.give_back((blind, remote))
+        self._logins.give_back(blind)
         again = None
         if self._passwords.is_outdated(row.password_hash):
             again = await self._passwords.hash(password)

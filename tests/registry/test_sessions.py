@@ -94,6 +94,25 @@ async def test_guessing_is_slowed_down_for_known_and_unknown_alike(town: Town, l
     await refused(town, login, "a wrong password")
 
 
+async def test_nobody_keeps_an_owner_out_from_another_address(town: Town) -> None:
+    await town.rider()
+    for _ in range(200):
+        with pytest.raises(FareGatewayError):
+            await town.sessions.sign_in(LOGIN, "a wrong password", remote="203.0.113.9")
+    await town.sessions.sign_in(LOGIN, PASSWORD, remote="198.51.100.7")
+
+
+async def test_guessing_from_many_addresses_is_slowed_down_too(town: Town) -> None:
+    await town.rider()
+    ends = Counter[str]()
+    for number in range(60):
+        try:
+            await town.sessions.sign_in(LOGIN, "a wrong password", remote=f"203.0.113.{number}")
+        except FareGatewayError as error:
+            ends[error.code] += 1
+    assert ends == {"AUTH_INVALID": 50, "RATE_LIMITED": 10}
+
+
 async def test_signing_in_often_locks_nobody_out(town: Town) -> None:
     await town.rider()
     for _ in range(12):

@@ -144,7 +144,9 @@ class PasskeyAdded:
 
 
 async def _sign_in(call: Call) -> Answer:
-    made = await call.service(Sessions).sign_in(call.body.login, call.body.password)
+    made = await call.service(Sessions).sign_in(
+        call.body.login, call.body.password, remote=call.remote
+    )
     shown = SignedIn(token=made.token, person_id=made.person_id, expires_us=made.expires_us)
     return Answer(value=shown, status=201)
 
