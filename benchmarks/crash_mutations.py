@@ -67,9 +67,9 @@ MUTATIONS = (
         "no_dsync",
         (
             Patch(
-                "gateway/journal/writer.py",
-                "self._pwrite_synced(self._fd, group, offset)",
-                "self._files.pwrite(self._fd, group, offset)",
+                "gateway/journal/appending.py",
+                'self._write_synced = getattr(files, "pwrite_synced", None)',
+                'self._write_synced = getattr(files, "pwrite_synced", None) and files.pwrite',
             ),
         ),
         (POWER, SCHEDULES),

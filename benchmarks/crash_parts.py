@@ -42,11 +42,11 @@ class Gone(BaseException):
 class MortalFiles(FaultFiles):
     """A disk under a process that may end in the middle of any operation.
 
-    synced: appends are one synced write, as on the file systems that offer it.
+    offers: 0 plain writes only, 1 synced writes as well, 2 also past the page cache.
     """
 
-    def __init__(self, disk: ForgetfulDisk, rng: random.Random, *, synced: bool) -> None:
-        super().__init__(disk, synced=synced)
+    def __init__(self, disk: ForgetfulDisk, rng: random.Random, *, offers: int) -> None:
+        super().__init__(disk, synced=offers >= 1, direct=offers >= 2)
         self.disk = disk
         self.rng = rng
         self.sync_failed = False
@@ -78,7 +78,7 @@ class MortalFiles(FaultFiles):
     def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
         if self.countdown == 0 and not self.dead:
             part = self.rng.choice((0, len(data) // 2, len(data)))
-            self.behind.pwrite(fd, memoryview(data)[:part], offset)
+            self.disk.leave(fd, memoryview(data)[:part], offset)
         return super().pwrite(fd, data, offset)
 
     def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
@@ -87,7 +87,7 @@ class MortalFiles(FaultFiles):
             raise OSError(errno.EIO, "an earlier sync of this file failed")
         if self.countdown == 0 and not self.dead:
             part = self.rng.choice((0, len(data) // 2, len(data)))
-            self.behind.pwrite(fd, memoryview(data)[:part], offset)
+            self.disk.leave(fd, memoryview(data)[:part], offset)
         try:
             return super().write_synced(fd, data, offset)
         except OSError as error:

@@ -155,7 +155,7 @@ class World:
         SimPlane.largest_group = self.rng.choice(LARGEST_GROUPS)
         self.time = VirtualTime(START_US + self.rng.randrange(60 * DAY_US))
         self.disk = ForgetfulDisk()
-        self.files = MortalFiles(self.disk, self.rng, synced=seed % 2 == 0)
+        self.files = MortalFiles(self.disk, self.rng, offers=seed % 3)
         self.tally = Tally(schedules=1)
         self.told = Told()
         self.sound: set[bytes] = set()

@@ -40,8 +40,8 @@ class PowerCutError(Exception):
 class CutAfter(FaultFiles):
     """The power goes at the n-th operation that changes the disk; a write may be under way."""
 
-    def __init__(self, behind: FileOps, countdown: int, *, synced: bool) -> None:
-        super().__init__(behind, synced=synced)
+    def __init__(self, behind: FileOps, countdown: int, *, offers: int) -> None:
+        super().__init__(behind, synced=offers >= 1, direct=offers >= 2)
         self.countdown = countdown
 
     def _meet(self, operation: str) -> Fault | None:
@@ -71,8 +71,8 @@ class Client:
 
     def __init__(self, rng: random.Random, wrap: Callable[[FileOps], FileOps]) -> None:
         self.rng = rng
-        self.synced = rng.random() < 0.5
-        """Whether the disk offers synced writes."""
+        self.offers = rng.randrange(3)
+        """0 plain writes only, 1 synced ones as well, 2 also past the page cache."""
         self.disk = SimDisk()
         self.wrap = wrap
         self.acknowledged: list[bytes] = []
@@ -80,7 +80,7 @@ class Client:
 
     def live(self, operations: int, groups: int) -> None:
         """One life: recover, compare, append, until the power goes."""
-        files = self.wrap(CutAfter(self.disk, operations, synced=self.synced))
+        files = self.wrap(CutAfter(self.disk, operations, offers=self.offers))
         try:
             journal = SegmentJournal.open(FOLDER, OPTIONS, files=files)
             self.compare(journal)
@@ -154,7 +154,7 @@ def test_full_disks_and_power_cuts_together() -> None:
                 for operation in ("pwrite", "pwrite_synced")
             ]
             full = Fault("allocate", 28, after=seed % 3, times=1)
-            return FaultFiles(files, *short, full, synced=seed % 2 == 0)
+            return FaultFiles(files, *short, full, synced=seed % 3 > 0, direct=seed % 3 == 2)
 
         rng = random.Random(seed)
         client = Client(rng, wrap)

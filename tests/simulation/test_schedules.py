@@ -14,6 +14,7 @@ from benchmarks.crash_schedule import Failure, run_schedule
 from benchmarks.crash_world import Ground, Tally
 from gateway.engine.commit import GroupCommit
 from gateway.engine.snapshotter import Follower
+from gateway.journal.appending import SyncedAppends
 from gateway.journal.port import Journal
 from gateway.journal.writer import SegmentWriter
 
@@ -100,11 +101,14 @@ def test_a_gateway_that_does_not_sync_is_caught(
 def test_a_gateway_whose_synced_writes_are_not_is_caught(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write_only(self: SegmentWriter, group: memoryview, offset: int) -> bool:
-        offers = self._pwrite_synced is not None
-        return offers and self._files.pwrite(self._fd, group, offset) == len(group)
+    write = SyncedAppends.write
 
-    monkeypatch.setattr(SegmentWriter, "_write_at_once", write_only)
+    def write_only(self: SyncedAppends, data: memoryview, offset: int) -> bool:
+        if self._write_synced is not None:
+            self._write_synced = self._files.pwrite
+        return write(self, data, offset)
+
+    monkeypatch.setattr(SyncedAppends, "write", write_only)
     assert find_violation(ground) is not None
 
 

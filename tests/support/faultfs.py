@@ -3,7 +3,8 @@
 `SimDisk` lives in memory. Writes, sizes and directory entries stay pending until their sync; at a
 power cut each pending write is cut into sectors of 512 or 4096 bytes and each sector survives or
 not by itself: dropped, torn and reordered writes at once. Directory changes survive as a prefix.
-A synced write (RWF_DSYNC) makes its own bytes durable and no others.
+A synced write (RWF_DSYNC) makes its own bytes durable and no others; one past the page cache
+(O_DIRECT) has to begin and end with a block.
 `FaultFiles` wraps a SimDisk or the real file system: errors, short writes, delays on the n-th call.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from gateway.journal.files import FileOps
 
+BLOCK = 4096
 Write = Callable[[int, bytes | bytearray | memoryview, int], int]
 
 
@@ -112,6 +114,7 @@ class SimDisk:
         self.capacity_bytes = capacity_bytes
         self.folders: dict[Path, Folder] = {}
         self._open: dict[int, tuple[Inode, bool]] = {}
+        self._direct: set[int] = set()
         self._next_fd = 1000
         self._locks: dict[int, Path] = {}
 
@@ -128,6 +131,7 @@ class SimDisk:
     def end_processes(self) -> None:
         """Every process ends; the operating system lives on and keeps what it was given."""
         self._open.clear()
+        self._direct.clear()
         self._locks.clear()
 
     def content(self, path: Path) -> bytearray:
@@ -149,6 +153,11 @@ class SimDisk:
             raise PermissionError(errno.EACCES, "read only", str(path))
         return self._give(found, write)
 
+    def open_direct(self, path: Path) -> int:
+        fd = self.open(path, write=True)
+        self._direct.add(fd)
+        return fd
+
     def _give(self, node: Inode, write: bool) -> int:
         self._next_fd += 1
         self._open[self._next_fd] = (node, write)
@@ -156,6 +165,7 @@ class SimDisk:
 
     def close(self, fd: int) -> None:
         self._locks.pop(fd, None)
+        self._direct.discard(fd)
         del self._open[fd]
 
     def size(self, fd: int) -> int:
@@ -165,19 +175,25 @@ class SimDisk:
         return bytes(self._open[fd][0].live[offset : offset + size])
 
     def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
-        self._writable(fd, offset + len(data)).write(offset, bytes(data))
+        self._writable(fd, offset, len(data)).write(offset, bytes(data))
         return len(data)
 
     def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
-        self._writable(fd, offset + len(data)).write_synced(offset, bytes(data))
+        self._writable(fd, offset, len(data)).write_synced(offset, bytes(data))
         return len(data)
 
-    def _writable(self, fd: int, size: int) -> Inode:
+    def _writable(self, fd: int, offset: int, size: int) -> Inode:
         node, writable = self._open[fd]
         if not writable:
             raise OSError(errno.EBADF, "not open for writing")
-        self._charge(node, size)
+        if fd in self._direct and (offset % BLOCK or size % BLOCK):
+            raise AssertionError(f"a direct write of {size} bytes at {offset}")
+        self._charge(node, offset + size)
         return node
+
+    def leave(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        """What a write that was under way at the end left behind: as much of it as this."""
+        self._open[fd][0].write(offset, bytes(data))
 
     def allocate(self, fd: int, size: int) -> None:
         node = self._open[fd][0]
@@ -297,13 +313,18 @@ class FaultFiles:
     """FileOps that fail as told; everything else goes to the operations behind.
 
     synced: whether there are synced writes; a file system that has none offers `pwrite` alone.
+    direct: whether there are writes past the page cache.
     """
 
-    def __init__(self, behind: FileOps, *faults: Fault, synced: bool = False) -> None:
+    def __init__(
+        self, behind: FileOps, *faults: Fault, synced: bool = False, direct: bool = False
+    ) -> None:
         self.behind = behind
         self.faults = list(faults)
         self.calls: list[str] = []
         self.pwrite_synced: Write | None = self.write_synced if synced else None
+        self.offers_direct = direct
+        self._direct: set[int] = set()
 
     def _meet(self, operation: str) -> Fault | None:
         self.calls.append(operation)
@@ -327,7 +348,16 @@ class FaultFiles:
         self._meet("open")
         return self.behind.open(path, write=write, create=create)
 
+    def open_direct(self, path: Path) -> int:
+        if not self.offers_direct:
+            raise OSError(errno.EINVAL, "no direct writes")
+        self._meet("open_direct")
+        fd: int = self.behind.open_direct(path)  # type: ignore[attr-defined]
+        self._direct.add(fd)
+        return fd
+
     def close(self, fd: int) -> None:
+        self._direct.discard(fd)
         self.behind.close(fd)
 
     def size(self, fd: int) -> int:
@@ -346,7 +376,8 @@ class FaultFiles:
     def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
         fault = self._meet("pwrite_synced")
         if fault is not None and fault.short is not None:
-            data = memoryview(data)[: fault.short]  # what is written is synced all the same
+            short = fault.short - fault.short % BLOCK if fd in self._direct else fault.short
+            data = memoryview(data)[:short]  # what is written is synced all the same
         at_once: Write | None = getattr(self.behind, "pwrite_synced", None)
         if at_once is not None:
             return at_once(fd, data, offset)
@@ -400,7 +431,7 @@ class NoDsync(FaultFiles):
     """A build that forgot RWF_DSYNC: its synced writes are writes."""
 
     def __init__(self, behind: FileOps) -> None:
-        super().__init__(behind, synced=True)
+        super().__init__(behind, synced=True, direct=True)
 
     def write_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
         return self.pwrite(fd, data, offset)
