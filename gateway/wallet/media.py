@@ -145,6 +145,8 @@ class Media:
         found = []
         for kept in await self._list_kept(actor, account_id):
             shown = await self._commands.read("medium_show", token=kept.token)
+            if shown["account_id"] != account_id:
+                continue
             found.append(
                 Medium(
                     medium_id=kept.medium_id,
@@ -157,21 +159,22 @@ class Media:
             )
         return found
 
+    async def account_of(self, kept: Kept) -> int:
+        """Which account a medium pays from now: it may have moved since it was linked."""
+        try:
+            shown = await self._commands.read("medium_show", token=kept.token)
+        except CommandError as error:
+            if error.code != "unknown_medium":
+                raise
+            return kept.account_id
+        return int(shown["account_id"])
+
     async def _list_kept(self, actor: Actor, account_id: int) -> list[Kept]:
+        """All media of the account's owner: the engine says which of them are this account's."""
         person_id = await asyncio.to_thread(self._links.find_owner, account_id)
         if person_id is None:
             return []
-        kept = await asyncio.to_thread(self._links.list_media, actor, person_id)
-        return [one for one in kept if one.account_id == account_id]
-
-    async def find_shown(self, actor: Actor, token: bytes) -> ShownMedium:
-        """Whose account a medium pays from, for whoever takes payments and was shown it.
-
-        Raises: CommandError unknown_medium.
-        """
-        actor.require(Scope.PAYMENTS_WRITE)
-        shown = await self._commands.read("medium_show", token=token)
-        return ShownMedium(account_id=shown["account_id"], state=shown["state"])
+        return await asyncio.to_thread(self._links.list_media, actor, person_id)
 
     async def set_state(
         self, actor: Actor, cause: Cause, account_id: int, named: Named, state: MediumState

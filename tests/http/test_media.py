@@ -45,6 +45,30 @@ async def test_media_of_an_owner_are_named_by_id_and_never_show_their_token(town
     assert states == {"replaced", "active"}
 
 
+async def test_a_medium_that_moved_is_its_new_account_s_by_its_id(town: Town) -> None:
+    system = Actor.system("test")
+    person = await asyncio.to_thread(town.access.persons.add, system, {})
+    old, new = await town.city.account(), await town.city.account()
+    for account in (old, new):
+        await asyncio.to_thread(town.access.links.link_account, system, person.person_id, account)
+    for token in (TOKEN, OTHER):
+        await town.city.ok("POST", f"/v1/accounts/{old}/media", {"token": token})
+    client = ControlClient(town.config.control.socket)
+    move = {"account_id": new, "token": bytes.fromhex(TOKEN)}
+    await asyncio.to_thread(client.call, "medium_move", move)
+    (moved,) = (await town.city.ok("GET", f"/v1/accounts/{new}/media"))["data"]
+    (stayed,) = (await town.city.ok("GET", f"/v1/accounts/{old}/media"))["data"]
+    shown = (await town.city.ok("GET", f"/v1/persons/{person.person_id}/media"))["data"]
+    accounts = {one["medium_id"]: one["account_id"] for one in shown}
+    assert accounts == {moved["medium_id"]: new, stayed["medium_id"]: old}
+    lost = {"medium_id": moved["medium_id"], "state": "lost"}
+    said = await town.city("POST", f"/v1/accounts/{old}/media/state", lost)
+    assert (said.status, said.code) == (404, "unknown_medium")
+    await town.city.ok("POST", f"/v1/accounts/{new}/media/state", lost)
+    shown = await asyncio.to_thread(client.call, "medium_show", {"token": bytes.fromhex(TOKEN)})
+    assert shown["state"] == "lost"
+
+
 async def test_a_medium_of_another_account_is_unknown(town: Town) -> None:
     mine, theirs = await town.city.account(), await town.city.account()
     await town.city.ok("POST", f"/v1/accounts/{theirs}/media", {"token": TOKEN})

@@ -16,6 +16,7 @@ from gateway.registry.scopes import Scope
 from gateway.registry.sessions import Sessions
 from gateway.shapes import PLAIN, InstantUs, says
 from gateway.wallet.access import AccountAccess
+from gateway.wallet.media import Media
 
 Value = Annotated[str, says("empty takes it away", maxLength=500, pattern=PLAIN)]
 Login = Annotated[str, says("e-mail or phone", minLength=3, maxLength=200, pattern=PLAIN)]
@@ -201,20 +202,19 @@ async def _accounts(call: Call) -> OwnedAccounts:
 
 
 async def _media(call: Call) -> OwnedMedia:
-    links = call.service(Links)
+    links, media = call.service(Links), call.service(Media)
     found = await _beside(lambda: links.list_media(call.actor, _id(call)))
-    return OwnedMedia(
-        data=tuple(
-            OwnedMedium(
-                medium_id=one.medium_id,
-                account_id=one.account_id,
-                kind=one.kind,
-                label=one.label,
-                linked_us=one.linked_us,
-            )
-            for one in found
+    shown = [
+        OwnedMedium(
+            medium_id=one.medium_id,
+            account_id=await media.account_of(one),
+            kind=one.kind,
+            label=one.label,
+            linked_us=one.linked_us,
         )
-    )
+        for one in found
+    ]
+    return OwnedMedia(data=tuple(shown))
 
 
 async def _consent(call: Call) -> Answer:
