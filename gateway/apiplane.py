@@ -35,6 +35,7 @@ from gateway.wallet.purses import Purses
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.sealing import Sealer
+from gateway.wallet.steps import PlanSteps, SagaSteps
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.requests import Requests
@@ -45,6 +46,7 @@ from gateway.wallet.topups import Topups
 from gateway.wallet.webhooks import Webhooks
 
 if TYPE_CHECKING:
+    from gateway.credit.desk import CreditDesk
     from gateway.db import Database
     from gateway.registry.access import Access
 
@@ -80,6 +82,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
     def statements() -> Statements:
         return Statements(ledger, names=config.ledger.names)
 
+    desk = build_desk(config, access.database, now_us)
     sealer = Sealer(load_control_secrets(config).registry_keys)
     services = Services(
         [
@@ -92,7 +95,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
             Topups(commands, accounts, rules, now_us),
             Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
-            Lending(build_desk(config, access.database, now_us), accounts),
+            Lending(desk, accounts),
             build_merges(access, commands, accounts, sealer),
             Webhooks(
                 WebhookStore(access.database),
@@ -109,11 +112,28 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
                 NoticeStore(access.database),
                 config.ledger.zone,
             ),
-            RequestBook(commands, book),
+            build_request_book(config, access, commands, book, desk),
             *access.services(),
         ]
     )
     return Api(access.authenticator, NOBODY, book, services, close, refusals)
+
+
+def build_request_book(
+    config: Config, access: Access, commands: Commands, book: Requests, desk: CreditDesk
+) -> RequestBook:
+    """What became of requests. A request goes on for a command's time-out behind its own."""
+    patience_s = config.api.timeout_s + config.control.timeout_s
+    return RequestBook(
+        commands,
+        book,
+        {
+            "post_merges": SagaSteps(SagaStore(access.database)),
+            "post_accounts_account_id_credit_line_plans": PlanSteps(desk.book),
+        },
+        now_us,
+        patience_us=round(patience_s * 1_000_000),
+    )
 
 
 def build_merges(

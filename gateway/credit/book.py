@@ -198,6 +198,12 @@ class CreditBook:
             where = _same(table, account_id=account_id, plan_id=plan_id)
             connection.execute(delete(table).where(where))
 
+    def find_plan_state(self, connection: Connection, request: str) -> str | None:
+        """Of the plan that a request asked for, whosever it is."""
+        query = select(CREDIT_PLANS.c.state).where(CREDIT_PLANS.c.request == request)
+        found: str | None = connection.scalar(query)
+        return found
+
     def list_plans(self, connection: Connection, account_id: int) -> list[CreditPlan]:
         """All plans of an account, the oldest first."""
         query = select(CREDIT_PLANS).where(CREDIT_PLANS.c.account_id == account_id)

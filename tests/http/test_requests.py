@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
+from gateway.clock import now_us
+from gateway.errors import Uncertain
 from gateway.http.serving import Server
+from gateway.wallet.lending import Lending
+from gateway.wallet.merges import PAUSE_US, MergeRunner, Merges
 from gateway.wallet.money import Money
+from gateway.wallet.requests import RequestBook
 from tests.http.town import Town
 
 PAYMENT = {"amount_minor": 1, "purpose": 0}
+HOLD = {"amount_minor": 1, "purpose": 0}
 
 
 async def _post(town: Town, body: Any) -> Any:
@@ -152,4 +158,76 @@ async def test_a_slow_handler_is_a_time_out_whose_outcome_can_be_asked_for(
         said = await town.city("POST", f"/v1/accounts/{account}/payments", PAYMENT, key="slow")
     assert (said.status, said.code, said.body["retry"]) == (504, "API_TIMEOUT", "unknown")
     state = await town.city.ok("GET", "/v1/requests/slow")
+    assert (state["state"], state["status"]) == ("in_flight", 0), "somebody may still be at it"
+    forward(town, monkeypatch)
+    state = await town.city.ok("GET", "/v1/requests/slow")
     assert state["state"] == "none"
+
+
+def forward(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To when nobody can be at work on a request any more."""
+    requests = town.api.services.get(RequestBook)
+    config = town.config
+    over_us = round((config.api.timeout_s + config.control.timeout_s) * 1_000_000)
+    monkeypatch.setattr(requests, "_clock", lambda: now_us() + over_us)
+
+
+async def test_a_merge_that_goes_on_is_in_flight_until_it_is_done(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = await town.city.account(700), await town.city.account()
+    order = {"from_account_id": old, "to_account_id": new}
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MergeRunner, "_step", never)
+        patched.setattr(Server, "timeout_s", 0.5)
+        said = await town.city("POST", "/v1/merges", order, key="m")
+    assert said.code == "API_TIMEOUT"
+    forward(town, monkeypatch)
+    assert (await town.city.ok("GET", "/v1/requests/m"))["state"] == "in_flight"
+    runner = town.api.services.get(Merges)._runner
+    monkeypatch.setattr(runner, "_clock", lambda: now_us() + 2 * PAUSE_US)
+    assert await runner.run_due() == 1
+    state = await town.city.ok("GET", "/v1/requests/m")
+    assert (state["state"], state["code"]) == ("done", "")
+    assert await town.city.balance(new) == 700
+
+
+async def test_a_merge_that_failed_was_refused(town: Town) -> None:
+    old, new = await town.city.account(700), await town.city.account()
+    await town.city.ok(
+        "POST", f"/v1/accounts/{old}/holds", HOLD | {"expires_us": now_us() + 60_000_000}
+    )
+    await town.city.ok(
+        "POST", "/v1/merges", {"from_account_id": old, "to_account_id": new}, key="m"
+    )
+    state = await town.city.ok("GET", "/v1/requests/m")
+    assert (state["state"], state["code"]) == ("refused", "balance_not_zero")
+
+
+async def test_a_plan_whose_answer_was_lost_is_in_flight_until_it_is_open(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await town.city.account()
+    path = f"/v1/accounts/{account}"
+    await town.city.ok("POST", f"{path}/tier", {"tier": 2})
+    line = {"policy": "ride-first", "score": 650}
+    drawn = (await town.city.ok("POST", f"{path}/credit-line", line))["limit_minor"]
+    await town.city.ok("POST", f"{path}/payments", {"amount_minor": drawn, "purpose": 0})
+    desk = town.api.services.get(Lending)._desk
+
+    def lose(*_: object, **__: object) -> None:
+        raise Uncertain("UNCERTAIN_OUTCOME", "no answer")
+
+    plan = {"amount_minor": drawn, "instalments": 3}
+    with monkeypatch.context() as patched:
+        patched.setattr(desk, "push_plan", lose)
+        said = await town.city("POST", f"{path}/credit-line/plans", plan, key="p")
+    assert said.status == 504
+    forward(town, monkeypatch)
+    assert (await town.city.ok("GET", "/v1/requests/p"))["state"] == "in_flight"
+    await town.city.ok("POST", f"{path}/credit-line/plans", plan, key="p")
+    assert (await town.city.ok("GET", "/v1/requests/p"))["state"] == "done"
