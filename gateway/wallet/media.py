@@ -176,6 +176,15 @@ class Media:
             return []
         return await asyncio.to_thread(self._links.list_media, actor, person_id)
 
+    async def find_shown(self, actor: Actor, token: bytes) -> ShownMedium:
+        """Whose account a medium pays from, for whoever takes payments and was shown it.
+
+        Raises: CommandError unknown_medium.
+        """
+        actor.require(Scope.PAYMENTS_WRITE)
+        shown = await self._commands.read("medium_show", token=token)
+        return ShownMedium(account_id=shown["account_id"], state=shown["state"])
+
     async def set_state(
         self, actor: Actor, cause: Cause, account_id: int, named: Named, state: MediumState
     ) -> Movement:
