@@ -12,6 +12,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    UsageError,
     load_settings,
     print_fields,
     print_json,
@@ -24,6 +25,7 @@ from gateway.errors import TariffError
 if TYPE_CHECKING:
     from gateway.config import TariffsConfig
     from gateway.tariffs.diff import TariffDiff
+    from gateway.tariffs.gtfs.loaded import LoadedFeed
     from gateway.tariffs.loaded import LoadedTariff
 
 NameArgument = Annotated[str, typer.Argument(metavar="TARIFF", help="Tariff id or file.")]
@@ -152,8 +154,10 @@ def compile_one(
 
 
 def diff(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="Tariff id or file.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Tariff id or file.")],
+    old: Annotated[
+        str, typer.Argument(metavar="OLD", help="Tariff id or file, or a GTFS folder or zip file.")
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The same, of the same kind.")],
     journeys: Annotated[
         Path | None,
         typer.Option("--journeys", metavar="FILE", help="Journeys (JSON) to price; - = stdin."),
@@ -161,22 +165,48 @@ def diff(
     folders: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show which journeys change price when a new version comes, and which rules differ. Exit 1
-    when a price changes. Without --journeys rides between all stops are made up, or a sample.
+    """Show which journeys change price when a new version comes, and which rules (of a feed: rows
+    of its tables) differ. Exit 1 when a price changes. Without --journeys rides between all stops
+    are made up, or a sample; journeys on feeds are those of `faregate quote --feed`.
 
     Example: `faregate tariff diff city/2025.toml city/2026.toml --journeys commuters.json`
     """
     from gateway.commands.quote import read_json
-    from gateway.tariffs.diff import diff_tariffs
 
     data = None if journeys is None else read_json(journeys)
-    found = diff_tariffs(load_named(old, folders), load_named(new, folders), data)
+    found = _compare(old, new, folders, data)
     if as_json:
         print_json(found.as_dict())
     else:
         _print_diff(found)
     if found.journeys:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _compare(old: str, new: str, folders: list[Path] | None, data: object) -> TariffDiff:
+    from gateway.tariffs.diff import diff_tariffs
+
+    feeds = _find_feed(old, folders), _find_feed(new, folders)
+    if feeds[0] is not None and feeds[1] is not None:
+        from gateway.tariffs.gtfs.diff import diff_feeds
+
+        return diff_feeds(feeds[0], feeds[1], data)
+    if feeds != (None, None):
+        raise UsageError(detail="a feed and a tariff file: give two of one kind")
+    return diff_tariffs(load_named(old, folders), load_named(new, folders), data)
+
+
+def _find_feed(name: str, folders: list[Path] | None) -> LoadedFeed | None:
+    """A feed: a folder, a zip file, or a registered one; None = not a feed."""
+    from gateway.resources import find_tariff
+    from gateway.tariffs.gtfs.loaded import load
+    from gateway.tariffs.gtfs.register import is_feed_file, load_registered
+
+    path = Path(name)
+    if path.is_dir() or path.suffix == ".zip":
+        return load(path)
+    path = find_tariff(name, _config(folders))
+    return load_registered(path) if is_feed_file(path) else None
 
 
 def _print_diff(found: TariffDiff) -> None:
