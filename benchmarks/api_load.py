@@ -59,7 +59,7 @@ async def _open_accounts(stage: Stage) -> list[int]:
     accounts = []
     for _ in range(ACCOUNTS):
         account: int = (await stage.post("/v1/accounts", {}))["account_id"]
-        money = {"amount_minor": 100_000, "reference": "bench"}
+        money = {"amount_minor": 100_000, "reference": f"bench-{account}"}
         await stage.post(f"/v1/accounts/{account}/credits", money)
         accounts.append(account)
     return accounts

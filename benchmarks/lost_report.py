@@ -95,7 +95,7 @@ class Stage:
     async def rider(self, token: bytes) -> int:
         """An account with money and a medium."""
         account: int = (await self.post("/v1/accounts", {}))["account_id"]
-        money = {"amount_minor": 50_000, "reference": "bench"}
+        money = {"amount_minor": 50_000, "reference": f"bench-{account}"}
         await self.post(f"/v1/accounts/{account}/credits", money)
         await self.post(f"/v1/accounts/{account}/media", {"token": token.hex()})
         return account

@@ -25,6 +25,7 @@ from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
+from gateway.wallet.inflows import Inflows
 from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
 from gateway.wallet.merges import MergeRunner, Merges
@@ -38,6 +39,7 @@ from gateway.wallet.sealing import Sealer
 from gateway.wallet.steps import PlanSteps, SagaSteps
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
+from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.requests import Requests
 from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
@@ -77,6 +79,8 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
 
     eyes = Eyes(access.approvals, commands)
     events = build_events(config, access, ledger)
+    ceiling = config.api.credit_day_max_minor
+    inflows = Inflows(InflowStore(access.database), now_us, day_max_minor=ceiling)
     rules = RuleStore(access.database)
 
     def statements() -> Statements:
@@ -88,12 +92,12 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
         [
             accounts,
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
-            Money(commands, accounts, eyes),
+            Money(commands, accounts, eyes, inflows),
             Holds(commands, accounts, events),
             Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
-            Topups(commands, accounts, rules, now_us),
+            Topups(commands, accounts, rules, now_us, topup_sources(config)),
             Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
             Lending(desk, accounts),
             build_merges(access, commands, accounts, sealer),
@@ -134,6 +138,11 @@ def build_request_book(
         now_us,
         patience_us=round(patience_s * 1_000_000),
     )
+
+
+def topup_sources(config: Config) -> list[str]:
+    """Where top-up rules may take value from."""
+    return [*config.adapters, *config.api.topup_sources]
 
 
 def build_merges(

@@ -148,6 +148,10 @@ class ApiConfig:
     """How long a receiver may take to answer."""
     webhook_give_up_days: Annotated[int, Strict(), Field(ge=1, le=30)] = 5
     """A webhook that failed for so long is switched off."""
+    credit_day_max_minor: Annotated[int, Strict(), Field(ge=0)] = 10_000_000
+    """Most a tenant that is not the house puts in within 24 hours, minor units; 0 = nothing."""
+    topup_sources: list[str] = field(default_factory=list)
+    """Where top-up rules may take value from, besides adapters: mandates, payrolls, sponsors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -395,6 +395,7 @@ CODES: dict[str, str] = {
     "REGISTRY_EXISTS": "the number is taken: choose another, or `faregate device rotate`",
     "REGISTRY_NOT_FOUND": "`faregate device list` shows the devices there are",
     "REGISTRY_TAKEN": "choose another name or number",
+    "REGISTRY_CLOSED": "the tenant was closed: nothing is done for it any more",
     "REGISTRY_UNKNOWN": "nothing has that name or number; the `list` command shows what there is",
     "REGISTRY_FIELD": "docs/security.md lists the fields of a person",
     "REGISTRY_ERASED": "an erased person never comes back; add a new one",

@@ -75,6 +75,16 @@ class AccountAccess:
         await asyncio.to_thread(self._check, actor, account_id, scope)
         self._keep(name)
 
+    async def require_change(self, actor: Actor, account_id: int, scope: Scope) -> None:
+        """As `require`, where a scope that only reads stands for a change of the owner's: what an
+        owner consented to opens reading to a tenant, and no more.
+        """
+        await self.require(actor, account_id, scope)
+        if actor.kind is ActorKind.TENANT:
+            owned = await asyncio.to_thread(self._owners.find, account_id)
+            if owned is None or not is_own(actor, owned):
+                raise unknown_account(account_id)
+
     async def reaches(self, actor: Actor, account_id: int, scope: Scope) -> bool:
         """Whether `require` would let it pass."""
         try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -95,7 +95,7 @@ class Budgets:
         self, actor: Actor, account_id: int, purpose: int, month_minor: int, warn_percent: int
     ) -> BudgetReport:
         """Set a budget, in place of the one there was. Raises: ApiError API_CONFLICT: too many."""
-        await self._access.require(actor, account_id, Scope.STATEMENTS_READ)
+        await self._access.require_change(actor, account_id, Scope.STATEMENTS_READ)
         row = BudgetRow(account_id, purpose, month_minor, warn_percent, 0, self._clock())
 
         def work() -> BudgetReport:
@@ -103,7 +103,7 @@ class Budgets:
             others = [one for one in known if one.purpose != purpose]
             if len(others) >= BUDGETS_MAX:
                 raise ApiError("API_CONFLICT", f"an account has at most {BUDGETS_MAX} budgets")
-            self._store.put_budget(row)
+            self._store.put_budget(actor, row)
             return self._book.report(row)
 
         return await asyncio.to_thread(work)
@@ -119,8 +119,9 @@ class Budgets:
 
     async def remove(self, actor: Actor, account_id: int, purpose: int) -> None:
         """Raises: ApiError API_NOT_FOUND."""
-        await self._access.require(actor, account_id, Scope.STATEMENTS_READ)
-        if not await asyncio.to_thread(self._store.remove_budget, account_id, purpose):
+        await self._access.require_change(actor, account_id, Scope.STATEMENTS_READ)
+        how = (actor, account_id, purpose, self._clock())
+        if not await asyncio.to_thread(self._store.remove_budget, *how):
             raise ApiError("API_NOT_FOUND", "the account has no such budget")
 
 
@@ -149,7 +150,7 @@ class BudgetWatch:
             said = (today.year * 12 + today.month) * 4 + level[BudgetState(report.warning)]
             if report.warning != "none" and said > row.warned_month:
                 self._tell(row, report)
-                self._store.put_budget(replace(row, warned_month=said))
+                self._store.set_warned(row.account_id, row.purpose, said)
                 told += 1
         return told
 

@@ -16,6 +16,7 @@ from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.freeze_job import FreezeJob
 from gateway.wallet.freezes import FreezeClock
+from gateway.wallet.inflows import Inflows
 from gateway.wallet.merges import MergeRunner
 from gateway.wallet.own import Ownerships
 from gateway.wallet.rule_job import RuleJob
@@ -23,6 +24,7 @@ from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
+from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.requests import prune_requests
 from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
@@ -59,7 +61,19 @@ def _build_rules(tools: Tools, commands: Commands) -> RuleJob:
     return RuleJob(
         store,
         lambda: History(tools.open_ledger()),
-        TopupRunner(commands, store, notices, tools.now_us, ledger.zone),
+        TopupRunner(
+            commands,
+            store,
+            notices,
+            inflows=Inflows(
+                InflowStore(tools.registry),
+                tools.now_us,
+                day_max_minor=tools.config.api.credit_day_max_minor,
+            ),
+            standings=Ownerships(AccountStore(tools.registry), Tenants(tools.registry)),
+            clock=tools.now_us,
+            zone=ledger.zone,
+        ),
         open_budgets,
     )
 

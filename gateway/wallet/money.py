@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastpath.types import Purpose
 from gateway.errors import CommandError
 from gateway.registry.actors import Actor
@@ -9,32 +11,64 @@ from gateway.registry.scopes import Scope
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands, Movement, check_version
 from gateway.wallet.eyes import Eyes
+from gateway.wallet.inflows import Inflows, Wanted
 
 SUBSIDY = 1
 """The purse of the transit subsidy, which every account has."""
 
 
+@dataclass(frozen=True, slots=True)
+class CreditOrder:
+    """What is put in. merchant_id: whose till took it, 0 = the house. source: which books of the
+    tenant's the reference is from.
+    """
+
+    amount_minor: int
+    purse_id: int = 0
+    merchant_id: int = 0
+    source: str = ""
+
+
 class Money:
     """The services that move value. Amounts are int minor units of the account's currency."""
 
-    def __init__(self, commands: Commands, access: AccountAccess, eyes: Eyes) -> None:
+    def __init__(
+        self, commands: Commands, access: AccountAccess, eyes: Eyes, inflows: Inflows
+    ) -> None:
         self._commands = commands
         self._access = access
         self._eyes = eyes
+        self._inflows = inflows
 
     async def credit(
-        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, *, purse_id: int = 0
+        self, actor: Actor, cause: Cause, account_id: int, order: CreditOrder
     ) -> Movement:
-        """Value that came from outside, under the reference of the cause."""
+        """Value that came from outside, under the reference of the cause: each once.
+
+        Raises: AuthError: a tenant names a merchant of its own. ApiError API_CONFLICT: the
+            reference came with something else. CommandError COMMAND_CEILING.
+        """
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
-        return await self._commands.move(
-            actor,
-            cause,
-            "credit",
+        await self._access.require_merchant(actor, order.merchant_id)
+        wanted = Wanted(
+            tenant_id=actor.tenant_id,
+            is_house=actor.is_house,
+            source=order.source,
             account_id=account_id,
-            amount_minor=amount_minor,
-            purse=purse_id,
+            amount_minor=order.amount_minor,
+            purse_id=order.purse_id,
+            merchant_id=order.merchant_id,
         )
+        async with self._inflows.entered(wanted, cause) as first:
+            return await self._commands.move(
+                actor,
+                first,
+                "credit",
+                account_id=account_id,
+                amount_minor=order.amount_minor,
+                purse=order.purse_id,
+                merchant=order.merchant_id,
+            )
 
     async def pay(
         self,

@@ -26,10 +26,10 @@ class Ownerships:
         """Numbers of a tenant's merchants."""
         return {one.merchant_id for one in self._tenants.list_merchants(tenant_id)}
 
-    def is_house(self, tenant_id: str) -> bool:
-        """Whether a tenant sees everything. Raises: RegistryError: there is no such tenant."""
-        return self._tenants.get(tenant_id).kind in HOUSES
-
     def is_open(self, tenant_id: str) -> bool:
         """Whether a tenant is not closed. Raises: RegistryError: there is no such tenant."""
         return self._tenants.get(tenant_id).state is Standing.ACTIVE
+
+    def is_house(self, tenant_id: str) -> bool:
+        """Whether a tenant sees everything. Raises: RegistryError: there is no such tenant."""
+        return self._tenants.get(tenant_id).kind in HOUSES

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo
 
 from gateway.clock import US_PER_S, derived_operation_id, format_operation_id
-from gateway.control.client import CommandRefused
-from gateway.errors import ApiError, CommandError, Retry, Uncertain
+from gateway.errors import ApiError, CommandError, RegistryError, Retry, Uncertain
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.inflows import Inflows, Wanted
 from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.rules import RuleStore, TopupRow
 
@@ -69,22 +69,24 @@ class Topups:
         access: AccountAccess,
         store: RuleStore,
         clock: Callable[[], int],
+        sources: Iterable[str],
     ) -> None:
         self._commands = commands
         self._access = access
         self._store = store
         self._clock = clock
+        self._sources = frozenset(sources)
 
     async def add(
         self, actor: Actor, cause: Cause, account_id: int, order: TopupOrder
     ) -> TopupRule:
         """A new rule. Raises: ApiError API_INVALID, API_CONFLICT: too many."""
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
-        check_order(order)
+        check_order(order, self._sources)
         await self._commands.read("account_show", account_id=account_id)
-        return await asyncio.to_thread(self._add, cause, account_id, order)
+        return await asyncio.to_thread(self._add, actor, cause, account_id, order)
 
-    def _add(self, cause: Cause, account_id: int, order: TopupOrder) -> TopupRule:
+    def _add(self, actor: Actor, cause: Cause, account_id: int, order: TopupOrder) -> TopupRule:
         rule_id = format_operation_id(cause.operation_id)
         if self._store.find_topup(rule_id) is None:
             live = [one for one in self._store.list_topups([account_id]) if one.state != "off"]
@@ -104,8 +106,9 @@ class Topups:
                 source=order.source,
                 state="active",
                 created_us=now_us,
+                tenant_id=actor.tenant_id,
             )
-            self._store.add_topup(row)
+            self._store.add_topup(actor, row)
         return rule_of(self._get(account_id, rule_id))
 
     async def list_account(self, actor: Actor, account_id: int) -> list[TopupRule]:
@@ -120,9 +123,7 @@ class Topups:
         """Switch a rule off, or take it up again."""
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
         row = await asyncio.to_thread(self._get, account_id, rule_id)
-        await asyncio.to_thread(
-            self._store.change_topup, rule_id, row.runs, {"state": state, "last_error": ""}
-        )
+        await asyncio.to_thread(self._store.set_topup_state, actor, row, state, self._clock())
         return rule_of(await asyncio.to_thread(self._get, account_id, rule_id))
 
     def _get(self, account_id: int, rule_id: str) -> TopupRow:
@@ -132,20 +133,35 @@ class Topups:
         return row
 
 
+class Standings(Protocol):
+    """What the tenant of a rule is. Blocking."""
+
+    def is_house(self, tenant_id: str) -> bool:
+        """Raises: RegistryError: there is no such tenant."""
+
+    def is_open(self, tenant_id: str) -> bool:
+        """Raises: RegistryError: there is no such tenant."""
+
+
 class TopupRunner:
-    """Decides runs and carries them out."""
+    """Decides runs and carries them out. A rule goes by what its tenant may now."""
 
     def __init__(
         self,
         commands: Commands,
         store: RuleStore,
         notices: NoticeStore,
+        *,
+        inflows: Inflows,
+        standings: Standings,
         clock: Callable[[], int],
         zone: str,
     ) -> None:
         self._commands = commands
         self._store = store
         self._notices = notices
+        self._inflows = inflows
+        self._standings = standings
         self._clock = clock
         self._zone = ZoneInfo(zone)
 
@@ -182,22 +198,48 @@ class TopupRunner:
         """Put the value in; its id follows from the run."""
         op_id = derived_operation_id(row.next_us, "topup", row.rule_id, str(row.runs))
         cause = Cause(op_id, reference=row.source, note=f"top-up rule, run {row.runs}")
-        actor = Actor.system(f"rule:{row.rule_id}"[:40])
         try:
-            await self._commands.do(
-                actor, cause, "credit", account_id=row.account_id, amount_minor=row.due_minor
-            )
-        except CommandRefused as error:
+            await self._put_in(row, cause)
+        except (CommandError, ApiError, RegistryError) as error:
             if error.retry is Retry.NEVER:
                 await self._pause(row, error.code)
+            return 0  # else tried again at the next look, under the same id
+        except Uncertain:
             return 0
-        except (CommandError, Uncertain):
-            return 0  # tried again at the next look, under the same id
         done: dict[str, int] = {"due_minor": 0}
         if row.kind == "interval":
             done["next_us"] = _next(row, self._clock())
         await self._set(row, **done)
         return 1
+
+    async def _put_in(self, row: TopupRow, cause: Cause) -> None:
+        """One run. Raises: what the data plane says; ApiError; RegistryError: closed tenant."""
+        is_house = await asyncio.to_thread(self._check_tenant, row.tenant_id)
+        wanted = Wanted(
+            tenant_id=row.tenant_id,
+            is_house=is_house,
+            source=f"rule:{row.rule_id}",
+            account_id=row.account_id,
+            amount_minor=row.due_minor,
+        )
+        counted = replace(cause, reference=str(row.runs))
+        actor = Actor.system(f"rule:{row.rule_id}"[:40])
+        async with self._inflows.entered(wanted, counted) as first:
+            await self._commands.do(
+                actor,
+                replace(cause, operation_id=first.operation_id),
+                "credit",
+                account_id=row.account_id,
+                amount_minor=row.due_minor,
+            )
+
+    def _check_tenant(self, tenant_id: str) -> bool:
+        """Whether it is the house; "" is. Raises: RegistryError: it is closed."""
+        if not tenant_id:
+            return True
+        if not self._standings.is_open(tenant_id):
+            raise RegistryError("REGISTRY_CLOSED", f"{tenant_id} is closed")
+        return self._standings.is_house(tenant_id)
 
     async def _pause(self, row: TopupRow, code: str) -> None:
         left = row.day_minor - row.due_minor
@@ -227,9 +269,11 @@ def _next(row: TopupRow, now_us: int) -> int:
     return row.next_us + (max(now_us - row.next_us, 0) // every_us + 1) * every_us
 
 
-def check_order(order: TopupOrder) -> None:
+def check_order(order: TopupOrder, sources: frozenset[str]) -> None:
     """Rules between the parts of a rule. Raises: ApiError API_INVALID."""
     wrong: list[tuple[str, str]] = []
+    if order.source not in sources:
+        wrong.append(("/source", "no adapter, and not in api.topup_sources: nobody would pay"))
     if bool(order.amount_minor) == bool(order.target_minor):
         wrong.append(("/amount_minor", "name an amount or a target, not both"))
     if order.kind == "interval" and not order.every_s:

@@ -21,6 +21,7 @@ FLAGS = {
     "api.rate_burst": "100000",
     "api.rate_anonymous_per_s": "100000",
     "api.webhook_private": "true",
+    "api.topup_sources": '["mandate-7", "salary"]',
 }
 
 

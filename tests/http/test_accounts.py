@@ -6,6 +6,8 @@ import asyncio
 import json
 from typing import Any
 
+from gateway.clock import now_us
+from gateway.wallet.stores.inflows import Inflow, InflowStore
 from tests.http.town import Town
 
 TOKEN = "00112233445566778899aabbccddeeff"
@@ -56,7 +58,7 @@ ON_AN_ACCOUNT: list[tuple[str, dict[str, Any]]] = [
     ("holds/hold_0000000000000001/capture", {"amount_minor": 5}),
     ("holds/hold_0000000000000001/release", {}),
     ("refunds", {"amount_minor": 5, "charge_id": "0192f0c1-2345-7678-9abc-def012345678"}),
-    ("top-up-rules", {"kind": "threshold", "source": "bank", "amount_minor": 5}),
+    ("top-up-rules", {"kind": "threshold", "source": "salary", "amount_minor": 5}),
     ("media", {"token": TOKEN}),
     ("media/state", {"token": TOKEN, "state": "lost"}),
     ("budgets", {"month_minor": 5}),
@@ -68,7 +70,7 @@ async def test_a_tenant_does_nothing_to_a_strangers_account_and_learns_nothing(t
     full, empty = await town.city.account(10_000), await town.city.account()
     merchant = {"merchant_id": town.merchant.merchant_id}
     for path, body in ON_AN_ACCOUNT:
-        sent = body | (merchant if path in {"payments", "holds"} else {})
+        sent = body | (merchant if path in {"credits", "payments", "holds"} else {})
         answers = set()
         for number in (full, empty, 999_999):
             said = await town.school("POST", f"/v1/accounts/{number}/{path}", sent)
@@ -107,6 +109,53 @@ async def test_whoever_is_shown_the_medium_charges_and_learns_no_balance(town: T
     await town.city.ok("POST", f"/v1/accounts/{account}/media/state", blocked)
     assert (await town.school("POST", path, shown)).code == "unknown_medium"
     assert await town.city.balance(account) == 70
+
+
+async def test_a_reference_of_the_outside_world_is_put_in_once(town: Town) -> None:
+    account, other = await town.city.account(), await town.city.account()
+    path, order = f"/v1/accounts/{account}/credits", {"amount_minor": 70, "reference": "t-1"}
+    first = await town.city.ok("POST", path, order)
+    again = await town.city("POST", path, order | {"note": "sent once more"})
+    assert (again.status, again.body) == (201, first)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    for where, wrong in (
+        (path, order | {"amount_minor": 71}),
+        (f"/v1/accounts/{other}/credits", order),
+    ):
+        said = await town.city("POST", where, wrong)
+        assert (said.status, said.code) == (409, "API_CONFLICT")
+    await town.city.ok("POST", path, order | {"source": "other books"})
+    assert await town.city.balance(account) == 140
+
+
+async def test_a_refused_credit_leaves_its_reference_free(town: Town) -> None:
+    account = await town.city.account()
+    freezes, frozen = f"/v1/accounts/{account}/freezes", {"reason": "risk", "what": "credit"}
+    freeze = (await town.city.ok("POST", freezes, frozen))["freeze_id"]
+    path, order = f"/v1/accounts/{account}/credits", {"amount_minor": 70, "reference": "t-1"}
+    assert (await town.city("POST", path, order)).code == "account_frozen"
+    lifted = await town.agreed(f"{freezes}/{freeze}/lift", {"note": "settled"})
+    assert lifted.status < 300, lifted
+    await town.city.ok("POST", path, order)
+    assert await town.city.balance(account) == 70
+
+
+async def test_a_tenant_puts_in_for_its_own_till_up_to_the_days_ceiling(town: Town) -> None:
+    account = await town.city.account(tenant_id="school")
+    path = f"/v1/accounts/{account}/credits"
+    ceiling = town.config.api.credit_day_max_minor
+    order = {"amount_minor": 100, "reference": "till-1"}
+    assert (await town.school("POST", path, order)).code == "AUTH_FORBIDDEN"
+    order |= {"merchant_id": town.merchant.merchant_id}
+    await town.school.ok("POST", path, order)
+    store = InflowStore(town.access.database)
+    so_far = Inflow("school", "", "earlier", account, 0, 0, ceiling - 150, "op", now_us())
+    await asyncio.to_thread(store.enter, so_far, None)
+    said = await town.school("POST", path, order | {"reference": "till-2"})
+    assert (said.status, said.code) == (422, "COMMAND_CEILING")
+    await town.school.ok("POST", path, order | {"reference": "till-2", "amount_minor": 50})
+    await town.city.ok("POST", path, {"amount_minor": 100, "reference": "till-2"})
+    assert await town.city.balance(account) == 250
 
 
 async def test_a_granted_tenant_sees_and_charges_for_its_own_merchant_only(town: Town) -> None:

@@ -201,7 +201,7 @@ async def test_a_purse_that_is_named_pays_only_for_what_it_is_for(town: Town) ->
     await town.city.ok("POST", f"{path}/grants", {"tenant_id": "school"})
     meal = (await town.city.ok("POST", f"{path}/purses", {"purposes": [1]}))["purse_id"]
     for purse in (1, meal):
-        credit = {"amount_minor": 50, "reference": "aid", "purse_id": purse}
+        credit = {"amount_minor": 50, "reference": f"aid-{purse}", "purse_id": purse}
         await town.city.ok("POST", f"{path}/credits", credit)
     order = {"amount_minor": 30, "merchant_id": town.merchant.merchant_id}
     for purse, purpose in ((1, 5), (1, 1), (meal, 5), (meal, 0)):

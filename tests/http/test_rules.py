@@ -13,11 +13,15 @@ from gateway.ledger.history import History
 from gateway.ledger.statements import Statements
 from gateway.wallet.budgets import BudgetBook, BudgetWatch
 from gateway.wallet.commands import Commands
+from gateway.wallet.inflows import Inflows
+from gateway.wallet.own import Ownerships
 from gateway.wallet.rule_job import RuleJob
+from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import NoticeStore
+from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.topups import TopupRunner, Topups
-from tests.http.town import Town
+from tests.http.town import SYSTEM, Town
 
 
 class Desk:
@@ -30,7 +34,16 @@ class Desk:
         commands = town.api.services.get(Topups)._commands
         book = BudgetBook(lambda: Statements(town.ledger), now_us, zone)
         self.watch = BudgetWatch(store, book, notices, now_us)
-        self.runner = TopupRunner(commands, store, notices, now_us, zone)
+        database = town.access.database
+        self.runner = TopupRunner(
+            commands,
+            store,
+            notices,
+            inflows=Inflows(InflowStore(database), now_us, day_max_minor=5_000),
+            standings=Ownerships(AccountStore(database), town.access.tenants),
+            clock=now_us,
+            zone=zone,
+        )
         self.history = History(town.ledger)
         self.job = RuleJob(store, lambda: self.history, self.runner, lambda: self.watch)
 
@@ -110,11 +123,39 @@ async def test_an_interval_comes_round_and_a_refusal_pauses_with_a_notice(town: 
 async def test_rules_that_do_not_hold_together_are_refused(town: Town) -> None:
     account = await town.city.account()
     path = f"/v1/accounts/{account}/top-up-rules"
-    for change in ({"target_minor": 5}, {"amount_minor": 0}, {"every_s": 9}, {"kind": "interval"}):
+    for change in (
+        {"source": "nobody"},
+        {"target_minor": 5},
+        {"amount_minor": 0},
+        {"every_s": 9},
+        {"kind": "interval"},
+    ):
         assert (await town.city("POST", path, RULE | change)).status == 422
     for _ in range(5):
         await town.city.ok("POST", path, RULE)
     assert (await town.city("POST", path, RULE)).code == "API_CONFLICT"
+
+
+async def test_a_tenants_rule_puts_in_what_the_tenant_may_until_it_is_closed(town: Town) -> None:
+    account = await town.city.account(0, tenant_id="school")
+    path = f"/v1/accounts/{account}/top-up-rules"
+    rule = RULE | {"threshold_minor": 4_000, "amount_minor": 2_000}
+    await town.school.ok("POST", path, rule)
+    desk = Desk(town)
+    await desk.work()
+    await desk.work()
+    assert await town.city.balance(account) == 4_000
+    await _pay(town, account, 1_000)
+    await desk.work()  # 6,000 within a day would be more than the 5,000 of the desk
+    (shown,) = (await town.school.ok("GET", path))["data"]
+    assert (shown["state"], shown["last_error"]) == ("paused", "COMMAND_CEILING")
+    assert await town.city.balance(account) == 3_000
+    await town.city.ok("POST", f"{path}/{shown['rule_id']}/state", {"state": "active"})
+    await asyncio.to_thread(town.access.tenants.close, SYSTEM, "school")
+    await _pay(town, account, 10)
+    await desk.work()
+    (shown,) = (await town.city.ok("GET", path))["data"]
+    assert (shown["state"], shown["last_error"]) == ("paused", "REGISTRY_CLOSED")
 
 
 async def test_a_budget_warns_once_near_and_once_over(town: Town) -> None:

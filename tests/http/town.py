@@ -81,7 +81,7 @@ class Caller:
         made = await self.ok("POST", "/v1/accounts", body)
         account_id: int = made["account_id"]
         if amount_minor:
-            order = {"amount_minor": amount_minor, "reference": "test"}
+            order = {"amount_minor": amount_minor, "reference": f"test-{account_id}"}
             await self.ok("POST", f"/v1/accounts/{account_id}/credits", order)
         return account_id
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from gateway.http.endpoint import Answer, Call, Endpoint
 from gateway.http.routes.accounts import ACCOUNT, VERSION, cause_of, moved
-from gateway.shapes import INT_MAX, AmountMinor, Note, Reference, SignedMinor, says
+from gateway.shapes import INT_MAX, PLAIN, AmountMinor, Note, Reference, SignedMinor, says
 from gateway.wallet.commands import Movement
+from gateway.wallet.money import CreditOrder as Order
 from gateway.wallet.money import Money
 
 Purpose = Annotated[
@@ -39,10 +40,14 @@ MerchantId = Annotated[int, says("who is paid; 0 = the house", minimum=0, maximu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditOrder:
-    """Value that came from outside."""
+    """Value that came from outside. The same reference again is the same value, once."""
 
     amount_minor: AmountMinor
     reference: Reference
+    source: Annotated[
+        str, says("which of one's books the reference is from", maxLength=64, pattern=PLAIN)
+    ] = ""
+    merchant_id: Annotated[MerchantId, says("whose till took it; 0 = the house's")] = 0
     purse_id: PurseId = 0
     note: Note = ""
 
@@ -73,11 +78,9 @@ class AdjustmentOrder:
 async def _credit(call: Call) -> Answer:
     body: CreditOrder = call.body
     cause = cause_of(call, body.note, body.reference)
-    account_id = call.path["account_id"]
-    money = call.service(Money)
-    return moved(
-        await money.credit(call.actor, cause, account_id, body.amount_minor, purse_id=body.purse_id)
-    )
+    order = Order(body.amount_minor, body.purse_id, body.merchant_id, body.source)
+    made = await call.service(Money).credit(call.actor, cause, call.path["account_id"], order)
+    return moved(made)
 
 
 async def _pay(call: Call) -> Answer:
@@ -129,7 +132,14 @@ ENDPOINTS = [
         answer=Movement,
         status=201,
         scopes=("credits:write",),
-        errors=("balance_limit", "limit_exceeded", "unknown_purse", *AMOUNT),
+        errors=(
+            "AUTH_FORBIDDEN",
+            "API_CONFLICT",
+            "balance_limit",
+            "limit_exceeded",
+            "unknown_purse",
+            *AMOUNT,
+        ),
     ),
     Endpoint(
         method="POST",

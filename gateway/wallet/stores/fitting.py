@@ -32,6 +32,7 @@ from gateway.wallet.stores.tables import (
     CURSORS,
     FREEZES,
     GRANTS,
+    INFLOWS,
     NOTICES,
     SAGAS,
     TOPUPS,
@@ -39,7 +40,7 @@ from gateway.wallet.stores.tables import (
 )
 
 BY_ACCOUNT: tuple[Table, ...] = (
-    *(OWNERS, MEDIA, ACCOUNTS, GRANTS, FREEZES, TOPUPS, BUDGETS, NOTICES),
+    *(OWNERS, MEDIA, ACCOUNTS, GRANTS, FREEZES, TOPUPS, BUDGETS, NOTICES, INFLOWS),
     *(CREDIT_INSTALMENTS, CREDIT_PLANS, CREDIT_STATEMENTS, CREDIT_LINES),
 )
 """Rows that say something of an account. Not among them: requests (a key keeps its operation) and

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
+from gateway.registry.actors import Actor
+from gateway.registry.changes import note_change
 from gateway.wallet.stores.tables import BUDGETS, CURSORS, TOPUPS
 
 
@@ -41,6 +43,7 @@ class TopupRow:
     runs: int = 0
     due_minor: int = 0
     last_error: str = ""
+    tenant_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,22 @@ class RuleStore:
     def _insert(self, table: Any) -> Any:
         return (sqlite.insert if self._database.is_sqlite else postgresql.insert)(table)
 
-    def add_topup(self, row: TopupRow) -> None:
+    def add_topup(self, actor: Actor, row: TopupRow) -> None:
         """Enter a rule; again is nothing."""
         values = {column.name: getattr(row, column.name) for column in TOPUPS.columns}
         with self._database.transaction() as connection:
-            connection.execute(self._insert(TOPUPS).on_conflict_do_nothing(), values)
+            made = connection.execute(self._insert(TOPUPS).on_conflict_do_nothing(), values)
+            if made.rowcount:
+                about = {"rule_id": row.rule_id, "source": row.source}
+                _note(connection, actor, "topup.add", row.account_id, row.created_us, **about)
+
+    def set_topup_state(self, actor: Actor, row: TopupRow, state: str, now_us: int) -> None:
+        """Switch a rule off, or take it up again."""
+        mine = TOPUPS.c.rule_id == row.rule_id
+        with self._database.transaction() as connection:
+            connection.execute(update(TOPUPS).where(mine).values(state=state, last_error=""))
+            about = {"rule_id": row.rule_id, "state": state}
+            _note(connection, actor, "topup.state", row.account_id, now_us, **about)
 
     def find_topup(self, rule_id: str) -> TopupRow | None:
         """One rule."""
@@ -102,15 +116,23 @@ class RuleStore:
             )
         return bool(changed.rowcount)
 
-    def put_budget(self, row: BudgetRow) -> None:
+    def put_budget(self, actor: Actor, row: BudgetRow) -> None:
         """Set a budget, in place of the one there was."""
         values = {column.name: getattr(row, column.name) for column in BUDGETS.columns}
         insert = self._insert(BUDGETS).values(values)
         keys = [BUDGETS.c.account_id, BUDGETS.c.purpose]
         with self._database.transaction() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=values))
+            about = {"purpose": row.purpose, "month_minor": row.month_minor}
+            _note(connection, actor, "budget.put", row.account_id, row.changed_us, **about)
 
-    def remove_budget(self, account_id: int, purpose: int) -> bool:
+    def set_warned(self, account_id: int, purpose: int, warned_month: int) -> None:
+        """The owner was warned."""
+        mine = (BUDGETS.c.account_id == account_id) & (BUDGETS.c.purpose == purpose)
+        with self._database.transaction() as connection:
+            connection.execute(update(BUDGETS).where(mine).values(warned_month=warned_month))
+
+    def remove_budget(self, actor: Actor, account_id: int, purpose: int, now_us: int) -> bool:
         """Returns whether there was one."""
         with self._database.transaction() as connection:
             gone = connection.execute(
@@ -118,6 +140,8 @@ class RuleStore:
                     BUDGETS.c.account_id == account_id, BUDGETS.c.purpose == purpose
                 )
             )
+            if gone.rowcount:
+                _note(connection, actor, "budget.remove", account_id, now_us, purpose=purpose)
         return bool(gone.rowcount)
 
     def list_budgets(self, account_ids: Iterable[int]) -> list[BudgetRow]:
@@ -140,6 +164,12 @@ class RuleStore:
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[CURSORS.c.name], set_={"seq": seq})
             )
+
+
+def _note(
+    connection: Connection, actor: Actor, action: str, account_id: int, now_us: int, **about: object
+) -> None:
+    note_change(connection, actor, action, f"account:{account_id}", now_us, **about)
 
 
 def _topup(row: Row[Any]) -> TopupRow:

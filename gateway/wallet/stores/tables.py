@@ -45,6 +45,22 @@ GRANTS = Table(
 )
 """Tenants that may also see and charge an account."""
 
+INFLOWS = Table(
+    "wallet_inflows",
+    METADATA,
+    Column("tenant_id", String(40), primary_key=True),
+    Column("source", String(64), primary_key=True),
+    Column("reference", String(64), primary_key=True),
+    Column("account_id", I64, nullable=False, index=True),
+    Column("purse_id", I64, nullable=False),
+    Column("merchant_id", I64, nullable=False),
+    Column("amount_minor", I64, nullable=False),
+    Column("operation_id", String(36), nullable=False, index=True),
+    Column("created_us", I64, nullable=False),
+    Index("ix_wallet_inflows_lately", "tenant_id", "created_us"),
+)
+"""Value from outside by its reference: each is put in once."""
+
 FREEZES = Table(
     "wallet_freezes",
     METADATA,
@@ -101,8 +117,10 @@ TOPUPS = Table(
     Column("runs", I64, nullable=False),
     Column("due_minor", I64, nullable=False),
     Column("last_error", String, nullable=False),
+    Column("tenant_id", String(40), nullable=False, server_default=""),
 )
-"""Automatic top-ups. runs: how many were decided; due_minor: of the one under way, 0 = none."""
+"""Automatic top-ups. runs: how many were decided; due_minor: of the one under way, 0 = none.
+tenant_id: whose key made the rule."""
 
 BUDGETS = Table(
     "wallet_budgets",
