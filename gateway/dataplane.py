@@ -133,6 +133,7 @@ class DataPlane:
         self.ready = asyncio.Event()
         self.stopping = asyncio.Event()
         self._disk_checked = 0.0
+        self._disk_unknown = False
         self._tell_page()
 
     def _open_journal(self, from_position: int, witnesses: tuple[Witness, ...]) -> Journal:
@@ -303,7 +304,8 @@ class DataPlane:
         self.page[slots.STATE] = PlaneState.READY
         ticker = asyncio.create_task(self._tick())
         expiry = asyncio.create_task(self.holds.run())
-        expiry.add_done_callback(self._expiry_ended)
+        for task in (ticker, expiry):
+            task.add_done_callback(self._task_ended)
         tell_ready(
             ready_fd,
             {"link": f"{self.config.link.host}:{port}", "control": str(self.config.control.socket)},
@@ -337,9 +339,11 @@ class DataPlane:
         self.page[slots.STATE] = PlaneState.STOPPED
         log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
 
-    def _expiry_ended(self, expiry: asyncio.Task[None]) -> None:
-        """Holds that nobody lets go are money that nobody can spend: start again instead."""
-        error = None if expiry.cancelled() else expiry.exception()
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Holds that nobody lets go are money that nobody can spend, and without time-outs and a
+        heartbeat it only looks alive: start again instead.
+        """
+        error = None if task.cancelled() else task.exception()
         if error is not None:
             self._broken(error)
 
@@ -374,13 +378,7 @@ class DataPlane:
     def _second(self) -> None:
         """Once a second: what costs a system call or a walk."""
         page, memory = self.page, self.memory
-        try:
-            page[slots.DISK_STATE] = DISK_STATES[str(self.journal.disk_state())]
-        except Fenced as error:
-            self._broken(error)
-        room = os.statvfs(self.config.gateway.data_dir)
-        page[slots.DISK_FREE_BYTES] = room.f_bavail * room.f_frsize
-        page[slots.DISK_TOTAL_BYTES] = room.f_blocks * room.f_frsize
+        self._look_at_disk()
         page[slots.ACCOUNTS] = memory.account_count
         page[slots.MEDIA] = memory.medium_count
         page[slots.CELLS] = memory.cell_count
@@ -392,6 +390,23 @@ class DataPlane:
         self._tell_limits()
         self.engine.expire(clock.now_us())
         gc.collect(0)
+
+    def _look_at_disk(self) -> None:
+        """A disk that does not say how full it is counts as before; appends tell if it works."""
+        page = self.page
+        try:
+            page[slots.DISK_STATE] = DISK_STATES[str(self.journal.disk_state())]
+            room = os.statvfs(self.config.gateway.data_dir)
+        except Fenced as error:
+            self._broken(error)
+        except OSError as error:
+            if not self._disk_unknown:
+                log.warning("disk_state_unknown", extra={"detail": str(error)})
+            self._disk_unknown = True
+            return
+        self._disk_unknown = False
+        page[slots.DISK_FREE_BYTES] = room.f_bavail * room.f_frsize
+        page[slots.DISK_TOTAL_BYTES] = room.f_blocks * room.f_frsize
 
     def _tell_page(self) -> None:
         page, head = self.page, self.journal.head()

@@ -6,7 +6,8 @@
     stop    SIGTERM or SIGINT: the data plane drains first, then the others; the slow are killed
     death   every child holds one end of a pipe and drains when this process is gone
 
-Does not import what it runs: each child is `python -m gateway.process`.
+Does not import what it runs: each child is `python -P -m gateway.process`. Without -P Python looks
+for its modules first where the operator happens to stand, and the children read all secrets.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 NAMES = ("data", "http", "snapshotter", "ledger", "worker")
 FOLLOWERS = ("snapshotter", "ledger", "worker")
 """They read or command what the data plane has recovered, so they begin once it serves."""
-LAUNCHER = (sys.executable, "-m", "gateway.process")
+LAUNCHER = (sys.executable, "-P", "-m", "gateway.process")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 30.0
 STEADY_S = 60.0
@@ -91,7 +92,9 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        tasks = [asyncio.create_task(self._keep(name)) for name in self._names]
+        tasks = [asyncio.create_task(self._keep(name), name=name) for name in self._names]
+        for task in tasks:
+            task.add_done_callback(self._kept)
         announcer = asyncio.create_task(self._announce())
         await self._stopping.wait()
         announcer.cancel()
@@ -104,11 +107,18 @@ class Supervisor:
 
     async def _keep(self, name: str) -> None:
         """One process, started again and again as its rule says."""
-        failures = 0
+        failures = tries = 0
         while not self._stopping.is_set():
             if name in FOLLOWERS and "data" in self._names:
                 await self._serving["data"].wait()
-            child = await self._start(name)
+            try:
+                child = await self._start(name)
+            except OSError as error:  # no memory, processes or files: for a moment, mostly
+                tries += 1
+                self._say("not_started", {"process": name, "error": str(error)})
+                await self._pause(_pause_s(tries), name)
+                continue
+            tries = 0
             status = await child.process.wait()
             if self._stopping.is_set():
                 return
@@ -117,7 +127,15 @@ class Supervisor:
             if self._is_the_end(name, child, status, failures):
                 self._finish(status)
                 return
-            await self._pause(min(BACKOFF_FIRST_S * 2 ** (failures - 1), BACKOFF_MAX_S), name)
+            # Of the data plane every moment counts; it is started again only once.
+            await self._pause(0.0 if name == "data" else _pause_s(failures), name)
+
+    def _kept(self, task: asyncio.Task[None]) -> None:
+        """A process that nobody keeps any more is no reason to go on as if somebody did."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._say("failed", {"process": task.get_name(), "error": repr(error)})
+            self._finish(1)
 
     def _is_the_end(self, name: str, child: _Child, status: int, failures: int) -> bool:
         """Whether the gateway stops because of this exit."""
@@ -131,8 +149,6 @@ class Supervisor:
         self._stopping.set()
 
     async def _pause(self, seconds: float, name: str) -> None:
-        if name == "data":
-            seconds = 0.0  # every moment counts; it is started again only once
         self._say("restarting", {"process": name, "in_s": seconds})
         try:
             await asyncio.wait_for(self._stopping.wait(), seconds)
@@ -145,13 +161,18 @@ class Supervisor:
         command += ["--config", str(self._loaded.path)]
         command += [f"--set={key}={value}" for key, value in self._flags.items()]
         command += ["--ready-fd", str(ready_write), "--life-fd", str(self._life_read)]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            pass_fds=(ready_write, self._life_read),
-            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then asks in order
-        )
-        os.close(ready_write)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(ready_write, self._life_read),
+                start_new_session=True,  # Ctrl-C reaches the supervisor alone, which asks in order
+            )
+        except OSError:
+            os.close(ready_read)
+            raise
+        finally:
+            os.close(ready_write)
         child = self._children[name] = _Child(name, process)
         self._say("started", {"process": name, "pid": process.pid})
         self._listen_to(child, ready_read)
@@ -209,6 +230,10 @@ class Supervisor:
         if status != 0 and (child.ready or status != -signal.SIGTERM):
             self._status = self._status or 1
         self._say("exited", {"process": child.name, "status": status})
+
+
+def _pause_s(failures: int) -> float:
+    return min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 16), BACKOFF_MAX_S)
 
 
 def _was_steady(child: _Child) -> bool:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -16,13 +18,16 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """errno values that mean: nothing is broken, there is just no room."""
 NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 """No more open files: nothing was opened, so nothing was written either."""
+OTHERS = stat.S_IRWXO
 
 
 class FileOps(Protocol):
     """File operations by number; each raises OSError as the system call would."""
 
     def make_dir(self, path: Path) -> None:
-        """Make a folder and its parents, durably; fine if it is there."""
+        """Make a folder and its parents, durably; fine if it is there. Nothing in it is for others:
+        it names every movement of every account.
+        """
 
     def list_dir(self, path: Path) -> list[str]: ...
 
@@ -66,7 +71,11 @@ class RealFiles:
 
     def make_dir(self, path: Path) -> None:
         missing = [p for p in (path, *path.parents) if not p.exists()]
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = path.stat().st_mode
+        if mode & OTHERS:  # of before, or of another's hand
+            with suppress(PermissionError):
+                path.chmod(mode & ~OTHERS)
         for made in missing:
             self.fsync_dir(made.parent)
 
@@ -75,7 +84,7 @@ class RealFiles:
 
     def open(self, path: Path, *, write: bool = False, create: bool = False) -> int:
         flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_CLOEXEC
-        return os.open(path, flags | (os.O_CREAT | os.O_TRUNC if create else 0), 0o640)
+        return os.open(path, flags | (os.O_CREAT | os.O_TRUNC if create else 0), 0o600)
 
     def open_direct(self, path: Path) -> int:
         """For writes past the page cache, in whole blocks. Raises OSError: not every file system
@@ -126,7 +135,7 @@ class RealFiles:
         os.unlink(path)
 
     def set_read_only(self, path: Path) -> None:
-        os.chmod(path, 0o444)
+        os.chmod(path, 0o400)
 
     def used_percent(self, path: Path) -> int:
         found = os.statvfs(path)
@@ -134,7 +143,7 @@ class RealFiles:
         return -(-100 * used // max(1, used + found.f_bavail))
 
     def lock(self, path: Path) -> int:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

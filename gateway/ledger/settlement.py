@@ -252,7 +252,7 @@ def _trailer(total: Mapping[str, int]) -> dict[str, object]:
 
 def write_files(folder: Path, files: list[SettlementFile]) -> list[Path]:
     """Write each file and, beside it, its totals and hash as JSON. Raises: OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     for one in files:
         path = folder / one.file_name

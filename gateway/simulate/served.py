@@ -78,7 +78,7 @@ class ServedGateway:
 
     async def start(self) -> None:
         """Start and wait until the data plane serves. Raises: EnvironmentFault."""
-        command = [sys.executable, "-m", "gateway.cli", "serve", "--json"]
+        command = [sys.executable, "-P", "-m", "gateway.cli", "serve", "--json"]
         command += ["--config", str(self.loaded.path)]
         for name, value in self._flags.items():
             command += ["--set", f"{name}={value}"]

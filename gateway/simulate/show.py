@@ -129,7 +129,7 @@ class LiveDisplay:
     """Feeds the process that draws. When that one is gone, nothing is shown and nothing breaks."""
 
     def __init__(self) -> None:
-        command = [sys.executable, "-m", "gateway.simulate.screen"]
+        command = [sys.executable, "-P", "-m", "gateway.simulate.screen"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr)
         self._next_step = 0.0
 

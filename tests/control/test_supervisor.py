@@ -16,7 +16,8 @@ import pytest
 
 from gateway.config import load_config
 from gateway.errors import EnvironmentFault
-from gateway.supervisor import NAMES, hold_pid_file, pid_path
+from gateway.readiness import EXIT_REFUSED
+from gateway.supervisor import LAUNCHER, NAMES, hold_pid_file, pid_path
 
 ROOT = Path(__file__).parents[2]
 SUPERVISE = Path(__file__).with_name("supervise.py")
@@ -208,6 +209,31 @@ def test_who_does_not_stop_is_killed(run: Run) -> None:
     run.wait_for("serving")
     assert run.stop() == 1
     assert _count(run, "killed", "data") == 1
+
+
+@pytest.mark.plan(data="eagain eagain serve", http="eagain serve")
+def test_what_cannot_be_started_now_is_tried_again(run: Run) -> None:
+    run.wait_for("serving")
+    assert _count(run, "not_started", "data") == 2
+    assert _count(run, "not_started", "http") == 1
+    assert run.stop() == 0
+
+
+@pytest.mark.plan(worker="bug serve")
+def test_nobody_goes_on_beside_a_process_that_is_kept_no_more(run: Run) -> None:
+    assert run.end() == 1
+    assert _count(run, "failed", "worker") == 1
+    assert run.events[-1] == {"event": "stopped", "status": 1}
+
+
+def test_nothing_is_run_from_where_the_operator_stands(tmp_path: Path) -> None:
+    foreign = tmp_path / "gateway"
+    foreign.mkdir()
+    (foreign / "__init__.py").write_text("")
+    (foreign / "process.py").write_text("raise SystemExit(99)")
+    command = [*LAUNCHER, "http", "--config", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == EXIT_REFUSED, done.stderr
 
 
 @pytest.mark.plan(only=["http"])

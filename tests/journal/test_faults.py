@@ -311,7 +311,7 @@ def test_closed_segments_are_sealed(tmp_path: Path) -> None:
     roots = [load_root(path.read_bytes()) for path in sorted(tmp_path.glob("*.root"))]
     assert len(roots) >= 2
     for path in sorted(tmp_path.glob("*.seg"))[: len(roots)]:
-        assert path.stat().st_mode & 0o777 == 0o444
+        assert path.stat().st_mode & 0o777 == 0o400
     assert sum(root.totals.group_count for root in roots) < len(made)
     views = [codec.view_group(g) for g in made if codec.view_group(g).position < SEG]
     first = roots[0]
