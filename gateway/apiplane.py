@@ -10,6 +10,8 @@ from gateway.clock import now_us
 from gateway.config import Config
 from gateway.control.pipe import ControlPipe
 from gateway.credit.job import build_desk
+from gateway.delivery.kinds import list_banks
+from gateway.delivery.outbox import Outbox
 from gateway.http.api import Api
 from gateway.http.endpoint import Services
 from gateway.keys import load_control_secrets
@@ -32,6 +34,7 @@ from gateway.wallet.merges import MergeRunner, Merges
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
 from gateway.wallet.past import PastOperations
+from gateway.wallet.payouts import PayoutBook, Payouts
 from gateway.wallet.purses import Purses
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
@@ -101,6 +104,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
             Lending(desk, accounts),
             build_merges(access, commands, accounts, sealer),
+            _payouts(config, access, commands, accounts),
             Webhooks(
                 WebhookStore(access.database),
                 sealer,
@@ -152,6 +156,26 @@ def build_merges(
     store = SagaStore(access.database)
     runner = MergeRunner(commands, store, sealer, now_us)
     return Merges(runner, accounts, store, sealer, now_us)
+
+
+def _payouts(
+    config: Config, access: Access, commands: Commands, accounts: AccountAccess
+) -> Payouts:
+    book = PayoutBook(
+        SagaStore(access.database),
+        Sealer(load_control_secrets(config).registry_keys),
+        Outbox(access.database),
+        lambda: list_banks(config),
+    )
+    return Payouts(commands, accounts, Eyes(access.approvals, commands), book, now_us)
+
+
+def build_payouts(config: Config, access: Access) -> tuple[Payouts, Callable[[], Awaitable[None]]]:
+    """The services on payouts for a process without the API, and how to end them."""
+    pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
+    commands = Commands(pipe)
+    reach = AccountAccess(AccountStore(access.database), access.links, access.tenants)
+    return _payouts(config, access, commands, reach), pipe.close
 
 
 def build_freezes(

@@ -40,7 +40,9 @@ Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400 * 366)]
 SlotNumber = Annotated[str, Field(pattern="^([0-9]|1[0-5])$")]
 AdapterName = Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,31}$")]
 OptionalPath = Path | None
-ApprovedAction = Literal["adjustment", "unfreeze", "write_off", "credit_limit", "credit"]
+ApprovedAction = Literal[
+    "adjustment", "unfreeze", "write_off", "credit_limit", "credit", "payout", "fare_reversal"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,6 +331,8 @@ class ApprovalsConfig:
             "unfreeze": 0,
             "write_off": 0,
             "credit_limit": 500_000,
+            "payout": 0,
+            "fare_reversal": 0,
         }
     )
     """Amount from which on an action needs a second person, 0 = always. One named replaces all."""

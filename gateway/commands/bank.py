@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +18,11 @@ from gateway.commands.common import (
     print_result,
 )
 
+if TYPE_CHECKING:
+    from gateway.config import Config
+    from gateway.registry.actors import Actor
+    from gateway.wallet.payouts import Payout, Payouts
+
 AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 
 
@@ -22,6 +30,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help="Transfers in, refunds out.")
     group.command("reference")(reference)
     group.command("refund")(refund)
+    group.command("payout")(payout)
     app.add_typer(group, name="bank", rich_help_panel="Operate")
 
 
@@ -46,41 +55,60 @@ def refund(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take an amount out of an account and have the bank pay it out. What the bank refuses comes
-    back to the account. `faregate adapter show KEY` tells how far it is.
+    """Have a bank pay out of an account's own money, when somebody else agrees. What the bank
+    refuses comes back to the account. `faregate bank payout ID` tells how far it is.
 
     Example: `faregate bank refund city-bank 1001 12.50 --to DE89370400440532013000`
     """
-    from adapters.contract import Capability, Money
-    from gateway.bootstrap import build_control_client, build_registry
-    from gateway.clock import format_operation_id, now_us
-    from gateway.commands.common import UsageError
+    from gateway.bootstrap import build_control_client
     from gateway.commands.money import currency_of, parse_minor, read_operation_id
-    from gateway.control.client import CommandRefused
-    from gateway.delivery.funding import Payout, PayoutDesk
     from gateway.delivery.kinds import load_adapter
-    from gateway.delivery.sealed import CommandSealer
-    from gateway.keys import load_control_secrets
+    from gateway.wallet.commands import Cause
+    from gateway.wallet.payouts import PayoutOrder
 
     settings = load_settings(config, replaced).config
-    bank = load_adapter(settings, name)
-    if Capability.REFUND not in bank.adapter.info.capabilities:
-        raise UsageError(detail=f"{name} pays nothing out")
-    client = build_control_client(settings)
-    currency = currency_of(client, account)
-    payout = Payout(
-        read_operation_id(operation_id),
-        account,
-        Money(parse_minor(amount, currency), currency),
-        to,
-        owner,
-    )
-    sealer = CommandSealer(load_control_secrets(settings).registry_keys)
-    personal = bank.adapter.info.pii_fields
-    desk = PayoutDesk(name, client, build_registry(settings), sealer, personal)
-    reply = desk.place(payout, now_us())
-    if not reply.ok:
-        raise CommandRefused(reply)
-    shown = format_operation_id(payout.operation_id)
-    result = {"operation_id": shown, "key": payout.key, "amount_minor": payout.money.amount_minor}
-    print_result(result | {"balance_minor": reply.result["balance_minor"]}, as_json=as_json)
+    load_adapter(settings, name)
+    minor = parse_minor(amount, currency_of(build_control_client(settings), account))
+    order = PayoutOrder(account, minor, name, to, owner)
+    cause = Cause(read_operation_id(operation_id))
+
+    async def place(payouts: Payouts, actor: Actor) -> Payout:
+        return await payouts.place(actor, cause, order)
+
+    print_result(_with_payouts(settings, place), as_json=as_json)
+
+
+def payout(
+    payout_id: Annotated[str, typer.Argument(metavar="ID", help="As `bank refund` printed it.")],
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell how far a payout has come.
+
+    Example: `faregate bank payout 01993b2a-5f40-7000-8000-00000000abcd`
+    """
+    settings = load_settings(config, replaced).config
+
+    async def get(payouts: Payouts, actor: Actor) -> Payout:
+        return await payouts.get(actor, payout_id)
+
+    print_result(_with_payouts(settings, get), as_json=as_json)
+
+
+def _with_payouts(
+    settings: Config, ask: Callable[[Payouts, Actor], Awaitable[Payout]]
+) -> dict[str, object]:
+    """What a service says about a payout, by the name of the payout."""
+    from gateway.apiplane import build_payouts
+    from gateway.bootstrap import build_access
+    from gateway.commands.common import build_actor
+
+    async def run() -> Payout:
+        payouts, close = build_payouts(settings, build_access(settings))
+        try:
+            return await ask(payouts, build_actor())
+        finally:
+            await close()
+
+    return asdict(asyncio.run(run()))

@@ -54,6 +54,8 @@ class _Move:
     reference: str
     was_at_us: int
     """The instant in the ids of versions that took midnight in UTC for a booking date."""
+    flow: str = ""
+    """payout: what it takes back, or gives back, was the bank's or went there."""
 
     def operation_id(self, number: int) -> bytes:
         """Of one try after the other."""
@@ -175,6 +177,7 @@ class BankEvents:
             ("bank", self._bank, event.kind, event.message_id),
             str(payload["entry_ref"]),
             event.occurred_us,
+            "" if event.kind == "bank_credit" else "payout",
         )
 
     def _move(self, move: _Move, decision: Mapping[str, Any]) -> Verdict:
@@ -225,6 +228,8 @@ class BankEvents:
             "reference": move.reference,
             "note": f"bank {self._bank}",
         }
+        if move.flow:
+            args["flow"] = move.flow
         if move.amount_minor > 0:
             return ask(self._commands, "credit", args, operation_id=operation_id)
         args["expected_version"] = version
@@ -253,6 +258,8 @@ class Payout:
     money: Money
     destination: str
     name: str = ""
+    actor: str = ""
+    idempotency_key: str = ""
 
     @property
     def key(self) -> str:
@@ -296,11 +303,16 @@ class PayoutDesk:
         debit = {
             "account_id": payout.account_id,
             "amount_minor": payout.money.amount_minor,
+            "currency": payout.money.currency,
+            "flow": "payout",
             "reference": payout.key,
             "note": f"refund to bank {self.bank}",
         }
+        said = {"actor": payout.actor, "idempotency_key": payout.idempotency_key[:64]}
+        debit |= {name: value for name, value in said.items() if value}
         operation_id = derived_operation_id(payout.at_us, "payout", self.bank, payout.key)
-        return ask(self.commands, "debit", debit, operation_id=operation_id)
+        done = find_done(self.commands, operation_id)
+        return done or ask(self.commands, "debit", debit, operation_id=operation_id)
 
 
 def _order(payout: Payout) -> Command:

@@ -13,7 +13,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from adapters.contract import API_LEVEL, ENTRY_POINT_GROUP, Adapter, BadSettings
+from adapters.contract import API_LEVEL, ENTRY_POINT_GROUP, Adapter, BadSettings, Capability
 from gateway.config import Config
 from gateway.errors import ConfigError
 
@@ -97,6 +97,18 @@ def load_adapter(config: Config, name: str) -> Configured:
     except BadSettings as error:
         raise ConfigError(findings=[f"adapters.{name}.{one}" for one in error.findings]) from error
     return Configured(name, kind, made(read))
+
+
+def list_banks(config: Config) -> frozenset[str]:
+    """Banks of the settings that pay out. Raises: ConfigError."""
+    wanted = [name for name, one in config.adapters.items() if one.get("kind") == "bank"]
+    found = [load_adapter(config, name) for name in wanted]
+    return frozenset(one.name for one in found if pays_out(one))
+
+
+def pays_out(configured: Configured) -> bool:
+    """Whether it is a bank that takes refunds to bank accounts."""
+    return configured.kind == "bank" and Capability.REFUND in configured.adapter.info.capabilities
 
 
 def _same_peer(found: Mapping[str, Configured]) -> Iterator[str]:

@@ -285,6 +285,19 @@ class Outbox:
         outcome = decode_outcome(row["outcome"]) if row["outcome"] else None
         return State(row["state"]), outcome
 
+    def find_state(self, key: str) -> tuple[str, str] | None:
+        """Where a command stands and what was last said of it; None = there is none."""
+        try:
+            state, outcome = self.find(key)
+        except DeliveryError as error:
+            if error.code != "DELIVERY_NOT_FOUND":
+                raise
+            return None
+        refusal = outcome.refusal if outcome is not None else None
+        return str(state), str(refusal) if refusal is not None else str(
+            self.show(key)["last_error"]
+        )
+
 
 _SHOWN = (
     OUTBOX.c.key,

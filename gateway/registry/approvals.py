@@ -72,6 +72,8 @@ class Action(StrEnum):
     WRITE_OFF = "write_off"
     CREDIT_LIMIT = "credit_limit"
     CREDIT = "credit"
+    PAYOUT = "payout"
+    FARE_REVERSAL = "fare_reversal"
 
 
 class ApprovalState(StrEnum):

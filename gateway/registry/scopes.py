@@ -21,6 +21,7 @@ class Scope(StrEnum):
     FREEZES_WRITE = "freezes:write"
     LENDING_WRITE = "lending:write"
     ADJUSTMENTS_WRITE = "adjustments:write"
+    PAYOUTS_WRITE = "payouts:write"
     STATEMENTS_READ = "statements:read"
     SETTLEMENTS_READ = "settlements:read"
     EVENTS_READ = "events:read"
@@ -57,6 +58,7 @@ MEANING: dict[Scope, str] = {
     Scope.FREEZES_WRITE: "freeze accounts, and propose to unfreeze them",
     Scope.LENDING_WRITE: "credit lines, instalments, and propose write-offs",
     Scope.ADJUSTMENTS_WRITE: "propose corrections of a balance",
+    Scope.PAYOUTS_WRITE: "propose payouts to a bank account, and look at them",
     Scope.STATEMENTS_READ: "statements and budgets",
     Scope.SETTLEMENTS_READ: "settlement and reconciliation files",
     Scope.EVENTS_READ: "the event feed",
@@ -80,6 +82,7 @@ HOUSE_ONLY = frozenset(
         Scope.FREEZES_WRITE,
         Scope.LENDING_WRITE,
         Scope.ADJUSTMENTS_WRITE,
+        Scope.PAYOUTS_WRITE,
         Scope.PERSONS_ERASE,
         Scope.TENANTS_WRITE,
         Scope.APPROVALS_READ,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.clock import format_operation_id
 from gateway.registry.actors import Actor
 from gateway.registry.approvals import Action, Proposal
 from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.freezes import Freeze
+
+if TYPE_CHECKING:
+    from gateway.wallet.payouts import PayoutOrder
 
 
 class Approvals(Protocol):
@@ -59,6 +62,21 @@ class Eyes:
         """Raises: ApprovalNeeded."""
         about = {"amount_minor": amount_minor}
         proposal = _proposal(Action.WRITE_OFF, account_id, amount_minor, about)
+        await self._require(actor, cause, proposal)
+
+    async def require_payout(self, actor: Actor, cause: Cause, order: PayoutOrder) -> None:
+        """The approver sees the end of the destination, and agrees to all of it.
+
+        Raises: ApprovalNeeded.
+        """
+        whole = f"{order.bank} {order.destination} {order.name}".encode()
+        about = {
+            "amount_minor": order.amount_minor,
+            "bank": order.bank,
+            "destination_end": order.destination[-4:],
+            "destination_digest": hashlib.sha256(whole).hexdigest(),
+        }
+        proposal = _proposal(Action.PAYOUT, order.account_id, order.amount_minor, about)
         await self._require(actor, cause, proposal)
 
     async def _require(self, actor: Actor, cause: Cause, proposal: Proposal) -> None:

@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterable
 
 from gateway.control.pipe import ControlPipe
+from gateway.delivery.funding import PayoutDesk
+from gateway.delivery.kinds import load_adapters, pays_out
+from gateway.delivery.sealed import CommandSealer
 from gateway.jobs import Job, Tools
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
@@ -19,6 +22,7 @@ from gateway.wallet.freezes import FreezeClock
 from gateway.wallet.inflows import Inflows
 from gateway.wallet.merges import MergeRunner
 from gateway.wallet.own import Ownerships
+from gateway.wallet.payout_job import PayoutJob, PayoutRunner
 from gateway.wallet.rule_job import RuleJob
 from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
@@ -43,8 +47,19 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
     )
     yield FreezeJob(FreezeClock(commands, FreezeStore(tools.registry), tools.now_us))
     yield _build_sagas(tools, commands)
+    yield from _build_payouts(tools)
     yield _build_rules(tools, commands)
     yield _build_webhooks(tools)
+
+
+def _build_payouts(tools: Tools) -> Iterable[Job]:
+    keys = load_control_secrets(tools.config).registry_keys
+    for one in load_adapters(tools.config).values():
+        if pays_out(one):
+            seal, personal = CommandSealer(keys), one.adapter.info.pii_fields
+            desk = PayoutDesk(one.name, tools.commands, tools.registry, seal, personal)
+            runner = PayoutRunner(desk, SagaStore(tools.registry), Sealer(keys), tools.now_us)
+            yield PayoutJob(runner, one.name)
 
 
 def _build_rules(tools: Tools, commands: Commands) -> RuleJob:

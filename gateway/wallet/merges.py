@@ -66,7 +66,7 @@ class MergeRunner:
 
     async def run_due(self) -> int:
         """Carry on what waits. Returns how many."""
-        due = await asyncio.to_thread(self._store.list_due, self._clock())
+        due = await asyncio.to_thread(self._store.list_due, self._clock(), KIND)
         for row in due:
             await self.advance(row)
         return len(due)

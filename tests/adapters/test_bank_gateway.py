@@ -26,6 +26,7 @@ from adapters.funding.bank.simulator import (
     webhook,
 )
 from adapters.testing.remote import Trouble
+from gateway.bootstrap import build_access
 from gateway.clock import new_operation_id, now_us
 from gateway.config import load_config
 from gateway.control.client import ControlClient
@@ -36,6 +37,7 @@ from gateway.delivery.outbox import Outbox
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
 from gateway.observability.worker_page import read_page
+from gateway.registry.actors import Actor
 from gateway.registry.store import open_registry
 from tests.adapters.test_commands import bank_table
 from tests.control.commands import Gateway, make_folder
@@ -158,10 +160,14 @@ async def test_every_yuan_once_though_the_worker_is_killed(town: Town) -> None:
 
 
 def refund_by_command(town: Town, account: int) -> None:
-    """The same one twice under its id, then one that is more than there is."""
+    """Proposed, agreed to, the same one twice under its id, then one that is more than there is."""
     words = [sys.executable, "-m", "gateway.cli", "bank", "refund", "city-bank", str(account)]
     where = ["--to", "DE-77", "--config", str(town.config_path), "--json"]
     once = ["0.01", "--operation-id", new_operation_id().hex()]
+    status, said = run_cli([*words, *once, *where])
+    assert (status, said["error"]["code"]) == (1, "APPROVAL_NEEDED")
+    approvals = build_access(town.config).approvals
+    approvals.approve(Actor.system("somebody-else"), said["error"]["approval_id"])
     answers = [run_cli([*words, *amount, *where]) for amount in (once, once, ["999"])]
     assert [status for status, _ in answers] == [0, 0, 1]
     assert answers[0][1]["key"] == answers[1][1]["key"]

@@ -53,11 +53,13 @@ class SagaStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else _saga(row)
 
-    def list_due(self, now_us: int, limit: int = 50) -> list[SagaRow]:
-        """Running ones whose time has come, oldest first."""
-        query = select(SAGAS).where(SAGAS.c.state == "running", SAGAS.c.next_us <= now_us)
+    def list_due(self, now_us: int, kind: str, limit: int = 50) -> list[SagaRow]:
+        """Running ones of a kind whose time has come, the one that waits longest first."""
+        query = select(SAGAS).where(
+            SAGAS.c.state == "running", SAGAS.c.kind == kind, SAGAS.c.next_us <= now_us
+        )
         with self._database.reading() as connection:
-            found = connection.execute(query.order_by(SAGAS.c.created_us).limit(limit))
+            found = connection.execute(query.order_by(SAGAS.c.next_us).limit(limit))
             return [_saga(row) for row in found]
 
     def change(

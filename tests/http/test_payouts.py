@@ -1,0 +1,120 @@
+"""Payouts: placed under four eyes, carried out by the worker, of an account's own money, once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from adapters.contract import Outcome, Refusal, Status
+from gateway.clock import now_us
+from gateway.control.client import ControlClient
+from gateway.delivery.funding import BankEvents, PayoutDesk
+from gateway.delivery.inbox import Inbox
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.sealed import CommandSealer
+from gateway.keys import load_control_secrets
+from gateway.wallet.payout_job import PayoutRunner
+from gateway.wallet.payouts import Payouts
+from gateway.wallet.sealing import Sealer
+from gateway.wallet.stores.sagas import SagaStore
+from tests.http.town import Town
+
+BANK = "city-bank"
+ORDER = {"amount_minor": 300, "bank": BANK, "destination": "DE-77", "name": "Han Meimei"}
+
+
+class Worker:
+    """What the worker's jobs do, step by step."""
+
+    def __init__(self, town: Town) -> None:
+        keys = load_control_secrets(town.config).registry_keys
+        database = town.access.database
+        client = ControlClient(town.config.control.socket, client="worker")
+        desk = PayoutDesk(BANK, client, database, CommandSealer(keys))
+        self.runner = PayoutRunner(desk, SagaStore(database), Sealer(keys), now_us)
+        self.outbox = Outbox(database)
+        self.inbox = Inbox(database)
+        self.events = BankEvents(BANK, client, database)
+
+    async def send(self) -> int:
+        return await asyncio.to_thread(self.runner.run_due)
+
+    async def hear(self, outcome: Outcome) -> None:
+        """The bank's word on what it was told."""
+
+        def work() -> None:
+            (letter,) = self.outbox.claim(BANK, 10, now_us())
+            self.outbox.finish(letter, outcome, now_us(), self.events.on_outcome)
+            self.inbox.apply(BANK, self.events, now_us())
+
+        await asyncio.to_thread(work)
+
+
+@pytest.fixture
+def worker(town: Town, monkeypatch: pytest.MonkeyPatch) -> Worker:
+    monkeypatch.setattr(town.api.services.get(Payouts), "_banks", lambda: {BANK})
+    return Worker(town)
+
+
+async def test_a_payout_is_placed_by_two_and_sent_by_the_worker_once(
+    town: Town, worker: Worker
+) -> None:
+    account = await town.city.account(1000)
+    said = await town.agreed(f"/v1/accounts/{account}/payouts", ORDER)
+    assert (said.status, said.body["state"]) == (202, "placed")
+    shown = said.headers["Location"]
+    assert await town.city.balance(account) == 1000
+    assert await worker.send() == 1
+    assert await worker.send() == 0
+    assert (await town.city.ok("GET", shown))["state"] == "sent"
+    assert await town.city.balance(account) == 700
+    await worker.hear(Outcome(Status.DONE))
+    assert (await town.city.ok("GET", shown))["state"] == "done"
+    assert (await town.school("GET", shown)).status == 403
+    assert "Meimei" not in str(SagaStore(town.access.database).find(said.body["payout_id"]))
+
+
+async def test_what_the_bank_refuses_comes_back_without_being_asked_for_limits(
+    town: Town, worker: Worker
+) -> None:
+    account = await town.city.account(1000)
+    said = await town.agreed(f"/v1/accounts/{account}/payouts", ORDER)
+    await worker.send()
+    await worker.hear(Outcome(Status.REJECTED, refusal=Refusal.CLOSED))
+    shown = await town.city.ok("GET", said.headers["Location"])
+    assert (shown["state"], shown["reason"]) == ("refused", str(Refusal.CLOSED))
+    assert await town.city.balance(account) == 1000
+    await asyncio.to_thread(town.project)
+    month = f"{datetime.now(ZoneInfo(town.config.ledger.zone)):%Y-%m}"
+    path = f"/v1/accounts/{account}/statements?period={month}"
+    entries = (await town.city.ok("GET", path))["entries"]
+    assert [one["counterpart"] for one in entries if one["amount_minor"]] == ["funding"] * 3
+
+
+async def test_no_credit_is_paid_out(town: Town, worker: Worker) -> None:
+    account = await town.city.account(200)
+    limit = {"amount_minor": 1000}
+    await town.city.ok("POST", f"/v1/accounts/{account}/credit-limit", limit)
+    refused = await town.city("POST", f"/v1/accounts/{account}/payouts", ORDER)
+    assert (refused.status, refused.code) == (402, "insufficient_balance")
+    said = await town.agreed(f"/v1/accounts/{account}/payouts", ORDER | {"amount_minor": 200})
+    payment = {"amount_minor": 1, "purpose": 5}
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", payment)
+    assert await worker.send() == 0
+    shown = await town.city.ok("GET", said.headers["Location"])
+    assert (shown["state"], shown["reason"]) == ("refused", "insufficient_balance")
+    assert await town.city.balance(account) == 199
+    assert worker.outbox.count(BANK) == {}
+
+
+async def test_only_the_house_and_only_to_a_bank_of_the_settings(
+    town: Town, worker: Worker
+) -> None:
+    account = await town.city.account(1000)
+    other = await town.city("POST", f"/v1/accounts/{account}/payouts", ORDER | {"bank": "other"})
+    assert other.code == "API_INVALID"
+    assert (await town.school("POST", f"/v1/accounts/{account}/payouts", ORDER)).status == 403
+    assert (await town.city("GET", "/v1/payouts/" + "0" * 36)).status == 404
