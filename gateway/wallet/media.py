@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from gateway.errors import CommandError, RegistryError
+from gateway.errors import AuthError, CommandError, RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs
@@ -19,6 +19,10 @@ from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands, Movement
 
 MediumState = Literal["active", "lost", "expired", "replaced", "denylisted"]
+OWN_WORD = frozenset({"active", "lost", "replaced"})
+"""What an owner or a tenant may say of a medium."""
+BLOCKED = frozenset({"denylisted"})
+"""What only the house, or its clearing house, says and takes back."""
 MediumKind = Literal["card", "phone", "qr", "emv", "wristband", "ble"]
 
 
@@ -191,13 +195,26 @@ class Media:
         """Report a medium lost, block it, end it, or take it back into use.
 
         From the record's position on the data plane refuses it, and validators are told.
-        Raises: CommandError unknown_medium: not one of this account.
+        Raises: CommandError unknown_medium: not one of this account. AuthError AUTH_FORBIDDEN: the
+            house blocked it, or it is the house's to say.
         """
         await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
         if state == "active":
             actor.require_step_up(self._clock(), self._step_up_s)
         token = await self._find_token(actor, account_id, named)
+        if not actor.is_house:
+            await self._check_own_word(cause, token, state)
         return await self._commands.move(actor, cause, "medium_state", token=token, state=state)
+
+    async def _check_own_word(self, cause: Cause, token: bytes, state: MediumState) -> None:
+        """A second factor shows who it is, not that they may: a block is lifted by who set it."""
+        if state not in OWN_WORD:
+            raise AuthError("AUTH_FORBIDDEN", f"the house says what is {state}")
+        shown = await self._commands.read("medium_show", token=token)
+        if shown["state"] not in BLOCKED:
+            return
+        if await self._commands.find_operation(cause.operation_id) is None:
+            raise AuthError("AUTH_FORBIDDEN", "the house blocked this medium")
 
     async def replace(
         self, actor: Actor, cause: Cause, account_id: int, old: Named, token: bytes, *, kind: str

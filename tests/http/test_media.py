@@ -45,6 +45,27 @@ async def test_media_of_an_owner_are_named_by_id_and_never_show_their_token(town
     assert states == {"replaced", "active"}
 
 
+async def test_a_block_of_the_house_is_lifted_by_the_house_alone(town: Town) -> None:
+    account = await town.city.account(tenant_id="school")
+    path = f"/v1/accounts/{account}/media"
+    await town.school.ok("POST", path, {"token": TOKEN})
+    for own in ("lost", "active"):
+        await town.school.ok("POST", f"{path}/state", {"token": TOKEN, "state": own})
+    for word in ("denylisted", "expired"):
+        said = await town.school("POST", f"{path}/state", {"token": TOKEN, "state": word})
+        assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    lost = await town.school.ok("POST", f"{path}/state", {"token": TOKEN, "state": "lost"}, key="l")
+    await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "denylisted"})
+    for own in ("active", "lost", "replaced"):
+        said = await town.school("POST", f"{path}/state", {"token": TOKEN, "state": own})
+        assert (said.status, said.code) == (403, "AUTH_FORBIDDEN")
+    again = await town.school.ok(
+        "POST", f"{path}/state", {"token": TOKEN, "state": "lost"}, key="l"
+    )
+    assert again == lost
+    await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "active"})
+
+
 async def test_a_medium_that_moved_is_its_new_account_s_by_its_id(town: Town) -> None:
     system = Actor.system("test")
     person = await asyncio.to_thread(town.access.persons.add, system, {})

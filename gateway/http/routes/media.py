@@ -172,7 +172,7 @@ ENDPOINTS = [
         body=SetMediumState,
         answer=Movement,
         scopes=("media:write",),
-        errors=("COMMAND_BAD_ARGUMENT", *MEDIUM),
+        errors=("COMMAND_BAD_ARGUMENT", "AUTH_FORBIDDEN", *MEDIUM),
     ),
     Endpoint(
         method="POST",
