@@ -29,6 +29,8 @@ from gateway.registry.tokens import TokenKeys
 SESSION_PREFIX = "fgs_"
 CACHE_MAX = 10_000
 CACHE_S = 5.0
+TOKEN_MAX = 4096
+"""Longer than any token that is given out."""
 US = 1_000_000
 
 
@@ -147,10 +149,12 @@ def _bearer(headers: Mapping[str, str]) -> str:
     said = headers.get("Authorization") or headers.get("authorization") or ""
     if not said:
         raise AuthError("AUTH_MISSING")
-    scheme, _, token = said.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
+    scheme, _, rest = said.partition(" ")
+    token = rest.strip()
+    is_sound = token.isascii() and 0 < len(token) <= TOKEN_MAX  # bytes of no encoding: surrogates
+    if scheme.lower() != "bearer" or not is_sound:
         raise AuthError("AUTH_INVALID")
-    return token.strip()
+    return token
 
 
 def _choose(actor: Actor, scope: str) -> frozenset[Scope]:

@@ -110,6 +110,14 @@ def test_a_key_has_256_bits_and_is_kept_as_a_hash_alone(house: House) -> None:
     json.dumps(issued.credential.as_dict())
 
 
+@pytest.mark.parametrize("start", ["fgk_aa_", "fgs_", "fgc_", ""])
+@pytest.mark.parametrize("end", ["\udcff", "\u00e4", "x" * 5000])
+def test_a_token_of_bytes_that_none_has_is_refused_like_any_other(
+    house: House, start: str, end: str
+) -> None:
+    assert refused(house.door, start + end) == "AUTH_INVALID"
+
+
 def test_whatever_is_wrong_with_a_key_the_answer_is_one(house: House) -> None:
     issued = house.key(life_days=1)
     good, name = issued.token, issued.credential.credential_id
