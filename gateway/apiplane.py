@@ -77,6 +77,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
 
     async def close() -> None:
         await refusals.close()
+        await access.sessions.settle()
         await book.close()
         await pipe.close()
 

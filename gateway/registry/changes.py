@@ -23,7 +23,10 @@ def note_change(
 
 
 def note_refusal(
-    connection: Connection, actor: Actor, action: str, subject: str, now_us: int
+    connection: Connection, actor: Actor, action: str, subject: str, now_us: int, **facts: object
 ) -> None:
     """Say who was refused what."""
-    append(connection, AuditEvent(actor.subject, action, subject, now_us, Outcome.REFUSED))
+    append(
+        connection,
+        AuditEvent(actor.subject, action, subject, now_us, Outcome.REFUSED, facts=facts),
+    )

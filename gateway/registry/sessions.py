@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from gateway.clock import now_us
 from gateway.db import Database
-from gateway.errors import AuthError, RegistryError
+from gateway.errors import AuthError, DatabaseError, RateLimited, RegistryError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change, note_refusal
 from gateway.registry.passwords import Passwords, check_password
@@ -27,6 +28,8 @@ from gateway.registry.rider_tables import LOGINS, SESSIONS
 from gateway.registry.scopes import RIDER, Scope
 from gateway.registry.throttle import Throttle
 from gateway.registry.vault import BlindIndex
+
+logger = logging.getLogger(__name__)
 
 PREFIX = "fgs_"
 US = 1_000_000
@@ -64,6 +67,7 @@ class Sessions:
         rules: SessionRules | None = None,
         throttle: Throttle | None = None,
         logins: Throttle | None = None,
+        strangers: Throttle | None = None,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
@@ -72,6 +76,9 @@ class Sessions:
         self.rules = rules or SessionRules()
         self._throttle = throttle or Throttle(burst=5, every_s=60)
         self._logins = logins or Throttle(burst=50, every_s=6)
+        self._strangers = strangers or Throttle(burst=20, every_s=60)
+        self._left_out = 0
+        self._noting: set[asyncio.Task[None]] = set()
         self._clock = clock
 
     async def set_login(self, actor: Actor, person_id: str, login: str, password: str) -> None:
@@ -115,7 +122,7 @@ class Sessions:
         row = await asyncio.to_thread(self._find_login, LOGINS.c.login_blind == blind)
         stored = row.password_hash if row is not None else None
         if not await self._passwords.is_right(stored, password) or row is None:
-            await asyncio.to_thread(self._note_refused, blind)
+            self._note_refused(blind, is_known=row is not None)
             raise AuthError("AUTH_INVALID")
         self._throttle.give_back((blind, remote))
         self._logins.give_back(blind)
@@ -231,12 +238,40 @@ class Sessions:
             _end_all(connection, actor.person_id)
             _note(connection, actor, "password.change", actor.person_id, now)
 
-    def _note_refused(self, blind: bytes) -> None:
-        """For the audit trail: some of the keyed hash tells tries at one login from each other."""
+    async def settle(self) -> None:
+        """Wait until refusals are written."""
+        while self._noting:
+            await asyncio.gather(*self._noting)
+
+    def _note_refused(self, blind: bytes, *, is_known: bool) -> None:
+        """For the audit trail, beside the answer, which says nothing of who exists, in time either.
+
+        Tries at logins that nobody has share one bucket: nobody fills a trail that is never cut.
+        """
+        if not is_known:
+            try:
+                self._strangers.take("")
+            except RateLimited:
+                self._left_out += 1
+                return
+        facts = {"left_out": self._left_out} if self._left_out else {}
+        self._left_out = 0
+        task = asyncio.create_task(self._write_refused(blind, facts))
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+    async def _write_refused(self, blind: bytes, facts: dict[str, int]) -> None:
+        try:
+            await asyncio.to_thread(self._put_refused, blind, facts)
+        except DatabaseError as error:
+            logger.warning("refusal_not_written", extra={"error": error.as_dict()})
+
+    def _put_refused(self, blind: bytes, facts: dict[str, int]) -> None:
+        """Some of the keyed hash tells tries at one login from each other."""
         nobody = Actor(ActorKind.RIDER, "nobody")
         with self._database.transaction() as connection:
             subject = f"login:{blind[:6].hex()}"
-            note_refusal(connection, nobody, "session.begin", subject, self._clock())
+            note_refusal(connection, nobody, "session.begin", subject, self._clock(), **facts)
 
 
 def build_rider(person_id: str, step_up_us: int = 0) -> Actor:

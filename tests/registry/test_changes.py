@@ -42,6 +42,7 @@ async def test_the_whole_life_of_a_person_is_told_without_saying_who_it_was(
     actor, token = await town.signed_in()
     with pytest.raises(AuthError):
         await town.sessions.sign_in(LOGIN, "a wrong password")
+    await town.sessions.settle()
     await town.factors.begin_totp(actor, password=PASSWORD)
     town.sessions.sign_out(token)
     links.unlink_medium(ROOT, bytes(range(16)))

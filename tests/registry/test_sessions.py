@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import select
 from gateway.db import Database
 from gateway.errors import AuthError, FareGatewayError, RateLimited, RegistryError
 from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.audit import iter_events
 from gateway.registry.consents import Consents
 from gateway.registry.passwords import WAITING_MAX, Passwords
 from gateway.registry.rider_tables import LOGINS, SESSIONS
@@ -186,6 +188,19 @@ async def test_a_login_is_one_person_s(town: Town) -> None:
     actor, _ = await town.signed_in()
     with pytest.raises(AuthError, match="AUTH_SCOPE"):
         await town.sessions.set_login(actor, first, "x@example.cn", PASSWORD)
+
+
+async def test_guesses_at_logins_nobody_has_do_not_fill_the_trail(town: Town) -> None:
+    await town.rider()
+    for number in range(40):
+        await refused(town, f"nobody-{number}@example.cn", PASSWORD)
+        await town.sessions.settle()
+    await refused(town, LOGIN, "a wrong password")
+    await town.sessions.settle()
+    with town.database.reading() as connection:
+        told = [row for row in iter_events(connection) if row.outcome == "refused"]
+    assert len(told) == 20 + 1
+    assert json.loads(told[-1].facts) == {"left_out": 20}
 
 
 async def test_a_tenant_lets_only_those_it_entered_sign_in_and_resets_nothing(town: Town) -> None:
