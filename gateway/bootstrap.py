@@ -306,20 +306,6 @@ def build_note() -> Callable[[Connection, str, str, Mapping[str, object]], None]
     return note
 
 
-def rotate_registry_keys(config: Config, actor: Actor) -> dict[str, int]:
-    """Bring all that lies under an older registry key under the current one; counts."""
-    from gateway.keys import load_control_secrets
-    from gateway.wallet.resealing import reseal_webhooks
-    from gateway.wallet.sealing import Sealer
-    from gateway.wallet.stores.webhooks import WebhookStore
-
-    access = build_access(config)
-    done = access.persons.rotate(actor)
-    sealer = Sealer(load_control_secrets(config).registry_keys)
-    webhooks = reseal_webhooks(WebhookStore(access.database), sealer)
-    return {"wrapped": done.wrapped, "left": done.left, "webhooks": webhooks}
-
-
 def make_missing_secrets(config: Config) -> list[Path]:
     """Make the control plane's secrets that are not there; which. Raises: ConfigError: one of them
     is gone that something lies under.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from gateway.commands.common import (
+    EXIT_FINDINGS,
     ConfigOption,
     JsonOption,
     SetOption,
     build_actor,
     load_settings,
     print_result,
+    say,
 )
 
 
@@ -26,17 +28,25 @@ def register(app: typer.Typer) -> None:
 def rotate_keys(
     config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Bring every person's key, and the webhooks' secrets, under the current registry key.
-    Broken off, it goes on where it was.
+    """Bring every person's key, webhooks' secrets, commands in the outbox, merges and payouts that
+    are under way under the current registry key. Broken off, it goes on where it was.
 
     Make a new file, name it in security.registry_key_file and the old one in
-    security.registry_old_key_files, run this, then take the old one out of the settings.
+    security.registry_old_key_files, restart, run this until nothing is left (exit 0), then take the
+    old one out of the settings and destroy it.
     Example: `faregate registry rotate-keys`
     """
-    from gateway.bootstrap import rotate_registry_keys
+    from gateway.bootstrap import build_access
+    from gateway.key_rotation import KeyRotation
 
     settings = load_settings(config, replaced).config
-    print_result(rotate_registry_keys(settings, build_actor()), as_json=as_json)
+    rotation = KeyRotation(settings, build_access(settings))
+    done, left = rotation.rotate(build_actor()), rotation.count_left()
+    result = {"resealed": done.as_dict(), "left": left.as_dict()}
+    print_result(result, as_json=as_json)
+    if left.total:
+        say(f"{left.total} still lie under another key: keep it, look at its files, run this again")
+        raise typer.Exit(EXIT_FINDINGS)
 
 
 def make_keys(
@@ -56,14 +66,16 @@ def make_keys(
 def status(
     config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Tell how many persons there are, and how many lie under an older key.
+    """Tell how many persons there are, and how much lies under an older key, of every kind.
 
     Example: `faregate registry status`
     """
     from gateway.bootstrap import build_access
+    from gateway.key_rotation import KeyRotation
 
-    access = build_access(load_settings(config, replaced).config)
-    left = access.persons.count_wrapped_otherwise()
+    settings = load_settings(config, replaced).config
+    access = build_access(settings)
+    left = KeyRotation(settings, access).count_left().as_dict()
     result = {"registry": access.database.name, "persons": access.persons.count(), "left": left}
     print_result(result, as_json=as_json)
 

@@ -18,6 +18,7 @@ from gateway.delivery.relay import Relay, RelaySettings
 from gateway.delivery.sealed import CommandSealer
 from gateway.jobs import Job, Tools
 from gateway.keys import load_control_secrets
+from gateway.registry.owner_keys import OwnerKeys
 
 log = logging.getLogger(__name__)
 COUNT_S = 2.0
@@ -29,7 +30,8 @@ def build_delivery_jobs(tools: Tools) -> Iterable[Job]:
     configured = load_adapters(tools.config)
     if not configured:
         return
-    sealer = CommandSealer(load_control_secrets(tools.config).registry_keys)
+    keys = load_control_secrets(tools.config).registry_keys
+    sealer = CommandSealer(keys, OwnerKeys(tools.registry, keys))
     for one in configured.values():
         if one.kind == "clearing":
             yield RelayJob(one, tools, on_outcome=on_sent)  # files name nobody

@@ -234,7 +234,7 @@ class Relay:
                     return await self.adapter.query(letter.command.key)
                 command = letter.command
                 if self._open_command is not None:
-                    command = self._open_command(command)
+                    command = await asyncio.to_thread(self._open_command, command)
                 self.adapter.validate(command)
                 self.counts.sent += 1
                 return await self.adapter.execute(command)

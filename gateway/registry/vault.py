@@ -73,6 +73,7 @@ class PersonKey:
 
     def __init__(self, person_id: str, key: bytes) -> None:
         self._person_id = person_id
+        self._key = key
         self._cipher = AESGCM(key)
 
     def seal(self, name: str, value: bytes) -> bytes:
@@ -82,6 +83,10 @@ class PersonKey:
     def open(self, name: str, sealed: bytes) -> bytes:
         """The value of a field. Raises: RegistryError REGISTRY_KEY: changed or of another row."""
         return _decrypt(self._cipher, sealed, _bind(self._person_id, name))
+
+    def derive(self, label: bytes) -> bytes:
+        """A key for another purpose; it tells nothing of this one, and of no other purpose's."""
+        return hmac.digest(self._key, label, hashlib.sha256)
 
 
 class BlindIndex:

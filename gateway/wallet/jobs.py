@@ -13,6 +13,7 @@ from gateway.jobs import Job, Tools
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
 from gateway.ledger.statements import Statements
+from gateway.registry.owner_keys import OwnerKeys
 from gateway.registry.tenants import Tenants
 from gateway.wallet.budgets import BudgetBook, BudgetWatch
 from gateway.wallet.commands import Commands
@@ -56,7 +57,8 @@ def _build_payouts(tools: Tools) -> Iterable[Job]:
     keys = load_control_secrets(tools.config).registry_keys
     for one in load_adapters(tools.config).values():
         if pays_out(one):
-            seal, personal = CommandSealer(keys), one.adapter.info.pii_fields
+            seal = CommandSealer(keys, OwnerKeys(tools.registry, keys))
+            personal = one.adapter.info.pii_fields
             desk = PayoutDesk(one.name, tools.commands, tools.registry, seal, personal)
             runner = PayoutRunner(desk, SagaStore(tools.registry), Sealer(keys), tools.now_us)
             yield PayoutJob(runner, one.name)

@@ -77,7 +77,10 @@ class PayoutRunner:
     def _change(self, row: SagaRow, **more: Any) -> None:
         step = more.pop("step", row.step)
         more.setdefault("attempts", row.attempts + 1)
-        self._store.change(row.saga_id, step=step, body=row.body, now_us=self._now_us(), **more)
+        body = dict(row.body)
+        if "state" in more:
+            del body["personal"]  # it is over: only the bank's order says where it went
+        self._store.change(row.saga_id, step=step, body=body, now_us=self._now_us(), **more)
 
 
 class PayoutJob(Job):

@@ -39,3 +39,11 @@ class Sealer:
             except InvalidTag:
                 continue
         raise ConfigError("CONFIG_SECRET", f"{name} was sealed under another registry key")
+
+    def is_current(self, name: str, sealed: bytes) -> bool:
+        """Whether it lies under the newest key."""
+        try:
+            self._ciphers[0].decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], name.encode())
+        except InvalidTag:
+            return False
+        return True

@@ -7,15 +7,20 @@ import json
 import os
 import pwd
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.contract import Capability, Command
 from gateway.bootstrap import build_access
 from gateway.config import load_config
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.sealed import CommandSealer
 from gateway.registry.actors import Actor
 from gateway.registry.approvals import Action, Proposal
+from gateway.registry.store import open_registry
 from tests.control.commands import Cli, make_folder
 
 
@@ -109,15 +114,37 @@ def test_data_of_a_person_that_is_none(
 def test_keys_are_rotated(cli: Cli) -> None:
     for _ in range(3):
         cli.ok("person", "add", "--field", "name=x")
+    _put_command(folder(cli))
     secrets = folder(cli) / "secrets"
     os.rename(secrets / "registry.key", secrets / "old.key")
-    assert cli.ok("registry", "rotate-keys", *_old(secrets, make=True)) == {
-        "wrapped": 3,
-        "left": 0,
-        "webhooks": 0,
+    _old(secrets, make=True)
+    left = cli.ok("registry", "status")["left"]
+    assert (left["persons"], left["commands"]) == (3, 1)
+    assert cli.ok("registry", "rotate-keys", *_old(secrets, make=False)) == {
+        "resealed": {"persons": 3, "webhooks": 0, "commands": 1, "sagas": 0},
+        "left": {"persons": 0, "webhooks": 0, "commands": 0, "sagas": 0},
     }
     status = cli.ok("registry", "status")
-    assert (status["persons"], status["left"]) == (3, 0)
+    assert (status["persons"], status["left"]["commands"]) == (3, 0)
+
+
+def test_what_a_missing_key_leaves_behind_is_told(cli: Cli) -> None:
+    _put_command(folder(cli))
+    secrets = folder(cli) / "secrets"
+    (secrets / "registry.key").unlink()
+    _old(secrets, make=True)
+    outcome = cli("registry", "rotate-keys", "--json")
+    assert outcome.status == 1
+    assert outcome.json["left"]["commands"] == 1
+    assert "1 still lie under another key" in outcome.err
+
+
+def _put_command(city: Path) -> None:
+    """A refund to a bank account, sealed under the registry key of now."""
+    with closing(open_registry(city / "registry.sqlite", create=True)) as registry:
+        key = bytes.fromhex((city / "secrets" / "registry.key").read_text())
+        command = Command("k", Capability.REFUND, "DE-77", facts={"name": "Han"})
+        Outbox(registry).put("bank", "k", CommandSealer([key]).seal(command, {"name"}), 1)
 
 
 def _old(secrets: Path, *, make: bool) -> tuple[str, str]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 
-import pytest
-
 from gateway.db import Database
-from gateway.errors import ConfigError
 from gateway.registry.actors import Actor
 from gateway.registry.jobs import SessionJob
-from gateway.wallet.resealing import reseal_webhooks
+from gateway.wallet.resealing import (
+    count_sagas_otherwise,
+    count_webhooks_otherwise,
+    reseal_sagas,
+    reseal_webhooks,
+)
 from gateway.wallet.sealing import Sealer
+from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 from tests.registry.riders import Town
 
@@ -30,14 +33,41 @@ def test_webhooks_are_sealed_under_the_new_key(database: Database) -> None:
     store = WebhookStore(database)
     store.add(hook(Sealer([old]), "one", b"before"), SYSTEM)
     store.add(hook(Sealer([old]), "two"), SYSTEM)
-    with pytest.raises(ConfigError, match="CONFIG_SECRET"):
-        reseal_webhooks(store, Sealer([new]))
-    assert reseal_webhooks(store, Sealer([new, old])) == 2
     fresh = Sealer([new])
+    assert (reseal_webhooks(store, fresh), count_webhooks_otherwise(store, fresh)) == (0, 2)
+    assert reseal_webhooks(store, Sealer([new, old])) == 2
+    assert count_webhooks_otherwise(store, fresh) == 0
     one, two = store.list_all()
     assert fresh.open("one", one.sealed) == b"secret of one"
     assert fresh.open("one", one.old_sealed) == b"before"
     assert (fresh.open("two", two.sealed), two.old_sealed) == (b"secret of two", b"")
+
+
+def test_what_sagas_under_way_carry_goes_along(database: Database) -> None:
+    old, new = os.urandom(32), os.urandom(32)
+    before, fresh, store = Sealer([old]), Sealer([new]), SagaStore(database)
+    for number, state in enumerate(("running", "running", "done")):
+        name = f"saga-{number}"
+        tokens = [before.seal(name, b"card %d" % one).hex() for one in range(2)]
+        sealed = {"personal": before.seal(name, b"Han").hex()} if number else {"tokens": tokens}
+        body = {"from": 1, "to": 2, **sealed}
+        store.add(SagaRow(name, "merge", "", "me", state, 0, body, number, 1, 0))
+    assert (reseal_sagas(store, fresh), count_sagas_otherwise(store, fresh)) == (0, 2)
+    assert reseal_sagas(store, Sealer([new, old])) == 2
+    assert (reseal_sagas(store, fresh), count_sagas_otherwise(store, fresh)) == (0, 0)
+    merge, payout = store.list_running()
+    opened = [fresh.open("saga-0", bytes.fromhex(token)) for token in merge.body["tokens"]]
+    assert opened == [b"card 0", b"card 1"]
+    assert fresh.open("saga-1", bytes.fromhex(payout.body["personal"])) == b"Han"
+
+
+def test_a_saga_that_went_on_meanwhile_is_left_for_the_next_run(database: Database) -> None:
+    store, body = SagaStore(database), {"from": 1, "to": 2, "tokens": []}
+    row = SagaRow("m", "merge", "", "me", "running", 0, body, 1, 1, 0)
+    store.add(row)
+    store.change("m", step=1, body=body | {"amount_minor": 5}, now_us=2)
+    assert not store.replace_body(row, body)
+    assert store.list_running()[0].body["amount_minor"] == 5
 
 
 def test_a_secret_changed_meanwhile_is_left_alone(database: Database) -> None:

@@ -121,7 +121,7 @@ def _go_back(connection: Connection, column: Column[int], last_seq: int) -> int:
 
 
 def _fail_merges(connection: Connection, is_known: Callable[[int], bool]) -> int:
-    """A merge that waits would go on with whoever gets the number next."""
+    """A merge or payout that waits would go on with whoever gets the number next."""
     wrong = list(_merges_of_unknown(connection, is_known))
     for some in _chunks(wrong):
         connection.execute(
@@ -136,7 +136,7 @@ def _merges_of_unknown(connection: Connection, is_known: Callable[[int], bool]) 
     query = select(SAGAS.c.saga_id, SAGAS.c.body).where(SAGAS.c.state == "running")
     for row in connection.execute(query):
         body = json.loads(row.body)
-        if not all(is_known(body[side]) for side in ("from", "to") if side in body):
+        if not all(is_known(body[side]) for side in ("from", "to", "account") if side in body):
             yield row.saga_id
 
 

@@ -62,6 +62,20 @@ class SagaStore:
             found = connection.execute(query.order_by(SAGAS.c.next_us).limit(limit))
             return [_saga(row) for row in found]
 
+    def list_running(self) -> list[SagaRow]:
+        """All that are not over, oldest first."""
+        query = select(SAGAS).where(SAGAS.c.state == "running").order_by(SAGAS.c.created_us)
+        with self._database.reading() as connection:
+            return [_saga(row) for row in connection.execute(query)]
+
+    def replace_body(self, row: SagaRow, body: Mapping[str, Any]) -> bool:
+        """Another way to write the same, unless the saga went on meanwhile."""
+        same = (SAGAS.c.saga_id == row.saga_id) & (SAGAS.c.body == json.dumps(row.body))
+        with self._database.transaction() as connection:
+            return bool(
+                connection.execute(update(SAGAS).where(same).values(body=json.dumps(body))).rowcount
+            )
+
     def change(
         self, saga_id: str, *, step: int, body: Mapping[str, Any], now_us: int, **more: Any
     ) -> None:
