@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from gateway.commands.common import (
 
 if TYPE_CHECKING:
     from gateway.tariffs.gtfs.build import Built
-    from gateway.tariffs.gtfs.settings import FeedSettings, Switches
+    from gateway.tariffs.gtfs.settings import Switches
 
 SwitchOption = Annotated[
     list[str] | None,
@@ -95,24 +96,15 @@ def import_feed(
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def quote_feed(
-    feed: Path,
-    journeys: object,
-    settings: FeedSettings,
-    *,
-    all_options: bool,
-    as_json: bool,
-) -> None:
+def print_feed_quotes(quotes: list[dict[str, Any]], why: Iterable[str], *, as_json: bool) -> None:
     """Print what journeys cost on a feed; exit 1 when one has no price or not the expected one."""
-    from gateway.tariffs.gtfs.loaded import load
-    from gateway.tariffs.gtfs.quote import Options, quote_journeys
-
-    quotes = quote_journeys(load(feed, settings), journeys, Options(all_options))
     if as_json:
         print_json(quotes)
     else:
         columns = ("journey", "total", "", "expected", "rules", "why not")
         print_table(columns, [_row(one) for one in quotes])
+        for text in why:
+            typer.echo(text)
     wrong = [one for one in quotes if not one.get("as_expected", one["total"] is not None)]
     if wrong:
         raise typer.Exit(EXIT_FINDINGS)

@@ -18,6 +18,7 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
+from gateway.commands.quote import Language, note_line
 
 if TYPE_CHECKING:
     from gateway.journals import ReadableJournal
@@ -77,6 +78,9 @@ def show(
     explained: Annotated[
         bool, typer.Option("--explain", help="Say why: each rule with its file and line.")
     ] = False,
+    language: Annotated[
+        Language, typer.Option("--language", help="Of the reasons; both if not given.")
+    ] = Language.BOTH,
     folder: JournalOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
@@ -94,7 +98,7 @@ def show(
         records = map(_without_token, show_records(journal, wanted))
         if explained:
             records = map(_explaining(config, replaced), records)
-        _print_records(records, as_json=as_json)
+        _print_records(records, language, as_json=as_json)
     finally:
         journal.close()
 
@@ -111,7 +115,7 @@ def _explaining(
     return lambda record: record | {"why": explainer.explain_shown(record)}
 
 
-def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
+def _print_records(records: Iterator[dict[str, Any]], language: Language, *, as_json: bool) -> None:
     if as_json:
         for record in records:
             print_json(record)
@@ -131,8 +135,7 @@ def _print_records(records: Iterator[dict[str, Any]], *, as_json: bool) -> None:
     print_table((*columns, "acts", "cells"), rows)
     for record in kept:
         for note in record.get("why", ()):
-            where = f"  [{note['file']}:{note['line']} {note['key']}]" if note["line"] else ""
-            typer.echo(f"{record['position']}: {note['en']} {note['zh']}{where}")
+            typer.echo(f"{record['position']}: {note_line(note, language)}")
 
 
 def _beside(record: dict[str, Any]) -> tuple[str, str]:

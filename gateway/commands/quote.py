@@ -24,10 +24,12 @@ from gateway.commands.gtfs import (
     PassOption,
     SwitchOption,
     parse_switches,
-    quote_feed,
+    print_feed_quotes,
 )
 
 if TYPE_CHECKING:
+    from gateway.tariffs.gtfs.quote import Options
+    from gateway.tariffs.gtfs.settings import FeedSettings
     from gateway.tariffs.loaded import LoadedTariff
 
 
@@ -104,19 +106,18 @@ def quote(
 
     Example: `faregate quote --tariff beijing-subway --from 苹果园 --to 国贸 --at 2026-11-23T08:00`
     """
+    asked = _Asked(month_paid, explain, language, as_json)
     if feed is not None:
-        if journeys is None:
-            raise UsageError(detail="--journeys is missing: --feed prices a file of journeys")
+        from gateway.tariffs.gtfs.quote import Options
         from gateway.tariffs.gtfs.settings import FeedSettings
 
         settings = FeedSettings(
             switches=parse_switches(switches, like_otp=like_otp), passes=frozenset(passes or ())
         )
-        quote_feed(feed, read_json(journeys), settings, all_options=all_options, as_json=as_json)
+        _quote_feed(feed, journeys, settings, Options(all_options, explain), asked)
         return
     tariffs = [_load(name, folders) for name in tariff]
     if journeys is not None:
-        asked = _Asked(month_paid, explain, language, as_json)
         _quote_many(tariffs, journeys, asked)
         return
     if not at:
@@ -169,14 +170,32 @@ def _quote_many(tariffs: list[LoadedTariff], file: Path, asked: _Asked) -> None:
         raise typer.Exit(EXIT_FINDINGS)
 
 
+def _quote_feed(
+    feed: Path, file: Path | None, settings: FeedSettings, options: Options, asked: _Asked
+) -> None:
+    from gateway.tariffs.gtfs.loaded import load
+    from gateway.tariffs.gtfs.quote import quote_journeys
+
+    if file is None:
+        raise UsageError(detail="--journeys is missing: --feed prices a file of journeys")
+    quotes = quote_journeys(load(feed, settings), read_json(file), options)
+    why = (text for one in quotes if asked.explain for text in _why(one, asked.language))
+    print_feed_quotes(quotes, why, as_json=asked.as_json)
+
+
 def _why(quoted: dict[str, Any], language: Language) -> Iterator[str]:
     """The rides of a journey and the rules that acted on each."""
     for number, leg in enumerate(quoted["legs"], start=1):
         yield f"\n{quoted['id']} ride {number}: {leg['fare']} {quoted['currency']}"
         for note in leg["why"]:
-            said = " ".join(note[code] for code in language.codes)
-            where = f"  [{note['file']}:{note['line']} {note['key']}]" if note["line"] else ""
-            yield f"  {said}{where}"
+            yield f"  {note_line(note, language)}"
+
+
+def note_line(note: dict[str, Any], language: Language) -> str:
+    """A rule that acted, as JSON has it, in one language or both, and where it is written."""
+    said = " ".join(note[code] for code in language.codes)
+    where = f"{note['file']}:{note['line']} {note['key']}".rstrip()
+    return f"{said}  [{where}]" if note["line"] else said
 
 
 def read_json(file: Path) -> object:

@@ -114,7 +114,7 @@ def build_explain(settings: Config) -> Explain:
     from gateway.ledger.records import Record
     from gateway.ledger.statements import read_acts
     from gateway.resources import calendar_dirs, list_tariffs
-    from gateway.tariffs.explain_record import RecordExplainer
+    from gateway.tariffs.explain_record import RecordExplainer, facts_of
 
     tariffs = settings.tariffs
     explainer = RecordExplainer(list_tariffs(tariffs), calendar_dirs(tariffs))
@@ -123,8 +123,9 @@ def build_explain(settings: Config) -> Explain:
         head = record.head
         if head.is_command or not head.tariff_key:
             return []
+        facts = facts_of(head.op, stop=head.stop, other_stop=head.other_stop, at_us=head.fare_ts_us)
         notes = explainer.explain(
-            rules=head.rules, acts=read_acts(record), tariff_key=head.tariff_key
+            rules=head.rules, acts=read_acts(record), tariff_key=head.tariff_key, facts=facts
         )
         return [note.as_dict() for note in notes]
 

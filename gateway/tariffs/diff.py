@@ -15,7 +15,7 @@ from itertools import product
 
 from fastpath.types import MediumKind
 from gateway.tariffs.diff_rules import RuleChange, diff_rules
-from gateway.tariffs.explain_factor import find_frame
+from gateway.tariffs.explain_rows import find_frame
 from gateway.tariffs.journeys import JourneyRequest, LegRequest, instant_of, parse_journeys
 from gateway.tariffs.load_examples import find_network
 from gateway.tariffs.loaded import LoadedTariff

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from fastpath.layers import PeriodKind
 from fastpath.types import Act, Rule, TariffSpec
+from gateway.tariffs.explain_rows import NOTHING_KNOWN, RideFacts, find_row, has_rows
 from gateway.tariffs.source import TariffSource
 
 
@@ -42,7 +43,8 @@ class RuleNote:
     def text(self, language: str = "") -> str:
         """The note as a line: in one language, or in both."""
         said = {"en": self.en, "zh": self.zh}.get(language, f"{self.en} {self.zh}")
-        return f"{said}  [{self.file}:{self.line} {self.key}]" if self.line else said
+        where = " ".join(word for word in (f"{self.file}:{self.line}", self.key) if word)
+        return f"{said}  [{where}]" if self.line else said
 
     def as_dict(self) -> dict[str, object]:
         """The note as it goes into JSON."""
@@ -134,17 +136,48 @@ def explain(
     group: str = "",
     acts: tuple[int, ...] = (),
     spec: TariffSpec | None = None,
+    facts: RideFacts = NOTHING_KNOWN,
 ) -> list[RuleNote]:
     """The rules that acted, by bit; those that are known to the row of their table by that row.
 
     Args: group: the price group of the distance. acts: as in a decision; spec: what made it.
+        facts: what is known of the ride, for rules of which decisions name no row.
     """
     known = list_notes(acts, source, spec) if spec is not None else []
-    notes = []
+    priced = next((one for one in known if one.rule is Rule.LEG_RULE), None)
+    notes: list[RuleNote] = []
     for rule in Rule:
-        if rule & rules:
-            notes += [one for one in known if one.rule is rule] or [_note(rule, source, group)]
+        if not rule & rules:
+            continue
+        found = [one for one in known if one.rule is rule]
+        if found:
+            notes += found
+        elif priced is not None and rule in _OF_THE_PRICE:
+            notes.append(replace(_note(rule, source, group), **_place_of(priced)))
+        elif spec is not None and has_rows(rule, source):
+            notes.append(_row_note(rule, source, spec, facts))
+        else:
+            notes.append(_note(rule, source, group))
     return notes
+
+
+_OF_THE_PRICE = Rule.DISTANCE_BAND | Rule.BEYOND_BANDS | Rule.GIVEN_DISTANCE
+"""What the row of the price says as well."""
+
+
+def _place_of(note: RuleNote) -> dict[str, Any]:
+    return {"file": note.file, "key": note.key, "line": note.line}
+
+
+def _row_note(rule: Rule, source: TariffSource, spec: TariffSpec, facts: RideFacts) -> RuleNote:
+    """The row that acted; without file and line when it is not known which."""
+    row, text = find_row(rule, source, spec, facts), TEXTS[rule]
+    if row is None:
+        return RuleNote(rule, text.en, text.zh, "", "", 0)
+    if not row.title:
+        line = source.key_lines.get(row.key, 0)
+        return RuleNote(rule, text.en, text.zh, source.file, row.key, line)
+    return _named(rule, source, row.key, row.title)
 
 
 def list_notes(acts: tuple[int, ...], source: TariffSource, spec: TariffSpec) -> list[RuleNote]:
@@ -160,7 +193,9 @@ def _find_act(act: int, source: TariffSource, spec: TariffSpec) -> RuleNote | No
         key = f"time_discount.{window.name}"
         return _named(Rule.TIME_DISCOUNT, source, key, window.title)
     if kind is Act.MONTHLY_TIER:
-        return _note(Rule.MONTHLY_TIER, source, "")
+        text, key = TEXTS[Rule.MONTHLY_TIER], f"month.tiers[{number}]"
+        line = source.key_lines.get(key, 0)
+        return RuleNote(Rule.MONTHLY_TIER, text.en, text.zh, source.file, key, line)
     origin = source.layers.origin(number if kind is Act.LEG else _source_of(kind, number, spec))
     if origin is None:
         return None
@@ -224,4 +259,6 @@ def _note(rule: Rule, source: TariffSource, group: str) -> RuleNote:
     text = TEXTS[rule]
     named = f"{text.key}.{group}" if text.key == "fare" and group else text.key
     line = source.key_lines.get(named, 0)
-    return RuleNote(rule, text.en, text.zh, source.file if text.key else "", named, line)
+    if not line:  # not a tariff's matter, or a default that its file does not say
+        return RuleNote(rule, text.en, text.zh, "", "", 0)
+    return RuleNote(rule, text.en, text.zh, source.file, named, line)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fastpath.api import CompiledTariff
-from fastpath.types import Act, MediumKind, Rule
+from fastpath.types import Act, MediumKind, Op, Rule
 from gateway.errors import TariffError
 from gateway.tariffs.explain import TEXTS, RuleNote, explain
+from gateway.tariffs.explain_rows import NOTHING_KNOWN, RideFacts
 from gateway.tariffs.gtfs.explain import Explainer
 from gateway.tariffs.gtfs.loaded import LoadedFeed
 from gateway.tariffs.gtfs.register import is_feed_file, load_registered
@@ -32,14 +33,21 @@ class RecordExplainer:
         self._calendars = calendars
         self._by_key: dict[int, LoadedTariff | LoadedFeed] = {}
 
-    def explain(self, *, rules: int, acts: tuple[int, ...], tariff_key: int) -> list[RuleNote]:
+    def explain(
+        self,
+        *,
+        rules: int,
+        acts: tuple[int, ...],
+        tariff_key: int,
+        facts: RideFacts = NOTHING_KNOWN,
+    ) -> list[RuleNote]:
         """The rules that acted; without file and line when no file compiles to this key.
 
         Cost: compiles files until one fits, once each.
         """
         tariff = self.find(tariff_key)
         if isinstance(tariff, LoadedTariff):
-            return explain(Rule(rules), tariff.source, acts=acts, spec=tariff.spec)
+            return explain(Rule(rules), tariff.source, acts=acts, spec=tariff.spec, facts=facts)
         rows = _rows_of(tariff, acts) if tariff is not None else {}
         found = []
         for rule in Rule:
@@ -51,7 +59,15 @@ class RecordExplainer:
         """As `explain`, for a record as `faregate journal show --json` prints it."""
         said = [name for item in record["items"] for name in item.get("acts", ())]
         acts = tuple(_act_of(name) for name in said)
-        notes = self.explain(rules=record["rules"], acts=acts, tariff_key=record["tariff_key"])
+        facts = facts_of(
+            Op[str(record.get("op", "context")).upper()],
+            stop=record.get("stop", 0),
+            other_stop=record.get("other_stop", 0),
+            at_us=record.get("fare_ts_us", 0),
+        )
+        notes = self.explain(
+            rules=record["rules"], acts=acts, tariff_key=record["tariff_key"], facts=facts
+        )
         return [note.as_dict() for note in notes]
 
     def find(self, tariff_key: int) -> LoadedTariff | LoadedFeed | None:
@@ -72,6 +88,17 @@ class RecordExplainer:
         except (TariffError, ValueError):
             return  # a faulty file made no record; `tariff check` says what is wrong with it
         self._by_key[tariff_key_of(compiled)] = tariff
+
+
+def facts_of(op: int, *, stop: int, other_stop: int, at_us: int) -> RideFacts:
+    """What a record says of its ride: whose it was and with what is not in it."""
+    if op == Op.CHECK_IN:
+        return RideFacts(entry_us=at_us, entry_stop=stop)
+    if op == Op.CHECK_OUT:
+        return RideFacts(exit_us=at_us, origin_stop=other_stop, exit_stop=stop)
+    if op == Op.FLAT:
+        return RideFacts(entry_us=at_us, exit_us=at_us, origin_stop=stop, exit_stop=stop)
+    return NOTHING_KNOWN
 
 
 def tariff_key_of(compiled: CompiledTariff) -> int:

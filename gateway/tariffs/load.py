@@ -27,7 +27,7 @@ from gateway.tariffs.load_layers import load_layers
 from gateway.tariffs.load_names import read_title, read_zone
 from gateway.tariffs.load_network import check_groups, load_network
 from gateway.tariffs.load_periods import read_steps
-from gateway.tariffs.reader import Findings, Table, load_document
+from gateway.tariffs.reader import Document, Findings, Table, load_document
 from gateway.tariffs.source import (
     DiscountWindow,
     FareGroup,
@@ -162,11 +162,26 @@ def _with_fares(
 
 def _find_lines(root: Table) -> dict[str, int]:
     document = root.document
-    lines = {".".join(key): document.line_of(key) for key in _EXPLAINED}
-    for table in ("fare", "factor", "time_discount"):
+    lines = {".".join(key): document.line_of(key) for key in _EXPLAINED if _says(document, key)}
+    for table in ("fare", "factor", "time_discount", "category"):
         for index, name in enumerate(_names_of(document.data.get(table))):
             lines[f"{table}.{name}"] = document.line_of((table, index))
+    for table in ("out_of_station", "longest_stay"):
+        for index, _ in enumerate(_names_of(document.data.get(table))):
+            lines[f"{table}[{index}]"] = document.line_of((table, index))
+    month = document.data.get("month")
+    tiers = month.get("tiers") if isinstance(month, dict) else None
+    for index, _ in enumerate(tiers if isinstance(tiers, list) else ()):
+        lines[f"month.tiers[{index}]"] = document.line_of(("month", "tiers", index))
     return lines
+
+
+def _says(document: Document, key: tuple[str, ...]) -> bool:
+    """Whether the file has this key: what it leaves out has a default."""
+    here: object = document.data
+    for name in key:
+        here = here.get(name) if isinstance(here, dict) else None
+    return here is not None
 
 
 def _names_of(rows: object) -> list[str]:

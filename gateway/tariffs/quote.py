@@ -17,7 +17,7 @@ from fastpath.types import MediumKind, Reason, Rule
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_S, local_time
 from gateway.tariffs.explain import RuleNote, explain, rule_names
-from gateway.tariffs.explain_factor import find_factor, find_frame, note_factor
+from gateway.tariffs.explain_rows import RideFacts
 from gateway.tariffs.journeys import JourneyRequest, LegRequest, Refused, instant_of, parse_journeys
 from gateway.tariffs.loaded import LoadedTariff
 from gateway.tariffs.pricing import PricedTap, Rider, RiderRequest, TapRequest, open_rider
@@ -43,6 +43,9 @@ _REFUSALS = {
 }
 
 
+JOINED = Rule.OUT_OF_STATION | Rule.JOINED_LEG
+
+
 @dataclass(frozen=True, slots=True)
 class LegQuote:
     """One ride of a priced journey. Stations are None on a flat tariff that names no stop.
@@ -65,6 +68,11 @@ class LegQuote:
     network: int = 0
     category: int = 0
     medium: MediumKind = MediumKind.CARD
+    stops: tuple[int, int] = (0, 0)
+    left_stop: int = 0
+    """Where the stay before ended; 0 = there was none."""
+    origin_stop: int = 0
+    """Where the journey began that this ride is priced with."""
 
     def as_dict(self) -> dict[str, object]:
         """The leg as it goes into JSON."""
@@ -89,13 +97,20 @@ def _why(leg: LegQuote, *, explained: bool) -> dict[str, object]:
 def explain_leg(leg: LegQuote, group: str = "") -> list[RuleNote]:
     """The rules that acted on a ride. Args: group: the price group of its distance."""
     tariff = leg.tariff
-    notes = explain(leg.rules, tariff.source, group=group, acts=leg.acts, spec=tariff.spec)
-    frame = find_frame(tariff.source, tariff.spec, leg.entry_us)
-    factor = find_factor(tariff.source, frame=frame, category=leg.category, medium=leg.medium)
-    if factor is None:
-        return notes
-    named = note_factor(tariff.source, factor)
-    return [named if note.rule is Rule.LEG_FACTOR else note for note in notes]
+    facts = RideFacts(
+        entry_us=leg.entry_us,
+        exit_us=leg.exit_us,
+        category=leg.category,
+        medium=leg.medium,
+        network=leg.network,
+        left_stop=leg.left_stop,
+        entry_stop=leg.stops[0],
+        origin_stop=leg.origin_stop,
+        exit_stop=leg.stops[1],
+    )
+    return explain(
+        leg.rules, tariff.source, group=group, acts=leg.acts, spec=tariff.spec, facts=facts
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +201,7 @@ def _price_legs(
         category=find_category(tariffs[0], journey.category),
     )
     rider = open_rider(specs, request)
-    first = rides[0]
+    first, left_stop, origin_stop = rides[0], 0, 0
     for ride, following in zip_longest(rides, rides[1:]):
         if following is not None and ride.goes_on_as(following):
             start, end = ride.stations
@@ -199,8 +214,11 @@ def _price_legs(
             times=(first.times[0], ride.times[1]),
         )
         paid = replace(price_stay(rider, stay), category=request.category, medium=request.medium)
+        if not paid.rules & JOINED:
+            origin_stop = stay.stops[0]
+        paid = replace(paid, left_stop=left_stop, origin_stop=origin_stop)
         yield replace(paid, start=ride.stations[0], entry_us=ride.times[0])
-        first = following
+        first, left_stop = following, stay.stops[1]
 
 
 def _find_rides(tariffs: Sequence[LoadedTariff], legs: Sequence[LegRequest]) -> Iterator[Ride]:
@@ -259,4 +277,6 @@ def _leg_quote(ride: Ride, taps: Sequence[PricedTap]) -> LegQuote:
         rules=rules,
         acts=tuple(act for tap in taps for act in tap.acts),
         network=taps[-1].network,
+        stops=ride.stops,
+        origin_stop=ride.stops[0],
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli import main
 from gateway.tariffs.gtfs.loaded import LoadedFeed, load
 from gateway.tariffs.gtfs.quote import Options, quote_journeys
 from gateway.tariffs.gtfs.settings import SWITCH_NAMES, FeedSettings, Switches
@@ -112,3 +113,27 @@ def test_what_is_not_sold_to_a_category_may_fall_back(make_feed: MakeFeed) -> No
         for settings in (FeedSettings(), FeedSettings(category_fallback=True))
     ]
     assert totals == [None, "2.00"]
+
+
+def test_a_feed_says_why_in_words_with_its_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "journeys.json"
+    journeys = [
+        one for one in read_journeys(OWN / "transfers" / "journeys.json") if one["id"] == "type-0"
+    ]
+    file.write_text(json.dumps(journeys), encoding="utf-8")
+    args = ["quote", "--feed", str(OWN / "transfers"), "--journeys", str(file), "--explain"]
+    assert main([*args, "--language", "zh"]) == 0
+    chinese = capsys.readouterr().out
+    assert "票价  [fare_leg_rules.txt:2]" in chinese
+    assert "换乘优惠  [fare_transfer_rules.txt:2]" in chinese
+    assert "票种：change, 0.50  [fare_products.txt:6 change]" in chinese
+    assert "product:" not in chinese
+    assert main([*args, "--json"]) == 0
+    (quoted,) = json.loads(capsys.readouterr().out)
+    assert [one["rule"] for one in quoted["legs"][1]["why"]][-2:] == ["transfer", "transfer"]
+    for leg in quoted["legs"]:
+        for note in leg["why"]:
+            lines = (OWN / "transfers" / note["file"]).read_text(encoding="utf-8").splitlines()
+            assert note["key"] in lines[note["line"] - 1]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from fastpath.api import CompiledTariff
-from fastpath.types import Act, Rule
+from fastpath.types import Act, Op, Rule
 from gateway.cli import main
-from gateway.tariffs.explain_record import RecordExplainer, tariff_key_of
+from gateway.tariffs.explain import explain
+from gateway.tariffs.explain_record import RecordExplainer, facts_of, tariff_key_of
+from gateway.tariffs.explain_rows import RideFacts
 from gateway.tariffs.explained import SingleRequest, quote_single
 from gateway.tariffs.files import list_files
 from gateway.tariffs.loaded import LoadedTariff, load
@@ -137,7 +139,7 @@ def test_a_record_as_journal_show_prints_it(zones: LoadedTariff) -> None:
     assert [(one["rule"], one["key"]) for one in why] == [
         ("leg_rule", "fare[0]"),
         ("transfer", "transfer[0]"),
-        ("leg_factor", "factor"),
+        ("leg_factor", "factor.child"),
     ]
 
 
@@ -146,3 +148,87 @@ def test_files_of_a_tariff() -> None:
     assert found == {"network.toml", "net/stations.toml", "net/lines.toml", "net/fares.csv"}
     assert list_files(FILES / "months.toml") == [FILES / "months.toml"]
     assert list_files(FILES / "none.toml") == [FILES / "none.toml"]
+
+
+# --- the cited line says the rule --------------------------------------------------------------
+
+SHIPPED = Path(__file__).parents[2] / "config" / "tariffs"
+MORNING = {"date": "2025-11-26", "dep": "10:00:00", "arr": "10:30:00"}
+LONG = MORNING | {"from_stop": "Bank", "arr": "12:30:00"}
+TO_ZONE_1, TO_ZONE_2 = LONG | {"to_stop": "Bayswater"}, LONG | {"to_stop": "Zone 2"}
+NEXT = {"date": "2025-11-26", "dep": "10:35:00", "arr": "11:00:00"}
+METRES = {"date": "2026-11-25", "dep": "08:00:00", "distance_m": 12_000}
+SUBWAY = {"from_stop": "苹果园", "to_stop": "国贸", "date": "2026-11-25", "dep": "08:00:00"}
+BY_TUBE = [
+    MORNING | {"from_stop": "Bank", "to_stop": "Bayswater"},
+    NEXT | {"from_stop": "Queensway", "to_stop": "Zone 3"},
+]
+ROWS = [
+    (
+        "london-2025",
+        [TO_ZONE_2],
+        "overstay",
+        'zones = ["1", "2"]\nminutes = 100',
+    ),
+    (
+        "london-2025",
+        [TO_ZONE_1],
+        "overstay",
+        'zones = ["1"]\nminutes = 90',
+    ),
+    ("london-2025", BY_TUBE, "out_of_station", '["Bayswater", "Queensway"]'),
+    ("london-2025", BY_TUBE, "leg_rule", 'from = "1", to = "3"'),
+    ("shenzhen", [METRES], "distance_band", 'name = "metro"'),
+    ("shenzhen", [METRES], "given_distance", 'name = "metro"'),
+    ("shenzhen", [METRES], "leg_factor", 'name = "card"'),
+    ("shanghai", [METRES], "beyond_bands", 'name = "metro"'),
+    ("beijing-subway", [SUBWAY], "monthly_tier", "0.8"),
+    ("beijing-subway", [SUBWAY], "distance_band", "[[fare]]"),
+]
+
+
+@pytest.mark.parametrize(("tariff", "legs", "rule", "text"), ROWS, ids=lambda one: str(one)[:20])
+def test_the_line_named_is_the_row_that_acted(
+    tariff: str, legs: list[dict[str, object]], rule: str, text: str
+) -> None:
+    loaded = load(SHIPPED / f"{tariff}.toml")
+    journey = {"id": 1, "legs": legs}
+    quoted = quote_journeys([loaded], [journey], month_paid_minor=120_00, explained=True)[0]
+    assert quoted["total"] is not None, quoted
+    last = quoted["legs"][-1]["why"]
+    note = next(one for one in last if one["rule"] == rule)
+    assert note["key"]
+    lines = loaded.path.read_text(encoding="utf-8").splitlines()
+    assert text in "\n".join(lines[note["line"] - 1 : note["line"] + 3])
+
+
+def test_what_the_file_does_not_say_has_no_line(zones: LoadedTariff) -> None:
+    notes = explain(Rule.ENTRY_MINIMUM | Rule.OFFLINE_ACCEPTED, zones.source)
+    assert [(one.file, one.key, one.line) for one in notes] == [("", "", 0), ("", "", 0)]
+    assert notes[0].text("en") == "the balance must reach the entry minimum"
+
+
+def test_no_row_is_named_when_several_may_have_acted() -> None:
+    loaded = load(SHIPPED / "london-2025.toml")
+    asked = Rule.OVERSTAY | Rule.OUT_OF_STATION
+    unknown = explain(asked, loaded.source, spec=loaded.spec)
+    assert [one.line for one in unknown] == [0, 0]
+    met = RideFacts(entry_stop=loaded.names.get("Queensway").stop_id)
+    (pair,) = explain(Rule.OUT_OF_STATION, loaded.source, spec=loaded.spec, facts=met)
+    assert pair.zh == "出站换乘，连续计价：Bayswater - Queensway"
+
+
+def test_a_concession_is_named_by_its_category(zones: LoadedTariff) -> None:
+    (note,) = explain(Rule.CONCESSION, zones.source, spec=zones.spec)
+    assert (note.key, note.zh) == ("category.child", "按优惠资格计价：儿童")
+    assert line_text(note.file, note.line + 1) == 'name = "child"'
+
+
+def test_a_record_says_where_and_when_its_ride_was() -> None:
+    assert facts_of(Op.CHECK_IN, stop=7, other_stop=3, at_us=5) == RideFacts(
+        entry_us=5, entry_stop=7
+    )
+    assert facts_of(Op.CHECK_OUT, stop=7, other_stop=3, at_us=5) == RideFacts(
+        exit_us=5, origin_stop=3, exit_stop=7
+    )
+    assert facts_of(Op.RERATE, stop=7, other_stop=3, at_us=5) == RideFacts()

@@ -11,7 +11,7 @@ import pytest
 from fastpath.layers import Frames
 from gateway.tariffs.calendar import Calendar, instant_us
 from gateway.tariffs.compile_frames import fits_day
-from gateway.tariffs.explain_factor import find_frame
+from gateway.tariffs.explain_rows import find_frame
 from gateway.tariffs.loaded import LoadedTariff, load
 from gateway.tariffs.source_layers import Frame
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fastpath.types import Act
+from fastpath.types import Act, Rule
+from gateway.tariffs.explain import TEXTS, RuleNote
 from gateway.tariffs.gtfs.loaded import LoadedFeed
 from gateway.tariffs.gtfs.origins import Origin
 from gateway.tariffs.gtfs.tables import FareProduct
@@ -12,6 +13,7 @@ from gateway.tariffs.units import format_amount
 
 ACT_SHIFT = 24
 NUMBER_MASK = (1 << ACT_SHIFT) - 1
+RULES = {"leg": Rule.LEG_RULE, "transfer": Rule.TRANSFER, "join": Rule.JOINED_LEG}
 NAMES = {Act.LEG: "leg", Act.TRANSFER: "transfer", Act.JOIN: "join"}
 Fields = dict[str, object]
 
@@ -28,6 +30,22 @@ class Explainer:
     def list_rules(self, acts: Iterable[int]) -> list[Fields]:
         """One entry a rule or product row, in the order in which they acted."""
         return [fields for act in acts for fields in self._explain(act)]
+
+    def list_notes(self, acts: Iterable[int]) -> list[RuleNote]:
+        """The same in words: what each row does, and the product it charges by its name."""
+        notes: list[RuleNote] = []
+        for fields in self.list_rules(acts):
+            name, place = str(fields["rule"]), (str(fields["file"]), int(str(fields["line"])))
+            if name in RULES:
+                text = TEXTS[RULES[name]]
+                notes.append(RuleNote(RULES[name], text.en, text.zh, place[0], "", place[1]))
+                continue
+            said = f"{fields['name'] or fields['fare_product_id']}, {fields['amount']}"
+            rule, product = notes[-1].rule, str(fields["fare_product_id"])
+            notes.append(
+                RuleNote(rule, f"product: {said}", f"票种：{said}", place[0], product, place[1])
+            )
+        return notes
 
     def list_options(self, acts: Iterable[int]) -> list[Fields]:
         """Every product row of the leg's rules, cheapest first."""

@@ -52,6 +52,8 @@ class Options:
 
     all_options: bool = False
     """List every product row that the matching rules name."""
+    explained: bool = False
+    """Each leg has `why`: the rows that acted, in words."""
 
 
 def quote_journeys(
@@ -143,6 +145,8 @@ def _price(
         one = _shown(loaded, taps, fare_minor) | {"rules": explainer.list_rules(acts)}
         if options.all_options:
             one["options"] = explainer.list_options(acts)
+        if options.explained:
+            one["why"] = [note.as_dict() for note in explainer.list_notes(acts)]
         shown.append(one)
     return shown, total_minor
 
