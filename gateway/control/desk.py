@@ -36,6 +36,7 @@ Read = Callable[[Arguments], Awaitable[dict[str, Any]]]
 
 TRANSIENT = frozenset({Reason.BUSY, Reason.JOURNAL_FULL})
 MODES = {mode.name.lower(): int(mode) for mode in DeviceMode}
+HOLD_ENDS = (Op.HOLD_CAPTURE, Op.HOLD_RELEASE, Op.HOLD_EXPIRE)
 DISK_REFUSES = slots.DiskState.NO_COMMANDS
 
 
@@ -49,12 +50,15 @@ def limits_as_dict(limits: LimitBook | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneCalls:
-    """What the data plane does for the desk. on_hold: a hold is there that ends at an instant."""
+    """What the data plane does for the desk.
+
+    on_hold: (account, hold, when it ends; 0 = it is over), from a durable record.
+    """
 
     load_tariff: Callable[[int, str], dict[str, Any]]
     load_limits: Callable[[str], dict[str, Any]]
     drain: Callable[[], None]
-    on_hold: Callable[[int], None]
+    on_hold: Callable[[int, int, int], None]
 
 
 class Desk:
@@ -115,7 +119,7 @@ class Desk:
         head = view_head(data, position)
         reason = Reason(head.reason)
         if reason.accepted and not repeated:
-            self._tell(head)
+            self._tell(head, order)
         result = operations.result_of(head, repeated=repeated)
         return Reply(
             request.id,
@@ -151,10 +155,13 @@ class Desk:
                 ) from None
             return run()
 
-    def _tell(self, head: RecordView) -> None:
+    def _tell(self, head: RecordView, order: operations.Order) -> None:
         """Carry a durable change of a medium's state to the validators, of a hold to its clock."""
         if head.op in (Op.HOLD_PLACE, Op.HOLD_EXTEND):
-            self._plane.on_hold(head.account_id)
+            key, expires_us = order.hold_key, order.arguments["expires_us"]
+            self._plane.on_hold(head.account_id, key, expires_us)
+        elif head.op in HOLD_ENDS and not head.period_paid_minor:  # nothing is left of it
+            self._plane.on_hold(head.account_id, order.hold_key, 0)
         if head.op == Op.MEDIUM_STATE:
             self._state.denylist.note(
                 head.denylist_version, head.token, denied=self._is_denied(head.token)

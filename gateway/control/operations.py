@@ -52,6 +52,11 @@ class Order:
     arguments: dict[str, Any]
     notes: tuple[bytes, ...] = field(default=())
 
+    @property
+    def hold_key(self) -> int:
+        """Of a command about a hold: which one."""
+        return Facts.unpack(self.arguments["facts"]).key
+
 
 def _open(args: Arguments) -> dict[str, Any]:
     return {

@@ -1,14 +1,13 @@
 """Expiry of holds: the data plane releases what nobody captured, each by a journal record.
 
-A heap of (instant, account, hold) is filled from memory at the start and when a hold is placed or
-extended; memory is asked again before anything is sent, so an entry too many does no harm. The
-operation id follows from account, hold and instant: a restart cannot release a hold twice.
+What ends when is filled from memory at the start, and follows the durable records of holds; memory
+is asked again before anything is sent, so an entry too many does no harm. The operation id follows
+from account, hold and instant: a restart cannot release a hold twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from fastpath.api import find_holds, list_holds
 from fastpath.types import Op
 from fastpath.wallet import Facts
 from gateway.clock import derived_operation_id
+from gateway.engine.due_holds import Due, DueHolds
 from gateway.errors import JournalFull
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ RELEASES_MAX = 256
 PERIOD_S = 0.1
 FULL_S = 1.0
 DAY_US = 86_400_000_000
-
-Due = tuple[int, int, int]
-"""Expires_us, account, hold."""
 
 
 class HoldClock:
@@ -59,16 +56,17 @@ class HoldClock:
         self._now_us = now_us
         self._may_write = may_write
         self._horizon_us = horizon_us
-        self._due: list[Due] = list_holds(engine.memory)
-        heapq.heapify(self._due)
+        self._due = DueHolds(list_holds(engine.memory))
 
     def __len__(self) -> int:
         return len(self._due)
 
-    def note(self, account_id: int) -> None:
-        """Look at an account again: one of its holds was placed or extended."""
-        for due in find_holds(self._engine.memory, account_id):
-            heapq.heappush(self._due, due)
+    def note(self, account_id: int, key: int, expires_us: int) -> None:
+        """A hold ends at this instant, says a durable record; 0 = it is over."""
+        if expires_us:
+            self._due.put((expires_us, account_id, key))
+        else:
+            self._due.drop(account_id, key)
 
     async def run(self) -> None:
         """Release what is due, for ever; a turn takes at most RELEASES_MAX."""
@@ -86,21 +84,20 @@ class HoldClock:
                 await self._commit.committed()
         except JournalFull:
             for due in released:
-                heapq.heappush(self._due, due)
+                self._due.put(due)
             return FULL_S
         return 0.0 if len(released) == RELEASES_MAX else PERIOD_S
 
     def _release_due(self) -> list[Due]:
         now_us = self._now_us()
         released: list[Due] = []
-        while self._due and self._due[0][0] <= now_us and len(released) < RELEASES_MAX:
-            due = heapq.heappop(self._due)
+        while len(released) < RELEASES_MAX and (due := self._due.pop(now_us)) is not None:
             if due not in find_holds(self._engine.memory, due[1]):
                 continue
             try:
                 self._release(due, now_us)
             except BufferError:
-                heapq.heappush(self._due, due)
+                self._due.put(due)
                 break
             released.append(due)
         return released

@@ -241,6 +241,24 @@ async def test_holds_expire_by_themselves_once_over_a_restart(tmp_path: Path) ->
     audit_is_silent(config)
 
 
+async def test_nothing_is_kept_of_holds_that_are_over(tmp_path: Path) -> None:
+    config = make_folder(tmp_path / "gateway")
+    async with running(config) as hands:
+        account_id, _ = await hands.rider(1000)
+        who = {"account_id": account_id}
+        far = now_us() + 1000 * HOUR_US
+        for key in (1, 2, 3, 4):
+            await hands.call("hold_place", **who, key=key, amount_minor=100, expires_us=far)
+        await hands.call("hold_extend", **who, key=1, expires_us=far + HOUR_US)
+        assert len(hands.plane.holds) == 4
+        await hands.call("hold_capture", **who, key=1, amount_minor=50)
+        assert len(hands.plane.holds) == 4
+        await hands.call("hold_capture", **who, key=1, amount_minor=50)
+        await hands.call("hold_capture", **who, key=2, amount_minor=10, final=True)
+        await hands.call("hold_release", **who, key=3)
+        assert len(hands.plane.holds) == 1
+
+
 async def test_a_full_disk_takes_back_what_the_wallet_did(tmp_path: Path) -> None:
     files = FaultFiles(RealFiles())
     config = make_folder(tmp_path / "gateway")
