@@ -233,7 +233,7 @@ class Supervisor:
 
 
 def _pause_s(failures: int) -> float:
-    return min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 16), BACKOFF_MAX_S)
+    return min(BACKOFF_FIRST_S * 2.0 ** min(failures - 1, 16), BACKOFF_MAX_S)
 
 
 def _was_steady(child: _Child) -> bool:
