@@ -211,9 +211,8 @@ def build_registry(config: Config) -> Database:
     if chosen.url is None:
         return open_registry(chosen.file, create=True)
     file = chosen.password_file
-    return open_registry(
-        chosen.url, create=True, password=read_password(file) if file is not None else None
-    )
+    password = read_password(file) if file is not None else None
+    return open_registry(chosen.url, create=True, password=password, timeout_s=chosen.timeout_s)
 
 
 def build_access(config: Config) -> Access:
@@ -286,7 +285,7 @@ def _open_ledger(config: Config, *, create: bool) -> Database:
         return open_ledger(chosen.file, create=create)
     file = chosen.password_file
     password = read_password(file) if file is not None else None
-    return open_ledger(chosen.url, create=create, password=password)
+    return open_ledger(chosen.url, create=create, password=password, timeout_s=chosen.timeout_s)
 
 
 def build_note() -> Callable[[Connection, str, str, Mapping[str, object]], None]:

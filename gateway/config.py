@@ -292,9 +292,12 @@ class RegistryConfig:
     file: Path = Path("registry.sqlite")
     """SQLite file, unless a URL is given."""
     url: Text | None = None
-    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password."""
+    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password; with
+    `?sslmode=verify-full&sslrootcert=/path/ca.pem` over TLS, to servers of that authority only."""
     password_file: OptionalPath = None
     """Password that goes with the URL (mode 0600)."""
+    timeout_s: Seconds = 15
+    """How long one statement may take in PostgreSQL."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,9 +308,12 @@ class LedgerConfig:
     file: Path = Path("ledger.sqlite")
     """SQLite file, unless a URL is given."""
     url: Text | None = None
-    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password."""
+    """A PostgreSQL database instead: postgresql://user@host:5432/name, without the password; with
+    `?sslmode=verify-full&sslrootcert=/path/ca.pem` over TLS, to servers of that authority only."""
     password_file: OptionalPath = None
     """Password that goes with the URL (mode 0600)."""
+    timeout_s: Seconds = 300
+    """How long one statement may take in PostgreSQL."""
     zone: Annotated[str, Strict(), Field(pattern="^[A-Za-z0-9_+/-]{1,64}$")] = "Asia/Shanghai"
     """IANA zone of business days where no tariff names the service date."""
     currency: Annotated[int, Strict(), Field(ge=1, le=999)] = 156

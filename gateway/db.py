@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -22,16 +23,17 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError as AlembicError
 from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from gateway.errors import DatabaseError
+from gateway.postgres import Way, read_tls
 
 BUSY_TIMEOUT_MS = 5_000
 WAL_RETRY_S = 0.005
-POOL_SIZE = 4
+TIMEOUT_S = 15.0
 READING = "faregate_reading"
 UPGRADE_LOCK = 0x6661_7265
 """Advisory lock of PostgreSQL: one process at a time brings a schema up."""
@@ -73,8 +75,16 @@ class I64(TypeDecorator[int]):
 class Database:
     """One database with the schema of one package."""
 
-    def __init__(self, engine: Engine, migrations: Path, name: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        migrations: Path,
+        name: str,
+        patient: Callable[[], Engine] | None = None,
+    ) -> None:
+        """patient: makes an engine without time-outs, for migrations; None = it has none."""
         self.engine = engine
+        self._patient = patient
         self.name = name
         """What errors call it: the file, or the URL without its password."""
         self._migrations = migrations
@@ -87,16 +97,22 @@ class Database:
         migrations: Path,
         create: bool = False,
         password: str | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> Database:
         """Open a file or a URL.
 
         Args: place: path of a SQLite file, or a `postgresql://` URL. create: make the file and
             bring the schema to its newest version; else both must be as this version wants them.
-            password: goes with the URL.
+            password: goes with the URL. timeout_s: how long a statement may take (PostgreSQL).
         Raises: DatabaseError: not there, not reachable, or of another version.
         """
-        engine, name = _build_engine(place, create=create, password=password)
-        database = cls(engine, migrations, name)
+        if isinstance(place, Path):
+            database = cls(_open_file(place, create=create), migrations, str(place))
+        else:
+            url, tls = read_tls(_read_url(place, password))
+            name = url.render_as_string(hide_password=True)
+            patient = partial(Way(name, tls, None).engine, url)
+            database = cls(Way(name, tls, timeout_s).engine(url), migrations, name, patient)
         if create and not database.is_current():
             database.upgrade()
         database.check_version()
@@ -139,8 +155,9 @@ class Database:
     def upgrade(self) -> None:
         """Bring the schema to the newest version, in one transaction. Raises: DatabaseError."""
         config = self._alembic()
+        engine = self._patient() if self._patient is not None else self.engine
         try:
-            with self.engine.begin() as connection:
+            with engine.begin() as connection:
                 if not self.is_sqlite:
                     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({UPGRADE_LOCK})")
                 config.attributes["connection"] = connection
@@ -149,6 +166,9 @@ class Database:
             raise DatabaseError("DATABASE_VERSION", f"{self.name}: {error}") from error
         except DBAPIError as error:
             raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
+        finally:
+            if engine is not self.engine:
+                engine.dispose()
 
     def is_current(self) -> bool:
         """Whether the schema is the one this version works with. Raises: DatabaseError."""
@@ -188,9 +208,7 @@ class Database:
         return config
 
 
-def _build_engine(place: str | Path, *, create: bool, password: str | None) -> tuple[Engine, str]:
-    if isinstance(place, Path):
-        return _open_file(place, create=create), str(place)
+def _read_url(place: str, password: str | None) -> URL:
     try:
         url = make_url(place)
     except ArgumentError as error:
@@ -203,13 +221,7 @@ def _build_engine(place: str | Path, *, create: bool, password: str | None) -> t
         raise DatabaseError(
             "DATABASE_ERROR", f"{url.drivername}: a path for SQLite or postgresql://", hint=""
         )
-    try:
-        engine = create_engine(url, pool_size=POOL_SIZE, pool_pre_ping=True)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise DatabaseError(
-            "DATABASE_ERROR", "no driver for PostgreSQL", hint="pip install 'faregate[postgres]'"
-        ) from error
-    return engine, url.render_as_string(hide_password=True)
+    return url
 
 
 def _open_file(path: Path, *, create: bool) -> Engine:

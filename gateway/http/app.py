@@ -9,6 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
 
 import uvloop
 from aiohttp import web
@@ -27,10 +31,14 @@ from gateway.observability.page import PageReader
 from gateway.observability.worker_metrics import WorkerCollector
 from gateway.readiness import tell_ready
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 CONFIG = web.AppKey("config", Config)
 PAGE = web.AppKey("page", PageReader)
 METRICS = web.AppKey("metrics", CollectorRegistry)
+LOOKERS = web.AppKey("lookers", ThreadPoolExecutor)
+"""Threads for what monitoring asks: when a database hangs, all others stand there and wait."""
 
 
 def build_app(config: Config, reader: PageReader, api: Api | None = None) -> web.Application:
@@ -43,6 +51,8 @@ def build_app(config: Config, reader: PageReader, api: Api | None = None) -> web
     app[CONFIG] = config
     app[PAGE] = reader
     app[METRICS] = registry
+    app[LOOKERS] = ThreadPoolExecutor(2, thread_name_prefix="monitoring")
+    app.on_cleanup.append(_close_lookers)
     registry.register(PageCollector(reader, config))
     registry.register(WorkerCollector(config.worker_page_path))
     registry.register(LedgerCollector(PageReader(config.ledger_page_path), reader))
@@ -61,7 +71,7 @@ async def _live(_request: web.Request) -> web.Response:
 
 async def _ready(request: web.Request) -> web.Response:
     """200 when validators can be served, else 503; every check with its detail."""
-    view = await asyncio.to_thread(request.app[PAGE].read)
+    view = await _look(request, request.app[PAGE].read)
     checks = check_readiness(view, request.app[CONFIG], now_us())
     ready = all(check.ok for check in checks)
     body = {
@@ -73,8 +83,18 @@ async def _ready(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    body = await asyncio.to_thread(encode, request.app[METRICS])
+    body = await _look(request, partial(encode, request.app[METRICS]))
     return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+async def _look(request: web.Request, work: Callable[[], T]) -> T:
+    """In a thread that nothing but monitoring uses."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(request.app[LOOKERS], work)
+
+
+async def _close_lookers(app: web.Application) -> None:
+    app[LOOKERS].shutdown(wait=False)
 
 
 def main(config: Config, ready_fd: int, api: Api | None = None) -> int:

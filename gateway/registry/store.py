@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, select, update
 
-from gateway.db import I64, U64, Database
+from gateway.db import I64, TIMEOUT_S, U64, Database
 from gateway.errors import RegistryError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -49,15 +49,22 @@ DEVICES = Table(
 
 
 def open_registry(
-    place: Path | str, *, create: bool = False, password: str | None = None
+    place: Path | str,
+    *,
+    create: bool = False,
+    password: str | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> Database:
     """Open the registry: a file, or a PostgreSQL URL with its password.
 
-    Args: create: make what is not there, and bring an older schema to this one.
+    Args: create: make what is not there, and bring an older schema to this one. timeout_s: how
+        long a statement may take (PostgreSQL).
     Raises: DatabaseError: not there, unreadable, or of another version. RegistryError: a file of
         a version nobody knows.
     """
-    return Database.open(place, migrations=MIGRATIONS, create=create, password=password)
+    return Database.open(
+        place, migrations=MIGRATIONS, create=create, password=password, timeout_s=timeout_s
+    )
 
 
 def copy_file(path: Path, target: Path) -> None:

@@ -43,11 +43,10 @@ def build_history(config: Config) -> History:
     if config.rerating.history == "journal":
         return JournalHistory(lambda: open_reader(config), build_mark(config))
     chosen = config.ledger
+    if chosen.url is None:
+        return LedgerHistory(Ledger(open_ledger(chosen.file)))
     file = chosen.password_file
+    password = read_password(file) if file is not None else None
     return LedgerHistory(
-        Ledger(
-            open_ledger(chosen.url, password=read_password(file) if file is not None else None)
-            if chosen.url is not None
-            else open_ledger(chosen.file)
-        )
+        Ledger(open_ledger(chosen.url, password=password, timeout_s=chosen.timeout_s))
     )

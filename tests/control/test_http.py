@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -195,6 +196,30 @@ async def test_openmetrics_is_spoken_when_asked_for(client: Client, plane: Page)
     async with client.get("/metrics", headers=accept) as answer:
         assert answer.content_type == "application/openmetrics-text"
         assert (await answer.text()).endswith("# EOF\n")
+
+
+async def test_monitoring_is_answered_while_all_other_threads_hang(
+    client: Client, plane: Page
+) -> None:
+    hang = threading.Event()
+    loop = asyncio.get_running_loop()
+    hanging = [loop.run_in_executor(None, hang.wait, 30) for _ in range(64)]
+    try:
+        status, _ = await _ready(client)
+        assert status == 200
+        assert await _scrape(client)
+        assert not any(one.done() for one in hanging)
+    finally:
+        hang.set()
+        await asyncio.gather(*hanging)
+
+
+async def test_a_heartbeat_from_the_future_is_none(client: Client, plane: Page) -> None:
+    """The clock was set back, and the loop has not turned since."""
+    plane.slots[page.HEARTBEAT_US] = now_us() + 3600 * 1_000_000
+    status, checks = await _ready(client)
+    assert status == 503
+    assert not checks["heartbeat"]["ok"]
 
 
 async def test_what_is_not_there_is_404(client: Client) -> None:

@@ -79,7 +79,7 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     notices, rules = NoticeStore(database), RuleStore(database)
     for _ in range(2):
         notices.add(NewNotice("n", 8, "kind", {"a": 1}, 1))
-        rules.put_budget(BudgetRow(8, -1, 100, 80, 0, 1))
+        rules.put_budget(SYSTEM, BudgetRow(8, -1, 100, 80, 0, 1))
         rules.put_cursor("rules", 4)
     assert len(notices.list(8, after=0, limit=9)) == 1
     assert [one.purpose for one in rules.list_budgets([8])] == [-1]

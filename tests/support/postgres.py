@@ -52,10 +52,23 @@ def _find_user() -> int | None:
     pytest.skip("the tests run as root, and there is no other user for PostgreSQL")
 
 
+def _tls_options(folder: Path, tls: tuple[Path, Path, int], user: int | None) -> str:
+    """The key has to belong to the server's own user."""
+    for name, source in zip(("server.crt", "server.key"), tls[:2], strict=True):
+        copy = folder / name
+        shutil.copyfile(source, copy)
+        copy.chmod(0o600)
+        if user is not None:
+            os.chown(copy, user, -1)
+    files = f"-c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
+    return f" -c ssl=on {files} -c listen_addresses=127.0.0.1 -c port={tls[2]}"
+
+
 @contextmanager
-def running_postgres() -> Iterator[str]:
+def running_postgres(*, tls: tuple[Path, Path, int] | None = None) -> Iterator[str]:
     """URL of an empty database; the server listens on a socket in its own folder only.
 
+    Args: tls: certificate, key and port: it listens on loopback as well, and speaks TLS there.
     Skips the test, saying why, when there is no PostgreSQL here.
     """
     user = _find_user()
@@ -75,6 +88,8 @@ def running_postgres() -> Iterator[str]:
         initdb, control = str(home / "initdb"), str(home / "pg_ctl")
         run(initdb, "-D", str(data), "-A", "trust", "-U", "faregate", "-N", "-E", "UTF8")
         options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        if tls is not None:
+            options += _tls_options(folder, tls, user)
         run(control, "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
         try:
             yield f"postgresql://faregate@/postgres?unix_sock={folder}/.s.PGSQL.5432"
