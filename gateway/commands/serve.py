@@ -42,6 +42,9 @@ def serve(
 ) -> None:
     """Start the gateway and keep it running, until Ctrl-C or SIGTERM: then it drains and stops.
 
+    Its processes: the data plane (validators, money), http (/v1), the snapshotter, the ledger and
+    the worker. One that dies is started again; the others go on.
+
     Example: `faregate init --dir metro && faregate serve --config metro/gateway.toml`
     """
     from gateway import supervisor
@@ -49,9 +52,8 @@ def serve(
 
     loaded = load_settings(config, replaced)
     names = tuple(part.value for part in only) if only else supervisor.NAMES
-    check_secrets(
-        loaded.config, names
-    )  # refuse here, with all findings, rather than in three processes
+    # Refuse here, with all findings, rather than in each process.
+    check_secrets(loaded.config, names)
     say = build_say(as_json=as_json)
     status = supervisor.serve(loaded, say, flags=parse_flags(replaced), names=names)
     raise typer.Exit(status)

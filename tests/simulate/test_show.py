@@ -16,7 +16,6 @@ from gateway.simulate.report import build_result, print_summary
 from gateway.simulate.screen import Screen
 from gateway.simulate.show import (
     LiveDisplay,
-    NoDisplay,
     PlainDisplay,
     Snapshot,
     choose_display,
@@ -83,8 +82,14 @@ def test_without_a_terminal_there_are_lines() -> None:
     assert checked == "records checked: 20 of 20"
 
 
-def test_quiet_says_nothing() -> None:
-    assert isinstance(choose_display(quiet=True), NoDisplay)
+def test_quiet_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    display = choose_display(quiet=True, stream=stream)
+    display.say("serves")
+    display.update(SNAPSHOT)
+    display.step("records checked", 20, 20)
+    display.close()
+    assert (stream.getvalue(), *capfd.readouterr()) == ("", "", "")
 
 
 def test_the_drawing_process_may_die(capfd: pytest.CaptureFixture[str]) -> None:
