@@ -1,8 +1,8 @@
 """Backup of a data folder while the gateway runs, and restoring it into a new one.
 
 A backup holds snapshots, the journal up to a durable head, the registry, the compiled tariffs,
-the settings (paths as in a new data folder) and, written last, a manifest with the SHA-256 of each
-file.
+signed checkpoints, the folders of own tariffs, limits, credit and risk rules, the settings (paths
+as in a new data folder) and, written last, a manifest with the SHA-256 of each file.
 A journal in Valkey becomes one segment file, and the settings in the backup say so. A registry in
 PostgreSQL is not in it (pg_dump, taken after this backup, goes with it), nor are its URL and the
 way there in the settings: a restored gateway must not work in the living one's database.
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.clock import now_us
-from gateway.config import Config, LoadedConfig, load_config
-from gateway.config_file import render_toml, settings_of_backup
+from gateway.config import Config, LoadedConfig, flatten, load_config
+from gateway.config_file import own_folders, render_toml, settings_of_backup
 from gateway.errors import EnvironmentFault, FareGatewayError, JournalError, RegistryError
 from gateway.fitting import fit_restored
 from gateway.journal.port import Head
@@ -40,6 +40,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 REGISTRY = "registry.sqlite"
 CHUNK_BYTES = 1 << 20
+SECRET_SUFFIXES = frozenset({".key", ".pem"})
+OWN_SUFFIXES = frozenset({".toml", ".csv", ".txt", ".json", ".zip"})
 TRIMMED_HINT = (
     "copy the primary's append-only folder instead, and this data folder without the journal: "
     "docs/replication.md, Backup"
@@ -94,12 +96,14 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class Restored:
     """What was laid out. point: where the journal was cut, None = nowhere. fitted: what the
-    registry knew and the journal does not, None = there is no registry in the backup.
+    registry knew and the journal does not, None = there is no registry in the backup. missing:
+    settings whose files are not there, besides the secrets.
     """
 
     manifest: Manifest
     point: CutPoint | None
     fitted: Fitted | None
+    missing: tuple[tuple[str, Path], ...] = ()
 
 
 def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
@@ -118,6 +122,9 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
         head = _copy_journal(config.journal.dir, target / "journal")
     _copy_plain(config.gateway.data_dir / "tariffs", target / "tariffs")
     _copy_plain(config.limits_dir, target / "limits")
+    _copy_plain(config.checkpoints_dir, target / "checkpoints")
+    for folder, there in own_folders(config):
+        _copy_own(config, folder, target / there)
     if config.registry.url is None and config.registry_path.is_file():
         copy_file(config.registry_path, target / REGISTRY)
     text = render_toml(kept)
@@ -187,7 +194,17 @@ def restore_backup(
     point = take_back(folder, until_us) if until_us is not None else None
     fitted = _fit(folder, actor) if manifest.has_registry else None
     _sync_tree(folder)
-    return Restored(manifest, point, fitted)
+    return Restored(manifest, point, fitted, _find_missing(folder))
+
+
+def _find_missing(folder: Path) -> tuple[tuple[str, Path], ...]:
+    config = load_config(folder / "gateway.toml", env={}).config
+    return tuple(
+        (name, value)
+        for name, value in flatten(config)
+        if isinstance(value, Path) and name.endswith("_file") and not name.startswith("security.")
+        if not value.exists()
+    )
 
 
 def _fit(folder: Path, actor: str) -> Fitted:
@@ -231,6 +248,19 @@ def _copy_plain(source: Path, target: Path) -> None:
             _copy_file(path, target / path.name)
         except FileNotFoundError:
             (target / path.name).unlink(missing_ok=True)  # the snapshotter dropped an old one
+
+
+def _copy_own(config: Config, folder: Path, target: Path) -> None:
+    """A folder of own files with what is below it, but nothing that is or may be a secret; where
+    the data folder itself is below it, only the files that lie directly in it.
+    """
+    secrets = config.security.master_key_file.resolve().parent
+    holds_data = config.gateway.data_dir.resolve().is_relative_to(folder.resolve())
+    for path in sorted(folder.glob("*") if holds_data else folder.rglob("*")):
+        is_secret = path.suffix in SECRET_SUFFIXES or path.resolve().is_relative_to(secrets)
+        is_other = holds_data and path.suffix not in OWN_SUFFIXES
+        if path.is_file() and not is_secret and not is_other:
+            _copy_file(path, target / path.relative_to(folder))
 
 
 def _copy_journal(source: Path, target: Path) -> Head:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from gateway.config import Config, flatten, json_schema, setting_schema
 from gateway.errors import EnvironmentFault
@@ -30,8 +31,49 @@ def render_toml(config: Config | None = None) -> str:
     return "".join(parts)
 
 
+OWN = "own"
+"""Where a restored data folder has what its settings name elsewhere: own tariffs, limits ..."""
+OWN_SECTIONS = ("tariffs", "limits", "credit", "risk")
+
+
+def own_folders(config: Config) -> Iterator[tuple[Path, Path]]:
+    """Folders that the settings name, each with where it lies in a backup and in a new folder."""
+    for name in OWN_SECTIONS:
+        for number, folder in enumerate(getattr(config, name).dirs, 1):
+            yield folder, Path(OWN) / f"{name}-{number}"
+
+
 def settings_of_backup(config: Config) -> Config:
-    """The settings of a gateway for a new data folder: what it keeps there lies where it begins."""
+    """The settings of a gateway for a new data folder: what it keeps there lies where it begins,
+    and a file inside the old one, inside the new one.
+    """
+    moved = iter([there for _, there in own_folders(config)])
+    own = {
+        name: replace(part, dirs=tuple(next(moved) for _ in part.dirs))
+        for name in OWN_SECTIONS
+        for part in [getattr(config, name)]
+    }
+    return _relative(replace(_fresh_places(config), **own), config.gateway.data_dir)
+
+
+def _relative(config: Config, folder: Path) -> Config:
+    """Paths below a folder count from it."""
+    sections: dict[str, Any] = {}
+    for section in fields(config):
+        part = getattr(config, section.name)
+        if isinstance(part, dict):
+            continue
+        changed = {
+            setting.name: value.relative_to(folder)
+            for setting in fields(part)
+            if isinstance(value := getattr(part, setting.name), Path)
+            and value.is_relative_to(folder)
+        }
+        sections[section.name] = replace(part, **changed)
+    return replace(config, **sections)
+
+
+def _fresh_places(config: Config) -> Config:
     fresh = Config()
     return replace(
         config,

@@ -163,7 +163,7 @@ class Database:
                 config.attributes["connection"] = connection
                 alembic_command.upgrade(config, "head")
         except AlembicError as error:
-            raise DatabaseError("DATABASE_VERSION", f"{self.name}: {error}") from error
+            raise self._newer() from error
         except DBAPIError as error:
             raise DatabaseError("DATABASE_ERROR", f"{self.name}: {error.orig}") from error
         finally:
@@ -176,8 +176,12 @@ class Database:
         return found == wanted
 
     def check_version(self) -> None:
-        """Raises: DatabaseError DATABASE_VERSION: not the schema this version works with."""
+        """Raises: DatabaseError DATABASE_VERSION: an older schema than the one this version works
+        with. DATABASE_NEWER: one it does not know.
+        """
         found, wanted = self._versions()
+        if found is not None and not self._knows(found):
+            raise self._newer()
         if found != wanted:
             raise DatabaseError(
                 "DATABASE_VERSION",
@@ -201,6 +205,16 @@ class Database:
         wanted = ScriptDirectory.from_config(self._alembic()).get_current_head()
         with self.transaction() as connection:
             return MigrationContext.configure(connection).get_current_revision(), wanted
+
+    def _knows(self, revision: str) -> bool:
+        known = ScriptDirectory.from_config(self._alembic()).walk_revisions()
+        return any(script.revision == revision for script in known)
+
+    def _newer(self) -> DatabaseError:
+        found, wanted = self._versions()
+        return DatabaseError(
+            "DATABASE_NEWER", f"{self.name}: schema {found}, and this version knows up to {wanted}"
+        )
 
     def _alembic(self) -> AlembicConfig:
         config = AlembicConfig()

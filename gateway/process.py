@@ -48,6 +48,9 @@ _REFUSALS = (
     TariffError,
 )
 
+_REFUSED_CODES = frozenset({"DATABASE_NEWER"})
+"""Of errors that are else worth another try."""
+
 log = logging.getLogger(__name__)
 
 
@@ -77,11 +80,11 @@ def exit_status(error: FareGatewayError) -> int:
     """What the supervisor is told by the exit status."""
     if isinstance(error, JournalBroken):
         return EXIT_JOURNAL_BROKEN
-    return EXIT_REFUSED if isinstance(error, _REFUSALS) else EXIT_FAILED
+    return EXIT_FAILED if _unexpected(error) else EXIT_REFUSED
 
 
 def _unexpected(error: FareGatewayError) -> bool:
-    return not isinstance(error, _REFUSALS)
+    return not isinstance(error, _REFUSALS) and error.code not in _REFUSED_CODES
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -73,6 +73,8 @@ def restore(
     if done.fitted is None:
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
         say("then, before serving: faregate registry fit, with that configuration")
+    for setting, path in done.missing:
+        say(f"{setting} names {path}, which is not here: bring that file along")
     if secrets is None:
         say(f"put the secrets (*.key) into {folder / 'secrets'} (mode 0600) before serving")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import urllib.error
@@ -18,6 +19,7 @@ from gateway.backup import BackupError, check_backup, make_backup, restore_backu
 from gateway.clock import format_operation_id, new_operation_id
 from gateway.config import LoadedConfig, load_config
 from gateway.errors import ConfigError, EnvironmentFault
+from gateway.journal.segments import SegmentJournal
 from gateway.journal.verify import verify_journal
 from gateway.registry.devices import Device, DeviceRegistry
 from gateway.registry.store import open_registry
@@ -414,3 +416,40 @@ def test_the_folder_stays_private(gateway: Gateway, cli: Cli) -> None:
         assert (cli.config.parent / name).stat().st_mode & 0o077 == 0
     with pytest.raises(EnvironmentFault):
         make_backup(load_config(cli.config, env={}), cli.config.parent)
+
+
+def test_what_the_settings_name_comes_along(tmp_path: Path) -> None:
+    """Own tariffs and signed checkpoints, and no path of the machine that is gone."""
+    old = tmp_path / "old"
+    city = make_folder(old / "city").parent
+    for name in ("tariffs", "rules"):
+        (old / name / "deeper").mkdir(parents=True)
+        (old / name / "mine.toml").write_text(f"# {name}")
+        (old / name / "deeper" / "stops.csv").write_text("1,2")
+        (old / name / "server.pem").write_text("secret")
+    (city / "checkpoints").mkdir()
+    (city / "checkpoints" / "1.json").write_text("{}")
+    (city / "cards.toml").write_text("# beside the settings")
+    flags = {
+        "tariffs.dirs": f'["{old}/tariffs"]',
+        "risk.dirs": f'["{old}/rules", "."]',
+        "link.tls_cert_file": "tls/chain.pem",
+        "link.tls_key_file": "tls/server.pem",
+    }
+    SegmentJournal.open(city / "journal").close()
+    loaded = load_config(city / "gateway.toml", env={}, flags=flags)
+    make_backup(loaded, tmp_path / "backup")
+    shutil.rmtree(old)
+    again = tmp_path / "again"
+    restored = restore_backup(tmp_path / "backup", again)
+    config = load_config(again / "gateway.toml", env={}).config
+    assert config.tariffs.dirs == (again / "own" / "tariffs-1",)
+    assert config.risk.dirs == (again / "own" / "risk-1", again / "own" / "risk-2")
+    assert (again / "own" / "tariffs-1" / "deeper" / "stops.csv").read_text() == "1,2"
+    assert (again / "own" / "risk-1" / "mine.toml").read_text() == "# rules"
+    names = {path.name for path in (again / "own" / "risk-2").iterdir()}
+    assert names == {"gateway.toml", "cards.toml"}
+    assert (again / "checkpoints" / "1.json").read_text() == "{}"
+    assert not [path for path in again.rglob("*") if path.suffix in {".pem", ".key"}]
+    assert str(old) not in (again / "gateway.toml").read_text()
+    assert [name for name, _ in restored.missing] == ["link.tls_cert_file", "link.tls_key_file"]

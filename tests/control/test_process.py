@@ -15,6 +15,7 @@ from gateway import readiness
 from gateway.errors import (
     ConfigError,
     Corrupt,
+    DatabaseError,
     EnvironmentFault,
     FareGatewayError,
     InvariantError,
@@ -35,6 +36,8 @@ from tests.control.commands import ROOT, make_folder
         (Corrupt(), 3),
         (JournalBroken(), 70),
         (JournalFull(), 1),
+        (DatabaseError("DATABASE_NEWER"), 3),
+        (DatabaseError("DATABASE_VERSION"), 1),
         (InvariantError(), 1),
     ],
 )

@@ -176,9 +176,19 @@ def test_another_version_is_refused(devices: DeviceRegistry, path: Path) -> None
     for create in (False, True):
         with pytest.raises(DatabaseError) as refused:
             open_registry(path, create=create)
-        assert refused.value.code == "DATABASE_VERSION"
+        assert refused.value.code == "DATABASE_NEWER"
     with pytest.raises(RegistryError, match="REGISTRY_VERSION"):
         check_file(path)
+
+
+def test_an_older_version_waits_for_who_brings_it_up(devices: DeviceRegistry, path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '0001'")
+    database.close()
+    with pytest.raises(DatabaseError) as refused:
+        open_registry(path)
+    assert refused.value.code == "DATABASE_VERSION"
+    assert "faregate serve" in refused.value.hint
 
 
 def test_a_file_that_is_no_database_is_refused(path: Path) -> None:
