@@ -13,9 +13,9 @@ class ActorKind(StrEnum):
     """What stands behind a request."""
 
     OPERATOR = "operator"
-    """A key or client of the city or an operator."""
+    """A key or client of the city, which runs the gateway."""
     TENANT = "tenant"
-    """A key or client of a hospital or a school."""
+    """A key or client of a transport operator, a hospital or a school."""
     RIDER = "rider"
     """A person with a session."""
     SYSTEM = "system"
@@ -58,9 +58,13 @@ class Actor:
         if scope not in self.scopes:
             raise AuthError("AUTH_SCOPE", f"{scope} is needed")
 
+    def may_touch(self, tenant_id: str) -> bool:
+        """Whether a thing of this tenant is within reach: the house's all are."""
+        return self.is_house or self.tenant_id == tenant_id
+
     def require_tenant(self, tenant_id: str) -> None:
         """Raises: AuthError AUTH_FORBIDDEN: the thing belongs to another tenant."""
-        if not self.is_house and self.tenant_id != tenant_id:
+        if not self.may_touch(tenant_id):
             raise AuthError("AUTH_FORBIDDEN", "it belongs to another tenant")
 
     def require_step_up(self, now_us: int, within_s: float) -> None:

@@ -35,7 +35,7 @@ from gateway.db import I64, Database
 from gateway.errors import AuthError, RegistryError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change
-from gateway.registry.scopes import CEILINGS, Scope, TenantKind, parse_scopes
+from gateway.registry.scopes import CEILINGS, HOUSES, Scope, TenantKind, parse_scopes
 from gateway.registry.store import METADATA
 from gateway.registry.tenants import TENANTS, Standing, get_tenant
 
@@ -143,7 +143,7 @@ class Holder:
     def build_actor(self, scopes: frozenset[Scope] | None = None) -> Actor:
         """Who uses it. Args: scopes: a narrower choice, as a token carries one."""
         found = self.credential
-        is_house = self.tenant_kind in (TenantKind.CITY, TenantKind.OPERATOR)
+        is_house = self.tenant_kind in HOUSES
         held = found.scopes & CEILINGS[self.tenant_kind]
         return Actor(
             kind=ActorKind.OPERATOR if is_house else ActorKind.TENANT,

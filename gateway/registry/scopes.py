@@ -91,10 +91,12 @@ HOUSE_ONLY = frozenset(
         Scope.DELIVERY_WRITE,
     }
 )
-"""Never for a hospital or a school."""
+"""Of the city; an operator holds tenants:write for merchants of its own."""
+HOUSES = frozenset({TenantKind.CITY})
+"""Kinds that run the gateway and see everything. Operators are several in one city, each apart."""
 CEILINGS: dict[TenantKind, frozenset[Scope]] = {
     TenantKind.CITY: ALL,
-    TenantKind.OPERATOR: ALL,
+    TenantKind.OPERATOR: ALL - HOUSE_ONLY | {Scope.TENANTS_WRITE},
     TenantKind.HOSPITAL: ALL - HOUSE_ONLY,
     TenantKind.SCHOOL: ALL - HOUSE_ONLY,
 }

@@ -109,7 +109,7 @@ class Tenants:
 
         Raises: AuthError, RegistryError: taken by another, or not a proper id.
         """
-        actor.require(Scope.TENANTS_WRITE)
+        _require_house(actor)
         if not TENANT_ID.fullmatch(tenant.tenant_id):
             raise RegistryError(
                 "REGISTRY_ERROR", f"{tenant.tenant_id!r}: a-z, 0-9 and -, at most 40", hint=""
@@ -139,7 +139,7 @@ class Tenants:
 
     def close(self, actor: Actor, tenant_id: str) -> Tenant:
         """From now on its keys and clients are refused. Raises: AuthError, RegistryError."""
-        actor.require(Scope.TENANTS_WRITE)
+        _require_house(actor)
         now = self._clock()
         with self._database.transaction() as connection:
             tenant = get_tenant(connection, tenant_id)
@@ -155,9 +155,10 @@ class Tenants:
     def add_merchant(self, actor: Actor, merchant: Merchant) -> Merchant:
         """Enter a merchant; number 0 takes the next free one, the very same again is fine.
 
-        Raises: AuthError, RegistryError.
+        Raises: AuthError: a tenant enters its own only. RegistryError.
         """
         actor.require(Scope.TENANTS_WRITE)
+        actor.require_tenant(merchant.tenant_id)
         if not 0 <= merchant.merchant_id <= MERCHANT_ID_MAX:
             raise RegistryError(
                 "REGISTRY_ERROR", f"merchant_id is not in 1..{MERCHANT_ID_MAX}", hint=""
@@ -191,7 +192,7 @@ class Tenants:
         now = self._clock()
         with self._database.transaction() as connection:
             merchant = find_merchant(connection, merchant_id)
-            if merchant is None:
+            if merchant is None or not actor.may_touch(merchant.tenant_id):
                 raise RegistryError("REGISTRY_UNKNOWN", f"there is no merchant {merchant_id}")
             connection.execute(
                 update(MERCHANTS)
@@ -213,6 +214,13 @@ class Tenants:
         if not actor.is_house and merchant.tenant_id != actor.tenant_id:
             raise AuthError("AUTH_FORBIDDEN", f"merchant {merchant_id} cannot be charged for")
         return merchant
+
+
+def _require_house(actor: Actor) -> None:
+    """Raises: AuthError: tenants are the house's to enter and to close."""
+    actor.require(Scope.TENANTS_WRITE)
+    if not actor.is_house:
+        raise AuthError("AUTH_FORBIDDEN", "tenants are the house's to enter and to close")
 
 
 def find_tenant(connection: Connection, tenant_id: str) -> Tenant | None:

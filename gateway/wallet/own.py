@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gateway.registry.scopes import TenantKind
+from gateway.registry.scopes import HOUSES
 from gateway.registry.tenants import Standing, Tenants
 from gateway.wallet.stores.accounts import AccountStore
-
-HOUSES = (TenantKind.CITY, TenantKind.OPERATOR)
 
 
 class Ownerships:

@@ -92,14 +92,14 @@ class Caller:
 
 
 class Town:
-    """A city, a school and a hospital with their keys; the application they call."""
+    """A city, an operator, a school and a hospital with their keys; the application they call."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.access = build_access(config)
         self.ledger = build_ledger(config)
         self._keys = itertools.count(1)
-        for kind in (TenantKind.CITY, TenantKind.SCHOOL, TenantKind.HOSPITAL):
+        for kind in TenantKind:
             self.access.tenants.add(SYSTEM, Tenant(str(kind), kind, f"a {kind}"))
         self.merchant = self.access.tenants.add_merchant(SYSTEM, Merchant(0, "school", "canteen"))
         self.api = build_api(config, self.access, self.ledger)

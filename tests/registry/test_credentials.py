@@ -47,7 +47,8 @@ class House:
         self.credentials = Credentials(self.database, clock=self.clock)
         self.seeds = [os.urandom(32)]
         for name, kind in (
-            ("metro", TenantKind.OPERATOR),
+            ("metro", TenantKind.CITY),
+            ("bus", TenantKind.OPERATOR),
             ("hospital", TenantKind.HOSPITAL),
             ("school", TenantKind.SCHOOL),
         ):
@@ -95,6 +96,7 @@ def test_a_key_says_who_it_is(house: House) -> None:
     assert (actor.tenant_id, actor.scopes, actor.owner) == ("hospital", PAY, "ward 3")
     assert actor.subject == f"key:{issued.credential.credential_id}"
     assert who(house.door, house.key("metro").token).kind is ActorKind.OPERATOR
+    assert who(house.door, house.key("bus").token).kind is ActorKind.TENANT
     assert who(house.door, issued.token, "authorization") == actor
 
 
@@ -192,7 +194,7 @@ def test_some_scopes_are_the_house_s(house: House, kind: TenantKind, scope: Scop
 
 
 def test_every_scope_has_a_meaning_and_someone_who_may_hold_it() -> None:
-    assert set(MEANING) == ALL == CEILINGS[TenantKind.OPERATOR]
+    assert set(MEANING) == ALL == CEILINGS[TenantKind.CITY]
     assert set(CEILINGS) == set(TenantKind)
 
 
@@ -398,4 +400,4 @@ def test_tenants_are_the_house_s_business(house: House) -> None:
         with pytest.raises(FareGatewayError, match="AUTH_SCOPE"):
             call()
     with pytest.raises(RegistryError, match="REGISTRY_TAKEN"):
-        house.tenants.add(ROOT, Tenant("metro", TenantKind.CITY))
+        house.tenants.add(ROOT, Tenant("metro", TenantKind.OPERATOR))

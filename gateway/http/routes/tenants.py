@@ -81,8 +81,10 @@ async def _add(call: Call) -> Answer:
 
 
 async def _list(call: Call) -> TenantList:
+    """The house sees all, an operator itself."""
     found = await asyncio.to_thread(call.service(Tenants).list_all)
-    return TenantList(data=tuple(TenantShown(**one.as_dict()) for one in found))
+    seen = [one for one in found if call.actor.may_touch(one.tenant_id)]
+    return TenantList(data=tuple(TenantShown(**one.as_dict()) for one in seen))
 
 
 async def _add_merchant(call: Call) -> Answer:
@@ -118,13 +120,13 @@ ENDPOINTS = [
         answer=TenantShown,
         status=201,
         scopes=SCOPES,
-        errors=("REGISTRY_TAKEN",),
+        errors=("REGISTRY_TAKEN", "AUTH_FORBIDDEN"),
     ),
     Endpoint(
         method="GET",
         path="/v1/tenants",
         handler=_list,
-        summary="List the organisations",
+        summary="List the organisations: all of them, or oneself",
         tag="tenants",
         answer=TenantList,
         scopes=SCOPES,
@@ -139,7 +141,7 @@ ENDPOINTS = [
         answer=MerchantShown,
         status=201,
         scopes=SCOPES,
-        errors=("REGISTRY_TAKEN", "REGISTRY_UNKNOWN"),
+        errors=("REGISTRY_TAKEN", "REGISTRY_UNKNOWN", "AUTH_FORBIDDEN"),
     ),
     Endpoint(
         method="GET",

@@ -1,0 +1,117 @@
+"""One of everything a path of /v1 can name, made for a tenant, and a right body for each call."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.clock import now_us
+from gateway.http.endpoint import Endpoint
+from gateway.registry.tenants import Merchant
+from gateway.shapes import hints_of
+from tests.http.town import SYSTEM, Caller, Town
+
+MINUTE_US = 60_000_000
+LOGIN_PASSWORD = "correct horse battery"
+
+
+@dataclass(frozen=True)
+class Things:
+    """What there is of a tenant."""
+
+    names: dict[str, Any]
+    token: str
+    charge: str
+
+    def path(self, endpoint: Endpoint) -> str:
+        """The endpoint's address with these."""
+        path = endpoint.path.format(**self.names)
+        wants_period = endpoint.query is not None and "period" in hints_of(endpoint.query)
+        return f"{path}?period=2026-11" if wants_period else path
+
+
+async def make_things(town: Town, tenant_id: str, caller: Caller) -> Things:
+    """An account with all that hangs on it, a person, a merchant, a webhook, a key."""
+    token = secrets.token_hex(16)
+    merchant = await asyncio.to_thread(
+        town.access.tenants.add_merchant, SYSTEM, Merchant(0, tenant_id, "till")
+    )
+    account = await town.city.account(10_000, tenant_id=tenant_id)
+    path, mine = f"/v1/accounts/{account}", {"merchant_id": merchant.merchant_id}
+    await town.city.ok("POST", f"{path}/media", {"token": token})
+    hold = {"amount_minor": 50, "purpose": 1, "expires_us": now_us() + 10 * MINUTE_US}
+    held = await caller.ok("POST", f"{path}/holds", hold | mine)
+    paid = await caller.ok("POST", f"{path}/payments", {"amount_minor": 50, "purpose": 1} | mine)
+    await town.city.ok("POST", f"{path}/tier", {"tier": 2})
+    line = {"policy": "ride-first", "score": 650}
+    await town.city.ok("POST", f"{path}/credit-line", line)
+    frozen = await town.city.ok("POST", f"{path}/freezes", {"reason": "risk", "what": "credit"})
+    rule = {"kind": "threshold", "source": "salary", "threshold_minor": 5, "amount_minor": 5}
+    ruled = await caller.ok("POST", f"{path}/top-up-rules", rule)
+    await caller.ok("POST", f"{path}/budgets", {"month_minor": 500, "purpose": 1})
+    person = await caller.ok("POST", "/v1/persons", {"name": "李雷"})
+    hook = await caller.ok("POST", "/v1/webhooks", {"url": "https://example.org/hook"})
+    key = await caller.ok("POST", "/v1/keys", {"scopes": ["events:read"], "owner": "ward 3"})
+    await asyncio.to_thread(town.project)
+    names = {
+        "account_id": account,
+        "hold_id": held["hold_id"],
+        "freeze_id": frozen["freeze_id"],
+        "rule_id": ruled["rule_id"],
+        "person_id": person["person_id"],
+        "webhook_id": hook["webhook_id"],
+        "credential_id": key["key"]["credential_id"],
+        "merchant_id": merchant.merchant_id,
+        "purpose": 1,
+    }
+    return Things(names, token, paid["operation_id"])
+
+
+def _consent(things: Things) -> dict[str, Any]:
+    return {"tenant_id": "city", "scope": "persons:read"}
+
+
+BODIES: dict[str, Callable[[Things], dict[str, Any]]] = {
+    "credits": lambda t: _paid(t) | {"reference": secrets.token_hex(8)},
+    "payments": lambda t: _paid(t) | {"purpose": 1},
+    "holds": lambda t: _paid(t) | {"purpose": 1, "expires_us": now_us() + MINUTE_US},
+    "capture": lambda t: {"amount_minor": 1},
+    "release": lambda t: {},
+    "extend": lambda t: {"expires_us": now_us() + 20 * MINUTE_US},
+    "refunds": lambda t: {"amount_minor": 1, "charge_id": t.charge},
+    "media": lambda t: {"token": secrets.token_hex(16)},
+    "media/state": lambda t: {"token": t.token, "state": "lost"},
+    "replacements": lambda t: {"old_token": t.token, "token": secrets.token_hex(16)},
+    "top-up-rules": lambda t: {
+        "kind": "threshold",
+        "source": "salary",
+        "threshold_minor": 5,
+        "amount_minor": 5,
+    },
+    "{rule_id}/state": lambda t: {"state": "off"},
+    "budgets": lambda t: {"month_minor": 5},
+    "rotate": lambda t: {},
+    "enable": lambda t: {},
+    "{person_id}": lambda t: {"phone": "110"},
+    "login": lambda t: {"login": f"{secrets.token_hex(6)}@a.cn", "password": LOGIN_PASSWORD},
+    "consents": _consent,
+    "withdraw": _consent,
+}
+"""By the end of the path; the longest that fits."""
+
+
+def _paid(things: Things) -> dict[str, Any]:
+    return {"amount_minor": 1, "merchant_id": things.names["merchant_id"]}
+
+
+def body_of(endpoint: Endpoint, things: Things) -> dict[str, Any] | None:
+    """A body that is right; None = it takes none. Raises: LookupError: say one in BODIES."""
+    if endpoint.body is None:
+        return None
+    fits = [end for end in BODIES if endpoint.path.endswith(f"/{end}")]
+    if not fits:
+        raise LookupError(f"no body is known for {endpoint.method} {endpoint.path}")
+    return BODIES[max(fits, key=len)](things)
