@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.progress import Progress, TaskID
 
 from gateway.config import load_config
 from gateway.control.client import ControlClient
@@ -87,6 +88,22 @@ def test_balances_debts_and_lost_cards_arrive(cli: Cli, tmp_path: Path) -> None:
     assert (again["done"], again["reconciled"]) == (0, True)
     assert again["repeated"] == said["done"]
     assert accounts_of(cli) == accounts
+
+
+def test_progress_is_shown_up_to_the_last_account(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[float] = []
+    update = Progress.update
+
+    def noting(self: Progress, task: TaskID, **more: Any) -> None:
+        shown.append(more["completed"])
+        update(self, task, **more)
+
+    monkeypatch.setattr(Progress, "update", noting)
+    run(cli, write(tmp_path / "cards.csv", "bar", 30), "bar")
+    assert shown == sorted(shown)
+    assert shown[-1] == 30
 
 
 def test_what_changed_between_two_runs_is_a_break(cli: Cli, tmp_path: Path) -> None:
