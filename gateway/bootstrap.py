@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.registry.access import Access
     from gateway.registry.actors import Actor
     from gateway.registry.devices import DeviceRegistry
+    from gateway.shell import Shell
     from gateway.tariffs.store import TariffStore
 
 
@@ -288,14 +289,10 @@ def _open_ledger(config: Config, *, create: bool) -> Database:
     return open_ledger(chosen.url, create=create, password=password, timeout_s=chosen.timeout_s)
 
 
-def build_note() -> Callable[[Connection, str, str, Mapping[str, object]], None]:
-    """Tells the audit trail what this user did by the command line, in the caller's transaction."""
-    from getpass import getuser
-
+def build_note(actor: str) -> Callable[[Connection, str, str, Mapping[str, object]], None]:
+    """Tells the audit trail what an actor did by the command line, in the caller's transaction."""
     from gateway.clock import now_us
     from gateway.registry.audit import AuditEvent, append
-
-    actor = f"cli:{getuser()}"
 
     def note(
         connection: Connection, action: str, subject: str, facts: Mapping[str, object]
@@ -341,6 +338,13 @@ def build_credit_desk(config: Config) -> CreditDesk:
     from gateway.credit.job import build_desk
 
     return build_desk(config, build_registry(config), now_us)
+
+
+def build_shell(config: Config) -> Shell:
+    """The services of /v1 for one command of this machine."""
+    from gateway.shell import Shell
+
+    return Shell(config, lambda: build_access(config))
 
 
 def build_control_client(config: Config) -> ControlClient:

@@ -13,13 +13,14 @@ import hmac
 import os
 import re
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from gateway.config import Config
-from gateway.errors import ConfigError
+from gateway.errors import ConfigError, EnvironmentFault
 
 SECRET_BYTES = 32
 TOKEN_BYTES = 16
@@ -167,6 +168,36 @@ def write_text_secret(path: Path, text: str) -> None:
         file.write(text.encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def new_secret_file(path: Path | None) -> Iterator[Callable[[str], None]]:
+    """A new file of mode 0600, made before the secret is: what cannot be kept is not made.
+
+    Gives what writes the secret; it does nothing without a path. Nothing written, the file goes.
+    Raises: EnvironmentFault ENV_EXISTS, ENV_UNUSABLE.
+    """
+    if path is None:
+        yield lambda _: None
+        return
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise EnvironmentFault("ENV_EXISTS", str(path), "choose a new file") from error
+    except OSError as error:
+        raise EnvironmentFault("ENV_UNUSABLE", f"{path}: {error.strerror}") from error
+    with os.fdopen(fd, "wb") as file:
+
+        def write(text: str) -> None:
+            file.write(text.encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+        try:
+            yield write
+        finally:
+            if not file.tell():
+                path.unlink(missing_ok=True)
 
 
 def card_token(master_key: bytes, card: str) -> bytes:

@@ -12,6 +12,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    build_actor,
     load_settings,
     print_fields,
     print_json,
@@ -157,8 +158,6 @@ def checkpoint(
 
     Example: `faregate audit checkpoint`
     """
-    from getpass import getuser
-
     from gateway.bootstrap import build_ledger, build_registry
     from gateway.clock import now_us
     from gateway.ledger.auditing import read_signing_key
@@ -168,7 +167,7 @@ def checkpoint(
     key = read_signing_key(settings.security.signing_key_file)
     ledger, records = build_ledger(settings), build_registry(settings)
     try:
-        made = make_checkpoint(ledger, records, key, now_us(), f"cli:{getuser()}")
+        made = make_checkpoint(ledger, records, key, now_us(), build_actor().subject)
     finally:
         ledger.close()
         records.close()

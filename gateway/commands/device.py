@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,8 +67,8 @@ def add(
     settings = load_settings(config, replaced).config
     wanted = Device(device_id, label=label, operator=operator, tariff_slot=slot, stop_id=stop)
     master = _master_key(settings)
-    device = build_devices(settings, build_actor()).add(wanted)
-    _print_with_key(settings, device, master, key_file, as_json=as_json)
+    devices = build_devices(settings, build_actor())
+    _print_with_key(settings, partial(devices.add, wanted), master, key_file, as_json=as_json)
 
 
 def list_devices(
@@ -115,7 +117,8 @@ def rotate(
     if finish:
         _print(settings, devices.finish_rotation(device_id), as_json=as_json)
     else:
-        _print_with_key(settings, devices.rotate(device_id), master, key_file, as_json=as_json)
+        work = partial(devices.rotate, device_id)
+        _print_with_key(settings, work, master, key_file, as_json=as_json)
 
 
 def revoke(
@@ -145,18 +148,23 @@ def _print(settings: Config, device: Device, *, as_json: bool) -> None:
 
 
 def _print_with_key(
-    settings: Config, device: Device, master: bytes, key_file: Path | None, *, as_json: bool
+    settings: Config,
+    work: Callable[[], Device],
+    master: bytes,
+    key_file: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from gateway.keys import write_hex
+    """Do it when its key can be kept; tell the gateway when it is."""
+    from gateway.keys import new_secret_file
     from gateway.link.handshake import derive_device_key
 
-    key = derive_device_key(master, device.device_id, device.key_version)
-    live = _push(settings, device)
-    shown = {"key": key.hex()}
-    if key_file is not None:
-        write_hex(key_file, key)
-        shown = {"key_file": str(key_file)}
-    print_result(device.as_dict() | shown | {"live": live}, as_json=as_json)
+    with new_secret_file(key_file) as keep:
+        device = work()
+        key = derive_device_key(master, device.device_id, device.key_version)
+        keep(key.hex())
+    shown = {"key_file": str(key_file)} if key_file else {"key": key.hex()}
+    print_result(device.as_dict() | shown | {"live": _push(settings, device)}, as_json=as_json)
 
 
 def _push(settings: Config, device: Device) -> str:

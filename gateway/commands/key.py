@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
-
-if TYPE_CHECKING:
-    from gateway.registry.credentials import Issued
 
 
 def register(app: typer.Typer) -> None:
@@ -54,14 +51,18 @@ def create(
     Example: `faregate key create union-hospital --scope payments:write --owner "ward 3"`
     """
     from gateway.bootstrap import build_access
+    from gateway.keys import new_secret_file
     from gateway.registry.credentials import CredentialKind, NewCredential
     from gateway.registry.scopes import parse_scopes
 
     access = build_access(load_settings(config, replaced).config)
     kind = CredentialKind.CLIENT if client else CredentialKind.KEY
     wanted = NewCredential(tenant, parse_scopes(scope), owner, kind, label, days)
-    issued = access.credentials.create(build_actor(), wanted)
-    print_result(issued.credential.as_dict() | _secret(issued, key_file), as_json=as_json)
+    with new_secret_file(key_file) as keep:
+        issued = access.credentials.create(build_actor(), wanted)
+        keep(issued.token)
+    shown = {"secret_file": str(key_file)} if key_file else {"secret": issued.token}
+    print_result(issued.credential.as_dict() | shown, as_json=as_json)
 
 
 def list_keys(
@@ -102,12 +103,3 @@ def revoke(
 
     access = build_access(load_settings(config, replaced).config)
     print_result(access.credentials.revoke(build_actor(), key).as_dict(), as_json=as_json)
-
-
-def _secret(issued: Issued, key_file: Path | None) -> dict[str, str]:
-    from gateway.keys import write_text_secret
-
-    if key_file is None:
-        return {"secret": issued.token}
-    write_text_secret(key_file, issued.token)
-    return {"secret_file": str(key_file)}

@@ -13,6 +13,7 @@ from gateway.commands.common import (
     JsonOption,
     SetOption,
     UsageError,
+    build_actor,
     load_settings,
     print_fields,
     print_json,
@@ -81,7 +82,9 @@ def run(
     order = Order(account, dates.first, dates.behind, _files(taps, bill), columns)
     ledger, records = build_ledger(settings), build_registry(settings)
     try:
-        number, found = reconcile(ledger, BreakBook(records, build_note()), order, now_us())
+        number, found = reconcile(
+            ledger, BreakBook(records, build_note(build_actor().subject)), order, now_us()
+        )
     finally:
         ledger.close()
         records.close()
@@ -152,8 +155,6 @@ def explain(
 
     Example: `faregate reconcile explain 12 --note "paid twice, given back" --close`
     """
-    from getpass import getuser
-
     from gateway.bootstrap import build_note, build_registry
     from gateway.clock import now_us
     from gateway.ledger.breaks import BreakBook
@@ -161,8 +162,8 @@ def explain(
     records = build_registry(load_settings(config, replaced).config)
     now = now_us()
     try:
-        book = BreakBook(records, build_note())
-        kept = book.explain(number, note, f"cli:{getuser()}", now, close=close)
+        book = BreakBook(records, build_note(build_actor().subject))
+        kept = book.explain(number, note, build_actor().subject, now, close=close)
     finally:
         records.close()
     print_result(kept.as_dict(now), as_json=as_json)

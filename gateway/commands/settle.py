@@ -13,6 +13,7 @@ from gateway.commands.common import (
     JsonOption,
     SetOption,
     UsageError,
+    build_actor,
     load_settings,
     print_json,
     print_table,
@@ -61,7 +62,7 @@ def run(
             records,
             zone=settings.ledger.zone,
             names=settings.ledger.names,
-            note=build_note(),
+            note=build_note(build_actor().subject),
         )
         files = settlement.run(day, now_us(), code=account or None, open_day=open_day)
         paths = write_files(out or settings.gateway.data_dir / "settlements", files)

@@ -76,6 +76,39 @@ def test_a_secret_can_go_into_a_file(cli: Cli, tmp_path: Path) -> None:
     assert len(file.read_text().strip()) == 43
 
 
+def test_a_secret_that_cannot_be_kept_is_not_made(cli: Cli, tmp_path: Path) -> None:
+    cli.ok("tenant", "add", "union", "hospital")
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    options = ("union", "--scope", "payments:write", "--owner", "x", "--key-file")
+    assert cli.fail(3, "key", "create", *options, str(taken))["code"] == "ENV_EXISTS"
+    nowhere = str(tmp_path / "no" / "folder")
+    assert cli.fail(3, "key", "create", *options, nowhere)["code"] == "ENV_UNUSABLE"
+    assert rows(cli, "key", "list") == []
+    file = tmp_path / "device"
+    assert cli.fail(3, "device", "add", "7", "--key-file", str(taken))["code"] == "ENV_EXISTS"
+    made = cli.ok("device", "add", "7", "--key-file", str(file))
+    assert (made["key_file"], "key" in made) == (str(file), False)
+    assert cli.fail(3, "device", "rotate", "7", "--key-file", str(taken))["code"] == "ENV_EXISTS"
+    (listed,) = rows(cli, "device", "list")
+    assert listed["key_version"] == 1
+    unknown = tmp_path / "unknown"
+    assert cli.fail(1, "device", "rotate", "8", "--key-file", str(unknown))["code"]
+    assert not unknown.exists()
+    assert taken.read_text() == "mine"
+
+
+def test_who_did_it_is_the_kernels_word(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "auditor")
+    monkeypatch.setenv("USER", "auditor")
+    cli.ok("settle", "run", "--date", "2026-11-01", "--open-day")
+    user = pwd.getpwuid(os.getuid()).pw_name
+    made = cli.ok("audit", "checkpoint")
+    events = rows(cli, "audit", "show")
+    assert "auditor" not in json.dumps([made, events])
+    assert f"cli:{user}" in json.dumps([made, events])
+
+
 def test_a_person_from_entry_to_erasure(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     cli.ok("tenant", "add", "union", "hospital")
     typed(monkeypatch, '{"name": "王小明", "phone": "138"}')
