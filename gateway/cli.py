@@ -22,6 +22,7 @@ from gateway.commands.common import (
     say,
 )
 from gateway.errors import (
+    ApiError,
     AuthError,
     CommandError,
     ConfigError,
@@ -84,6 +85,7 @@ _ClickError: type[Exception] = next(
 )
 
 _FINDINGS = (
+    ApiError,
     AuthError,
     CommandError,
     ConfigError,

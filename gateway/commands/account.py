@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,12 +17,18 @@ from gateway.commands.common import (
     ReferenceOption,
     SetOption,
     load_settings,
+    print_json,
     print_result,
+    print_table,
 )
+from gateway.commands.operating import Change, moved, operate
 from gateway.commands.purses import add_to
 
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
+    from gateway.registry.actors import Actor
+    from gateway.shell import Shell
+    from gateway.wallet.freezes import Freezes
 
 AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 AmountArgument = Annotated[
@@ -43,6 +51,10 @@ class Side(StrEnum):
     BOTH = "both"
 
 
+PURSES = {Purse.STORED: 0, Purse.SUBSIDY: 1}
+HOUR_US = 3_600_000_000
+REASON_MAX = 200
+
 PurseOption = Annotated[Purse, typer.Option(help="Which balance.")]
 KeyOption = Annotated[
     int | None, typer.Option("--purse-key", min=2, help="A further purse by its number.")
@@ -62,6 +74,7 @@ def register(app: typer.Typer) -> None:
         ("credit", credit),
         ("debit", debit),
         ("freeze", freeze),
+        ("freezes", freezes),
         ("unfreeze", unfreeze),
         ("limit", set_limit),
         ("tier", set_tier),
@@ -88,13 +101,21 @@ def open_account(
 
     Example: `faregate account open 1001 --currency CNY`
     """
-    from gateway.commands.money import print_operation, send
+    from gateway.commands.money import print_operation
 
     number = _currency_number(currency)
-    args = {"account_id": account_id or 0, "currency": number, "rider_category": category}
-    client = _client(config, replaced)
-    result = send(client, "account_open", args | {"note": note}, operation_id)
-    print_operation(result, number, as_json=as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    made = do.run(
+        lambda shell: shell.accounts.open(
+            do.actor,
+            do.cause,
+            currency=number,
+            rider_category=category,
+            tenant_id="",
+            account_id=account_id or 0,
+        )
+    )
+    print_operation(moved(made), number, as_json=as_json)
 
 
 def show(
@@ -117,8 +138,6 @@ def show(
 
 
 def _print_limits(limits: dict[str, dict[str, int]]) -> None:
-    from gateway.commands.common import print_table
-
     typer.echo("")
     columns = ("limit_minor", "used_minor", "left_minor")
     rows = [(name, *(one[column] for column in columns)) for name, one in limits.items()]
@@ -139,10 +158,21 @@ def credit(
 ) -> None:
     """Put value into an account. The amount is exact: too many digits are refused.
 
+    A reference stands for one piece of value: named again, it is the first one.
     Example: `faregate account credit 1001 50.00 --reference till-7-4711`
     """
-    texts = {"purse": key or str(purse), "reference": reference, "note": note}
-    _move("credit", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
+    from gateway.wallet.money import CreditOrder
+
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    number = key or PURSES[purse]
+
+    def put_in(shell: Shell) -> Change:
+        money = shell.money
+        return lambda minor: money.credit(
+            do.actor, do.cause, account_id, CreditOrder(minor, number, source="cli")
+        )
+
+    do.print_moved(account_id, put_in, amount)
 
 
 def debit(
@@ -163,16 +193,34 @@ def debit(
 
     Example: `faregate account debit 1001 3.00 --note "paid in error"`
     """
-    for_what: str | int = int(purpose) if purpose.isdigit() else purpose
-    texts = {"purse": key or str(purse), "purpose": for_what, "merchant": merchant}
-    texts |= {"reference": reference, "note": note}
-    _move("debit", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
+    from gateway.commands.money import read_purpose
+
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    for_what, number = read_purpose(purpose), key or PURSES[purse]
+    do.print_moved(
+        account_id,
+        lambda shell: partial(
+            shell.money.pay,
+            do.actor,
+            do.cause,
+            account_id,
+            purpose=for_what,
+            merchant_id=merchant,
+            purse_id=number,
+        ),
+        amount,
+    )
 
 
 def freeze(
     account_id: AccountArgument,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; kept with the freeze and told to the owner.")
+    ],
     what: SideOption = Side.DEBIT,
-    note: NoteOption = "",
+    hours: Annotated[
+        int, typer.Option(min=0, max=87_600, help="It ends by itself; 0 = until it is lifted.")
+    ] = 0,
     operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
@@ -180,14 +228,43 @@ def freeze(
 ) -> None:
     """Stop new payments (or credits) of an account. Rides already begun still post.
 
-    Example: `faregate account freeze 1001 --note "owner asked"`
+    Example: `faregate account freeze 1001 --reason "owner asked"`
     """
-    args = {"account_id": account_id, "what": str(what), "note": note}
-    _operate("freeze", args, operation_id, _client(config, replaced), as_json)
+    from gateway.clock import now_us
+    from gateway.wallet.freezes import FreezeOrder
+
+    do = operate(config, replaced, operation_id, as_json)
+    until_us = now_us() + hours * HOUR_US if hours else 0
+    order = FreezeOrder(what.value, _reason(reason), "", until_us)
+    made = do.run(lambda shell: shell.freezes.place(do.actor, do.cause, account_id, order))
+    print_result(asdict(made), as_json=as_json)
+
+
+def freezes(
+    account_id: AccountArgument,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the freezes of an account, also those that are over. With --json one line each.
+
+    Example: `faregate account freezes 1001`
+    """
+    do = operate(config, replaced, None, as_json)
+    found = do.run(lambda shell: shell.freezes.list(do.actor, account_id))
+    if as_json:
+        for one in found:
+            print_json(asdict(one))
+        return
+    names = ("freeze_id", "state", "what", "reason", "rule", "actor", "expires_us")
+    print_table(names, [[getattr(one, name) for name in names] for one in found])
 
 
 def unfreeze(
     account_id: AccountArgument,
+    freeze_id: Annotated[
+        str, typer.Option("--freeze", metavar="ID", help="Which one; needed when there are more.")
+    ] = "",
     what: SideOption = Side.BOTH,
     note: NoteOption = "",
     operation_id: OperationIdOption = None,
@@ -195,12 +272,33 @@ def unfreeze(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a frozen account go on.
+    """Lift a freeze, when somebody else agrees (`faregate approval`): then the same again.
 
+    What another freeze of the account blocks stays frozen. --what is for an account that is frozen
+    without a freeze in `faregate account freezes`.
     Example: `faregate account unfreeze 1001`
     """
-    args = {"account_id": account_id, "what": str(what), "note": note}
-    _operate("unfreeze", args, operation_id, _client(config, replaced), as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+
+    async def lift(freezes: Freezes) -> dict[str, Any]:
+        named = freeze_id or await _only_freeze(freezes, do.actor, account_id)
+        if named:
+            return asdict(await freezes.lift(do.actor, do.cause, account_id, named))
+        await freezes.lift_unlisted(do.actor, do.cause, account_id, what.value)
+        return {"account_id": account_id, "what": what.value, "state": "lifted"}
+
+    print_result(do.run(lambda shell: lift(shell.freezes)), as_json=as_json)
+
+
+async def _only_freeze(freezes: Freezes, actor: Actor, account_id: int) -> str:
+    """The one freeze in force; "" = none. Raises: UsageError: there are more."""
+    from gateway.commands.common import UsageError
+
+    found = await freezes.list(actor, account_id)
+    names = [one.freeze_id for one in found if one.state == "active"]
+    if len(names) > 1:
+        raise UsageError(detail=f"name one with --freeze: {', '.join(names)}")
+    return names[0] if names else ""
 
 
 def set_limit(
@@ -212,12 +310,16 @@ def set_limit(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set the credit line: how far the stored value may go below 0.
+    """Set the credit line: how far the stored value may go below 0. High ones need four eyes.
 
     Example: `faregate account limit 1001 20.00`
     """
-    client = _client(config, replaced)
-    _move("set_credit_limit", account_id, amount, {"note": note}, operation_id, client, as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_moved(
+        account_id,
+        lambda shell: partial(shell.accounts.set_credit_limit, do.actor, do.cause, account_id),
+        amount,
+    )
 
 
 def set_tier(
@@ -234,8 +336,11 @@ def set_tier(
     A balance above the new tier's limit stays and cannot grow.
     Example: `faregate account tier 1001 2 --note "passport seen at the desk"`
     """
-    args = {"account_id": account_id, "tier": tier, "note": note}
-    _operate("set_tier", args, operation_id, _client(config, replaced), as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_moved(
+        account_id,
+        lambda shell: partial(shell.purses.set_tier, do.actor, do.cause, account_id, tier),
+    )
 
 
 def close(
@@ -250,39 +355,24 @@ def close(
 
     Example: `faregate account close 1001`
     """
-    args = {"account_id": account_id, "note": note}
-    _operate("close", args, operation_id, _client(config, replaced), as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_moved(
+        account_id, lambda shell: partial(shell.accounts.close, do.actor, do.cause, account_id)
+    )
+
+
+def _reason(text: str) -> str:
+    from gateway.commands.common import UsageError
+
+    if not 1 <= len(text) <= REASON_MAX or not text.isprintable():
+        raise UsageError(detail=f"--reason: 1 to {REASON_MAX} characters on one line")
+    return text
 
 
 def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
     from gateway.bootstrap import build_control_client
 
     return build_control_client(load_settings(config, replaced).config)
-
-
-def _move(
-    op: str,
-    account_id: int,
-    amount: str,
-    texts: dict[str, Any],
-    operation_id: str | None,
-    client: ControlClient,
-    as_json: bool,
-) -> None:
-    """An operation with an amount: read in the account's own currency."""
-    from gateway.commands.money import currency_of, parse_minor, print_operation, send
-
-    currency = currency_of(client, account_id)
-    args: dict[str, Any] = {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
-    print_operation(send(client, op, args | texts, operation_id), currency, as_json=as_json)
-
-
-def _operate(
-    op: str, args: dict[str, Any], operation_id: str | None, client: ControlClient, as_json: bool
-) -> None:
-    from gateway.commands.money import print_operation, send
-
-    print_operation(send(client, op, args, operation_id), None, as_json=as_json)
 
 
 def _currency_number(code: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from gateway.commands.common import (
     ConfigOption,
     JsonOption,
+    NoteOption,
+    OperationIdOption,
     SetOption,
     UsageError,
     load_settings,
@@ -16,6 +19,7 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
+from gateway.commands.operating import Operating, operate
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from gateway.credit.desk import CreditDesk
     from gateway.credit.policy import CreditPolicy
     from gateway.credit.statements import CreditStatement
+    from gateway.shell import Shell
+    from gateway.wallet.lending import LineOfCredit, PlanOfCredit
 
 AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 ScoreOption = Annotated[
@@ -39,6 +45,7 @@ def register(app: typer.Typer) -> None:
         ("score", score_line),
         ("show", show),
         ("plan", plan),
+        ("repay", repay),
         ("write-off", write_off),
         ("close", close),
         ("policies", policies),
@@ -51,35 +58,39 @@ def open_line(
     account_id: AccountArgument,
     score: ScoreOption,
     policy: Annotated[str, typer.Option(help="Whose rules count.")] = "ride-first",
+    operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give an account a credit line by the rules of a policy.
+    """Give an account a credit line by the rules of a policy. High ones need four eyes.
 
     Example: `faregate credit-line open 1001 --score 650`
     """
-    desk = _desk(config, replaced)
-    _print_line(desk, desk.open_line(account_id, policy, score=score), as_json=as_json)
+    do = operate(config, replaced, operation_id, as_json)
+    _print_line(do, lambda shell: shell.lending.open(do.actor, do.cause, account_id, policy, score))
 
 
 def score_line(
     account_id: AccountArgument,
     score: Annotated[int, typer.Argument(min=0, max=1_000, help="The new score.")],
+    operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide the limit anew after a new score or identity tier.
+    """Decide the limit anew after a new score or identity tier. High ones need four eyes.
 
     Example: `faregate credit-line score 1001 720`
     """
-    desk = _desk(config, replaced)
-    _print_line(desk, desk.change_score(account_id, score=score), as_json=as_json)
+    do = operate(config, replaced, operation_id, as_json)
+    _print_line(do, lambda shell: shell.lending.rescore(do.actor, do.cause, account_id, score))
 
 
 def close(
     account_id: AccountArgument,
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
@@ -88,17 +99,15 @@ def close(
 
     Example: `faregate credit-line close 1001`
     """
-    desk = _desk(config, replaced)
-    _print_line(desk, desk.close_line(account_id), as_json=as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    _print_line(do, lambda shell: shell.lending.close(do.actor, do.cause, account_id))
 
 
 def plan(
     account_id: AccountArgument,
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help='As "300.00", of what is drawn.')],
     instalments: Annotated[int, typer.Option(min=2, help="How many.")],
-    request: Annotated[
-        str, typer.Option(help="Name of this wish: the same one is one plan, however often sent.")
-    ] = "",
+    operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
@@ -107,35 +116,70 @@ def plan(
 
     Example: `faregate credit-line plan 1001 300.00 --instalments 3`
     """
-    from gateway.clock import format_operation_id, new_operation_id
     from gateway.commands.money import parse_minor
 
-    desk = _desk(config, replaced)
-    policy = _policy(desk, account_id)
-    name = request or format_operation_id(new_operation_id())
-    amount_minor = parse_minor(amount, policy.currency.number)
-    made = desk.open_plan(account_id, amount_minor, instalments, request=name)
-    print_result({"request": name} | _plan_fields(made, policy), as_json=as_json)
+    do = operate(config, replaced, operation_id, as_json)
+    policy = _policy(_desk_of(do.config), account_id)
+    minor = parse_minor(amount, policy.currency.number)
+    line = do.run(
+        lambda shell: shell.lending.open_plan(do.actor, do.cause, account_id, minor, instalments)
+    )
+    made = _plan_fields(line.plans[-1], policy)
+    print_result({"operation_id": do.operation_id} | made, as_json=as_json)
+
+
+def repay(
+    account_id: AccountArgument,
+    number: Annotated[int, typer.Argument(metavar="PLAN", min=1, help="Its number: `show`.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help='As "100.00".')],
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Pay of a plan before it is due, with money that is in the main purse.
+
+    The last instalments fall away first.
+    Example: `faregate credit-line repay 1001 1 100.00`
+    """
+    from gateway.commands.money import parse_minor
+
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    policy = _policy(_desk_of(do.config), account_id)
+    minor = parse_minor(amount, policy.currency.number)
+    line = do.run(lambda shell: shell.lending.repay(do.actor, do.cause, account_id, number, minor))
+    (left,) = (one for one in line.plans if one.plan_id == number)
+    made = _plan_fields(left, policy)
+    print_result({"operation_id": do.operation_id} | made, as_json=as_json)
 
 
 def write_off(
     account_id: AccountArgument,
     month: Annotated[str, typer.Argument(metavar="YYYY-MM", help="The month of the statement.")],
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
     config: ConfigOption = None,
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give up what a lost statement still asks for. It is a loss of the house, and in the journal.
+    """Give up what a lost statement still asks for, when somebody else agrees (four eyes).
 
+    It is a loss of the house, and in the journal.
     Example: `faregate credit-line write-off 1001 2026-02`
     """
     from gateway.commands.money import with_amounts
 
-    desk = _desk(config, replaced)
-    given_minor = desk.write_off(account_id, _month(month))
+    number = _month(month)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.run(lambda shell: shell.lending.write_off(do.actor, do.cause, account_id, month))
+    desk = _desk_of(do.config)
+    with desk.book.transaction() as connection:
+        statements = desk.book.list_statements(connection, account_id)
+    given_minor = sum(one.written_off_minor for one in statements if one.month == number)
     fields = {"account_id": account_id, "month": month, "written_off_minor": given_minor}
-    number = _policy(desk, account_id).currency.number
-    print_result(with_amounts(fields, number), as_json=as_json)
+    currency = _policy(desk, account_id).currency.number
+    print_result(with_amounts(fields, currency), as_json=as_json)
 
 
 def show(
@@ -203,9 +247,13 @@ def _settings(config: ConfigOption, replaced: SetOption) -> Config:
 
 
 def _desk(config: ConfigOption, replaced: SetOption) -> CreditDesk:
+    return _desk_of(_settings(config, replaced))
+
+
+def _desk_of(settings: Config) -> CreditDesk:
     from gateway.bootstrap import build_credit_desk
 
-    return build_credit_desk(_settings(config, replaced))
+    return build_credit_desk(settings)
 
 
 def _policy(desk: CreditDesk, account_id: int) -> CreditPolicy:
@@ -226,14 +274,16 @@ def _month(text: str) -> int:
     return int(year) * 12 + int(number) - 1
 
 
-def _print_line(desk: CreditDesk, line: CreditLine, *, as_json: bool) -> None:
-    print_result(_line_fields(desk, line), as_json=as_json)
+def _print_line(do: Operating, work: Callable[[Shell], Coroutine[Any, Any, LineOfCredit]]) -> None:
+    """Change a line, and show it."""
+    line = do.run(work)
+    print_result(_line_fields(_desk_of(do.config), line), as_json=do.as_json)
 
 
-def _line_fields(desk: CreditDesk, line: CreditLine) -> dict[str, Any]:
+def _line_fields(desk: CreditDesk, line: CreditLine | LineOfCredit) -> dict[str, Any]:
     from gateway.commands.money import with_amounts
 
-    policy = desk.policy_of(line)
+    policy = desk.get_policy(line.policy)
     rule = policy.decide_limit(line.score, line.tier).rule
     fields = {
         "account_id": line.account_id,
@@ -265,7 +315,7 @@ def _statement_fields(one: CreditStatement, policy: CreditPolicy, now_us: int) -
     return with_amounts(fields, policy.currency.number)
 
 
-def _plan_fields(plan: CreditPlan, policy: CreditPolicy) -> dict[str, Any]:
+def _plan_fields(plan: CreditPlan | PlanOfCredit, policy: CreditPolicy) -> dict[str, Any]:
     from gateway.commands.money import with_amounts
 
     fields = {

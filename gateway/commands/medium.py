@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +18,12 @@ from gateway.commands.common import (
     load_settings,
     print_result,
 )
+from gateway.commands.operating import Operating, moved, operate
 
 if TYPE_CHECKING:
-    from gateway.config import Config
+    from gateway.shell import Shell
+    from gateway.wallet.commands import Movement
+    from gateway.wallet.media import Media, MediumState
 
 TokenOption = Annotated[
     str | None, typer.Option("--token", metavar="HEX", help="The token: 32 hex digits.")
@@ -53,10 +57,13 @@ class Block(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Cards and other media: link, block, show.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Cards and other media: link, block, move, show."
+    )
     group.command("link")(link)
     group.command("block")(block)
     group.command("unblock")(unblock)
+    group.command("move")(move)
     group.command("show")(show)
     app.add_typer(group, name="medium", rich_help_panel="Operate")
 
@@ -79,14 +86,16 @@ def link(
 
     Example: `faregate medium link 1001 --card "1000 7510 0000 0001"`
     """
-    args = {
-        "account_id": account_id,
-        "kind": str(kind),
-        "expires_us": _end_of(expires),
-        "note": note,
-    }
-    settings = load_settings(config, replaced).config
-    _send(settings, "medium_link", args, (token, card), operation_id, as_json)
+    expires_us = _end_of(expires)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    data = _token(do, token, card)
+    _print(
+        do,
+        data,
+        lambda shell: shell.media.link(
+            do.actor, do.cause, account_id, data, kind=kind.value, expires_us=expires_us
+        ),
+    )
 
 
 def block(
@@ -103,9 +112,8 @@ def block(
 
     Example: `faregate medium block --card "1000 7510 0000 0001" --state lost`
     """
-    settings = load_settings(config, replaced).config
-    args = {"state": str(state), "note": note}
-    _send(settings, "medium_state", args, (token, card), operation_id, as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    _set_state(do, _token(do, token, card), state.value)
 
 
 def unblock(
@@ -121,9 +129,28 @@ def unblock(
 
     Example: `faregate medium unblock --card "1000 7510 0000 0001"`
     """
-    settings = load_settings(config, replaced).config
-    args = {"state": "active", "note": note}
-    _send(settings, "medium_state", args, (token, card), operation_id, as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    _set_state(do, _token(do, token, card), "active")
+
+
+def move(
+    account_id: Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Where it goes.")],
+    token: TokenOption = None,
+    card: CardOption = None,
+    note: NoteOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a medium pay from another account of the same currency from now on.
+
+    The rider must not be inside the gates.
+    Example: `faregate medium move 1002 --card "1000 7510 0000 0001"`
+    """
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    data = _token(do, token, card)
+    _print(do, data, lambda shell: shell.media.move(do.actor, do.cause, account_id, data))
 
 
 def show(
@@ -147,21 +174,31 @@ def show(
     print_result({"token": short_token(data)} | fields, as_json=as_json)
 
 
-def _send(
-    settings: Config,
-    op: str,
-    args: dict[str, Any],
-    named: tuple[str | None, str | None],
-    operation_id: str | None,
-    as_json: bool,
+def _token(do: Operating, token: str | None, card: str | None) -> bytes:
+    from gateway.commands.money import read_token
+
+    return read_token(do.config, token, card)
+
+
+def _set_state(do: Operating, token: bytes, state: MediumState) -> None:
+    from gateway.wallet.media import Named
+
+    async def change(shell: Shell, media: Media) -> Movement:
+        shown = await shell.commands.read("medium_show", token=token)
+        account_id, named = shown["account_id"], Named(token=token)
+        return await media.set_state(do.actor, do.cause, account_id, named, state)
+
+    _print(do, token, lambda shell: change(shell, shell.media))
+
+
+def _print(
+    do: Operating, token: bytes, work: Callable[[Shell], Coroutine[Any, Any, Movement]]
 ) -> None:
-    from gateway.bootstrap import build_control_client
-    from gateway.commands.money import read_token, send
+    """Change a medium, and show what was done; its token in short."""
     from gateway.keys import short_token
 
-    data = read_token(settings, *named)
-    result = send(build_control_client(settings), op, args | {"token": data}, operation_id)
-    print_result({"token": short_token(data)} | result, as_json=as_json)
+    made = do.run(work)
+    print_result({"token": short_token(token)} | moved(made), as_json=do.as_json)
 
 
 def _end_of(day: str) -> int:

@@ -71,6 +71,17 @@ def parse_minor(text: str, currency: int) -> int:
         raise UsageError(detail=f"amount in {known.code}: {error}") from error
 
 
+def read_purpose(text: str) -> int:
+    """Number of a purpose given by name or number. Raises: UsageError."""
+    from fastpath.wallet import PURPOSES
+
+    if text.isdigit():
+        return int(text)
+    if text not in PURPOSES:
+        raise UsageError(detail=f"--purpose {text}: one of {', '.join(PURPOSES)}, or 0 to 31")
+    return int(PURPOSES[text])
+
+
 def read_token(settings: Config, token: str | None, card: str | None) -> bytes:
     """The token named, or that of a card's text (gateway/keys.py). Raises: UsageError."""
     from gateway.keys import card_token, read_secret

@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from gateway.bootstrap import build_access
 from gateway.cli import main
+from gateway.config import load_config
 from gateway.config_file import make_data_dir
+from gateway.registry.actors import Actor
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--set=journal.segment_mib=8", "--set=link.port=0", "--set=http.port=0"]
@@ -66,6 +69,14 @@ class Cli:
         assert outcome.json["ok"] is False
         error: dict[str, Any] = outcome.json["error"]
         return error
+
+    def agreed(self, *words: str) -> Any:
+        """What needs four eyes: asked for, agreed to by somebody else, asked for again."""
+        refused = self.fail(1, *words)
+        assert refused["code"] == "APPROVAL_NEEDED", refused
+        access = build_access(load_config(self.config, env={}).config)
+        access.approvals.approve(Actor.system("cli:somebody-else"), refused["approval_id"])
+        return self.ok(*words)
 
 
 class Gateway:

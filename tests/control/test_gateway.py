@@ -69,10 +69,10 @@ def test_money_goes_in_and_out_and_stops(cli: Cli) -> None:
         cli.ok("account", "credit", account, "50.00", "--reference", "till-7")["balance"] == "50.00"
     )
     assert cli.ok("account", "debit", account, "12.30")["balance_minor"] == 3770
-    cli.ok("account", "freeze", account, "--note", "owner asked")
+    cli.ok("account", "freeze", account, "--reason", "owner asked")
     assert cli.fail(1, "account", "debit", account, "1.00")["code"] == "account_frozen"
     assert cli.ok("account", "show", account)["status_names"] == ["frozen_debit"]
-    cli.ok("account", "unfreeze", account)
+    assert cli.agreed("account", "unfreeze", account)["state"] == "lifted"
     assert cli.fail(1, "account", "debit", account, "40.00")["code"] == "insufficient_balance"
     cli.ok("account", "limit", account, "10.00")
     assert cli.ok("account", "debit", account, "40.00")["balance"] == "-2.30"
@@ -114,7 +114,10 @@ def test_purses_holds_and_refunds_from_the_command_line(cli: Cli) -> None:
     opened = cli.ok("account", "purse-open", account, "11", "--for", "meal", "--priority", "3")
     assert (opened["op"], opened["purse"]) == ("purse_open", "0.00")
     cli.ok("account", "credit", account, "20.00", "--purse-key", "11")
-    paid = cli.ok("account", "debit", account, "30.00", "--purpose", "meal", "--merchant", "9")
+    meal = ("account", "debit", account, "30.00", "--purpose", "meal", "--merchant")
+    assert cli.fail(1, *meal, "9")["code"] == "AUTH_FORBIDDEN"
+    cli.ok("tenant", "add", "canteens", "school")
+    paid = cli.ok(*meal, str(cli.ok("merchant", "add", "canteens")["merchant_id"]))
     assert paid["balance"] == "40.00"
     assert cli.fail(1, "account", "purse-sweep", account, "11")["code"] == "not_expired"
     charge = ("--charge", paid["operation_id"])
@@ -136,7 +139,7 @@ def test_purses_holds_and_refunds_from_the_command_line(cli: Cli) -> None:
     assert shown["purses"][0]["balance_minor"] == 200
     full = cli.fail(1, "account", "purse-close", account, "11")
     assert full["code"] == "balance_not_zero"
-    cli.ok("account", "debit", account, "2.00", "--purse-key", "11")
+    cli.ok("account", "debit", account, "2.00", "--purse-key", "11", "--purpose", "meal")
     cli.ok("account", "purse-close", account, "11")
     assert "one of" in cli.fail(2, "account", "purse-open", account, "12", "--for", "x")["detail"]
 
@@ -215,13 +218,13 @@ def _devices(gateway: Gateway) -> int:
 
 def test_the_journal_can_be_read_beside_it(cli: Cli) -> None:
     account = _account(cli)
-    cli.ok("account", "credit", account, "5.00", "--reference", "till-7", "--note", "why not")
+    cli.ok("account", "credit", account, "5.00", "--reference", "till-9", "--note", "why not")
     verified = cli.ok("journal", "verify")
     assert verified["sound"] is True
     records = cli("journal", "show", "--account", account, "--json").lines
     assert [record["op"] for record in records] == ["account_open", "credit"]
     texts = [item.get("text") for item in records[1]["items"] if item["type"] == "note"]
-    assert "till-7" in texts
+    assert "till-9" in texts
     assert "why not" in texts
     audited = cli.ok("journal", "audit")
     assert audited["differences"] == 0
