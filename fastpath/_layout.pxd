@@ -458,6 +458,7 @@ cdef enum:  # FactFlag
     FACT_PAYOUT = 8
     FACT_TRANSFER = 16
     FACT_FARE = 32
+    FACT_FEE = 64
 
 cdef enum:  # Purpose
     PURPOSE_TRANSIT = 0

@@ -238,6 +238,8 @@ class FactFlag(IntFlag):
     """
     FARE = 32
     """REFUND: the charge is a tap's fare, named by device, boot and number."""
+    FEE = 64
+    """DEBIT: a fee of the house, for being late."""
 
 
 OWN_MONEY = FactFlag.PAYOUT | FactFlag.TRANSFER

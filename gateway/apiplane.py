@@ -101,9 +101,9 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),
-            Topups(commands, accounts, rules, now_us, topup_sources(config)),
+            Topups(commands, accounts, rules, now_us, sources=topup_sources(config), eyes=eyes),
             Budgets(accounts, rules, BudgetBook(statements, now_us, config.ledger.zone), now_us),
-            Lending(desk, accounts),
+            Lending(desk, accounts, eyes),
             build_merges(access, commands, accounts, sealer),
             _payouts(config, access, commands, accounts),
             Webhooks(

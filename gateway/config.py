@@ -102,9 +102,13 @@ class ControlConfig:
     timeout_s: Seconds = 5
     """How long a client waits for an answer before the outcome counts as unknown."""
     credit_max_minor: Minor = 100_000
-    """Largest credit or debit of one command, in minor units."""
+    """Largest credit of one command, in minor units."""
+    debit_max_minor: Minor = 5_000_000
+    """Largest payment, hold, capture, refund or sale of a pass of one command, in minor units."""
+    limit_max_minor: Minor = 5_000_000
+    """Largest credit limit, and largest plan of instalments, that one command sets."""
     adjust_max_minor: Minor = 100_000
-    """Largest adjustment of one command, in minor units."""
+    """Largest adjustment or write-off of one command, in minor units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

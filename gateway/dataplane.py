@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastpath.api import Book, CompiledTariff, Engine, LimitBook, denied_tokens
 from fastpath.types import ENGINE_VERSION, STRUCT_VERSION
 from gateway import clock
-from gateway.config import Config
+from gateway.config import Config, ControlConfig
 from gateway.control.desk import Desk, PlaneCalls, limits_as_dict
 from gateway.control.operations import Ceilings
 from gateway.control.server import ControlServer
@@ -282,9 +282,7 @@ class DataPlane:
             self.commit,
             self.link,
             self.devices,
-            ceilings=Ceilings(
-                self.config.control.credit_max_minor, self.config.control.adjust_max_minor
-            ),
+            ceilings=_ceilings(self.config.control),
             plane=PlaneCalls(
                 load_tariff=self.load_tariff,
                 load_limits=self.load_limits,
@@ -423,6 +421,15 @@ class DataPlane:
             head.next_seq,
             denylist_version=self.memory.denylist_version,
         )
+
+
+def _ceilings(control: ControlConfig) -> Ceilings:
+    return Ceilings(
+        credit_max_minor=control.credit_max_minor,
+        adjust_max_minor=control.adjust_max_minor,
+        debit_max_minor=control.debit_max_minor,
+        limit_max_minor=control.limit_max_minor,
+    )
 
 
 def fit_sessions(sessions_max: int) -> int:

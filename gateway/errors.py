@@ -437,6 +437,7 @@ CODES: dict[str, str] = {
     "CREDIT_NOT_FOUND": "the account has no credit line: `faregate credit-line open`",
     "CREDIT_NOT_GRANTED": "no rule of the policy gives credit to this score and identity tier",
     "CREDIT_PLAN_AMOUNT": "pay back any amount up to what is left of the plan",
+    "CREDIT_PLAN_NOT_FOUND": "`faregate credit-line show ACCOUNT` lists the plans",
     "CREDIT_PLAN_TERMS": "the policy says from which amount on, and in how many instalments",
     "CREDIT_POLICY_INVALID": "each finding names line and key of the file; docs/credit.md",
     "CREDIT_POLICY_NOT_FOUND": "policies are files of config/credit, or a path",

@@ -42,6 +42,8 @@ class Ceilings:
 
     credit_max_minor: int
     adjust_max_minor: int
+    debit_max_minor: int
+    limit_max_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def _money(args: Arguments, amount_minor: int) -> dict[str, Any]:
 
 def _debit(args: Arguments) -> dict[str, Any]:
     flags = FactFlag.WAY_HOME if args.flag("way_home") else FactFlag(0)
+    flags |= FactFlag.FEE if args.flag("fee") else FactFlag(0)
     amount = args.integer("amount_minor", 1, AMOUNT_MAX)
     facts = _purse(args, purpose=args.purpose(), flags=flags | args.own_money())
     return _money(args, amount) | facts
@@ -182,14 +185,14 @@ OPERATIONS: dict[str, Operation] = {
     "account_open": Operation(Op.ACCOUNT_OPEN, _open),
     "close": Operation(Op.ACCOUNT_CLOSE, read_account),
     "credit": Operation(Op.CREDIT, _credit, "credit_max_minor"),
-    "debit": Operation(Op.DEBIT, _debit, "credit_max_minor"),
+    "debit": Operation(Op.DEBIT, _debit, "debit_max_minor"),
     "adjust": Operation(Op.ADJUST, _adjust, "adjust_max_minor"),
     "freeze": Operation(Op.FREEZE, _block),
     "unfreeze": Operation(Op.UNFREEZE, _block),
-    "set_credit_limit": Operation(Op.SET_CREDIT_LIMIT, _limit, "credit_max_minor"),
+    "set_credit_limit": Operation(Op.SET_CREDIT_LIMIT, _limit, "limit_max_minor"),
     "set_category": Operation(Op.SET_CATEGORY, _category),
-    "pass_add": Operation(Op.PASS_ADD, _pass_add, "credit_max_minor"),
-    "pass_remove": Operation(Op.PASS_REMOVE, _pass, "credit_max_minor"),
+    "pass_add": Operation(Op.PASS_ADD, _pass_add, "debit_max_minor"),
+    "pass_remove": Operation(Op.PASS_REMOVE, _pass, "debit_max_minor"),
     "concession_set": Operation(Op.CONCESSION, _concession),
     "concession_remove": Operation(Op.CONCESSION, _no_concession),
     "rerate": Operation(Op.RERATE, _rerate, "adjust_max_minor"),

@@ -141,7 +141,8 @@ class CreditBook:
     def add_statement(self, connection: Connection, account_id: int, one: CreditStatement) -> None:
         """A month that has closed."""
         values = {name: getattr(one, name) for name in STATEMENT_FIELDS}
-        none = {"giving_up_minor": 0, "giving_up_version": 0, "giving_up_us": 0}
+        begun = ("giving_up_minor", "giving_up_version", "giving_up_us", "fee_us", "is_fee_done")
+        none = dict.fromkeys(begun, 0)
         connection.execute(
             insert(CREDIT_STATEMENTS).values(account_id=account_id, **values, **none)
         )
@@ -162,6 +163,14 @@ class CreditBook:
         query = select(table.giving_up_minor, table.giving_up_version, table.giving_up_us)
         row = connection.execute(query.where(where)).one_or_none()
         return GivingUp(*row) if row is not None and row.giving_up_minor else None
+
+    def list_fees(self, connection: Connection, account_id: int) -> dict[int, int]:
+        """Months whose fee for being late is not dealt with; when it was asked for, 0 = not yet."""
+        table = CREDIT_STATEMENTS.c
+        query = select(table.month, table.fee_us).where(
+            table.account_id == account_id, table.is_fee_done == 0
+        )
+        return {row.month: row.fee_us for row in connection.execute(query)}
 
     # --- plans --------------------------------------------------------------------------------
 

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.clock import derived_operation_id
-from gateway.credit.book import DONE, OPEN, OPENING, CreditBook, CreditLine, CreditPlan
+from gateway.credit.book import OPEN, OPENING, CreditBook, CreditLine, CreditPlan
 from gateway.credit.desk import CreditDesk
 from gateway.credit.flows import Flows
-from gateway.credit.plans import repay_early
 from gateway.credit.policy import CreditPolicy
 from gateway.credit.statements import (
     allocate,
@@ -113,11 +112,12 @@ class CreditCycle(Job):
             if plan.state == OPENING:
                 self._desk.push_plan(account_id, plan)
         self._finish_moves(account_id)
-        self._follow_early_repayments(account_id)
+        self._desk.follow_plans(account_id)
         self._begin_moves(account_id, now_us)
         self._finish_moves(account_id)
         self._close_months(line, policy, now_us)
         self._take_repayments(account_id, now_us)
+        self._charge_fees(account_id, policy, now_us)
         self._set_late(account_id, now_us)
         self._plan_next(account_id, policy, now_us)
 
@@ -155,23 +155,6 @@ class CreditCycle(Job):
                 raise CreditError("CREDIT_ERROR", f"plan_repay: {reply.code}", retry=Retry.SAFE)
             with self._book.transaction() as connection:
                 self._book.end_move(connection, account_id, move, is_moved=reply.ok)
-
-    def _follow_early_repayments(self, account_id: int) -> None:
-        """The data plane knows what is outstanding: what it has less was paid early."""
-        plans = self._open_plans(account_id)
-        if not plans:
-            return
-        shown = self._desk.commands.call("account_show", {"account_id": account_id})
-        there = {one["key"]: one["outstanding_minor"] for one in shown["plans"]}
-        for plan in plans:
-            left_minor = sum(one.amount_minor for one in plan.left)
-            early_minor = left_minor - there.get(plan.plan_id, 0)
-            with self._book.transaction() as connection:
-                if early_minor > 0:
-                    left = repay_early(plan.left, early_minor)
-                    self._book.replace_left(connection, account_id, plan.plan_id, left)
-                if early_minor == left_minor:
-                    self._book.change_plan(connection, account_id, plan.plan_id, state=DONE)
 
     # --- statements ---------------------------------------------------------------------------
 
@@ -224,6 +207,36 @@ class CreditCycle(Job):
         self._desk.commands.call("credit_state", args, operation_id=op_id)
         with self._book.transaction() as connection:
             self._book.change_line(connection, account_id, is_late=int(line.wants_late))
+
+    def _charge_fees(self, account_id: int, policy: CreditPolicy, now_us: int) -> None:
+        """Each statement that has turned late costs the fee once; what the account cannot bear is
+        not taken.
+        """
+        with self._book.transaction() as connection:
+            fees = self._book.list_fees(connection, account_id)
+            statements = self._book.list_statements(connection, account_id)
+        for one in statements:
+            if one.month in fees and is_late([one], now_us):
+                if policy.late_fee_minor:
+                    self._charge_fee(account_id, one.month, policy, fees[one.month] or now_us)
+                with self._book.transaction() as connection:
+                    self._book.change_statement(connection, account_id, one.month, is_fee_done=1)
+
+    def _charge_fee(self, account_id: int, month: int, policy: CreditPolicy, at_us: int) -> None:
+        """Under an id that is the book's before it is sent. Raises: Uncertain, CreditError."""
+        with self._book.transaction() as connection:
+            self._book.change_statement(connection, account_id, month, fee_us=at_us)
+        op_id = derived_operation_id(at_us, "late fee", str(account_id), str(month))
+        args = {
+            "account_id": account_id,
+            "amount_minor": policy.late_fee_minor,
+            "fee": True,
+            "way_home": True,
+            "note": f"late: {month // 12}-{month % 12 + 1:02d}",
+        }
+        reply = self._desk.commands.exchange("debit", args, operation_id=op_id)
+        if not reply.ok and reply.retry != Retry.NEVER:
+            raise CreditError("CREDIT_ERROR", f"debit: {reply.code}", retry=Retry.SAFE)
 
     # --- when to look again -------------------------------------------------------------------
 

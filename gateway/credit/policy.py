@@ -49,6 +49,7 @@ class CreditPolicy:
     due_days: from closing to the due instant. grace_days: from there until the line is late.
     write_off_days: from the due instant until a write-off is proposed.
     plan_from_minor: least amount that may be paid in instalments.
+    late_fee_minor: taken once for each statement that turns late.
     """
 
     policy_id: str
@@ -61,6 +62,7 @@ class CreditPolicy:
     limits: tuple[LimitRule, ...]
     plan_from_minor: int
     plan_counts: tuple[int, ...]
+    late_fee_minor: int = 0
 
     def decide_limit(self, score: int, tier: int) -> LimitDecision:
         """The first rule that fits, from the top of the file; none = no credit."""
@@ -89,6 +91,7 @@ def _read(root: Table, document: Document, path: Path) -> CreditPolicy:
     root.whole("format", low=FORMAT, high=FORMAT)
     currency = CURRENCIES[root.choice("currency", tuple(CURRENCIES))]
     statement, plan = root.table("statement"), root.table("plan", needed=False)
+    fee = root.table("fee", needed=False)
     policy = CreditPolicy(
         policy_id=root.text("id"),
         currency=currency,
@@ -100,9 +103,10 @@ def _read(root: Table, document: Document, path: Path) -> CreditPolicy:
         limits=tuple(_limits(root, document, currency)),
         plan_from_minor=plan.amount("from", currency.exponent, 0),
         plan_counts=tuple(_counts(plan)),
+        late_fee_minor=fee.amount("late", currency.exponent, 0),
     )
-    statement.close()
-    plan.close()
+    for table in (statement, plan, fee):
+        table.close()
     root.text("source", "")
     if policy.policy_id != path.stem:
         root.fault("id", f"is {policy.policy_id!r}", f"the name of the file: {path.stem}")

@@ -47,8 +47,12 @@ CREDIT_STATEMENTS = Table(
     Column("giving_up_minor", I64, nullable=False),
     Column("giving_up_version", I64, nullable=False),
     Column("giving_up_us", I64, nullable=False),
+    Column("fee_us", I64, nullable=False),
+    Column("is_fee_done", Integer, nullable=False),
 )
-"""giving_up_*: a write-off that was begun: amount, account version it asks for, when; 0 = none."""
+"""giving_up_*: a write-off that was begun: amount, account version it asks for, when; 0 = none.
+fee_us: when the fee for being late was asked for, 0 = not yet. is_fee_done: it was taken, or is not
+to be had."""
 
 CREDIT_PLANS = Table(
     "credit_plans",
@@ -77,3 +81,24 @@ CREDIT_INSTALMENTS = Table(
 )
 """begun_us: when its move was begun, 0 = not yet. is_moved: it is back in what is drawn, and so in
 a statement."""
+
+CREDIT_WISHES = Table(
+    "credit_wishes",
+    METADATA,
+    Column("account_id", U64, primary_key=True, autoincrement=False),
+    Column("request", String(128), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("at_us", I64, nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("idempotency_key", String(64), nullable=False),
+    Column("note", String, nullable=False),
+    Column("amount_minor", I64, nullable=False),
+    Column("number", I64, nullable=False),
+    Column("policy", String(64), nullable=False),
+    Column("score", Integer, nullable=False),
+    Column("tier", Integer, nullable=False),
+    Column("version", I64, nullable=False),
+    Column("is_done", Integer, nullable=False),
+    Index("credit_wishes_at", "account_id", "kind", "at_us"),
+)
+"""Who asked for what, once under each name; see wishes.py."""

@@ -135,6 +135,8 @@ PATH_TYPES: dict[str, Any] = {
     ],
     "key": Annotated[str, says("an Idempotency-Key", pattern="^[!-~]{1,255}$")],
     "purpose": Annotated[int, says("a purpose; -1 = all", minimum=-1, maximum=31)],
+    "month": Annotated[str, says("a month, as 2026-02", pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")],
+    "plan_id": Annotated[int, says("a plan of the credit line", minimum=1, maximum=1 << 53)],
     "date": Annotated[str, says("a local date", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")],
 }
 """Types of path parameters by name; any other one is an id."""

@@ -4,6 +4,7 @@
                             OK_RISK                  risk loss → operator
                             CREDIT                   funding (or the purse's sponsor) → rider
                             DEBIT, HOLD_CAPTURE      rider → merchant; REFUND the other way
+                            DEBIT of a fee           rider → fees
                             PURSE_SWEEP              rider's purse → its sponsor
                             ADJUST                   adjustments → rider, or the other way
                             marked PAYOUT            rider → funding, or the other way
@@ -182,6 +183,8 @@ def _source(record: Record, side: _Side) -> Account:
 
 
 def _merchant(record: Record, side: _Side) -> Account:
+    if record.facts is not None and record.facts.flags & FactFlag.FEE:
+        return Kind.FEES, 0
     return Kind.MERCHANT, side.merchant
 
 

@@ -151,8 +151,7 @@ class Approvals:
 
     def is_needed(self, proposal: Proposal) -> bool:
         """Whether the policy wants four eyes for this."""
-        above = self._above.get(proposal.action)
-        return above is not None and abs(proposal.amount_minor) >= above
+        return is_above(self._above, proposal)
 
     def require(self, actor: Actor, proposal: Proposal, *, operation_id: str) -> Approval | None:
         """Go on, or be told to wait for a second pair of eyes.
@@ -248,6 +247,12 @@ class Approvals:
             )
             _note(connection, actor, f"approval.{state}", found, now)
             return _approval(_get_row(connection, approval_id))
+
+
+def is_above(above_minor: Mapping[Action, int], proposal: Proposal) -> bool:
+    """Whether the policy wants four eyes for something."""
+    above = above_minor.get(proposal.action)
+    return above is not None and abs(proposal.amount_minor) >= above
 
 
 def _check_other_eyes(actor: Actor, found: Approval) -> None:

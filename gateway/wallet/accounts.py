@@ -104,13 +104,28 @@ class Accounts:
         self._clock = clock
 
     async def open(
-        self, actor: Actor, cause: Cause, *, currency: int, rider_category: int, tenant_id: str
+        self,
+        actor: Actor,
+        cause: Cause,
+        *,
+        currency: int,
+        rider_category: int,
+        tenant_id: str,
+        account_id: int = 0,
     ) -> Movement:
-        """A new account for a tenant ("" = the house). Raises: AuthError, CommandError."""
+        """A new account for a tenant ("" = the house). account_id: 0 = the next number.
+
+        Raises: AuthError, CommandError.
+        """
         actor.require(Scope.ACCOUNTS_WRITE)
         actor.require_tenant(tenant_id)
         result = await self._commands.do(
-            actor, cause, "account_open", currency=currency, rider_category=rider_category
+            actor,
+            cause,
+            "account_open",
+            account_id=account_id,
+            currency=currency,
+            rider_category=rider_category,
         )
         owned = Ownership(
             account_id=result["account_id"],

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Approvals(Protocol):
-    """What others agreed to. Blocking."""
+    """What others agreed to."""
+
+    def is_needed(self, proposal: Proposal) -> bool:
+        """Whether the policy wants four eyes for this. Asks nobody."""
 
     def require(self, actor: Actor, proposal: Proposal, *, operation_id: str) -> object:
-        """Raises: ApprovalNeeded with the id of the proposal."""
+        """Raises: ApprovalNeeded with the id of the proposal. Blocking."""
 
 
 class Eyes:
@@ -57,10 +60,11 @@ class Eyes:
         await self._require(actor, cause, proposal)
 
     async def require_write_off(
-        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int
+        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, *, statement: str = ""
     ) -> None:
-        """Raises: ApprovalNeeded."""
-        about = {"amount_minor": amount_minor}
+        """statement: the month of a credit line's. Raises: ApprovalNeeded."""
+        about: dict[str, object] = {"amount_minor": amount_minor}
+        about |= {"statement": statement} if statement else {}
         proposal = _proposal(Action.WRITE_OFF, account_id, amount_minor, about)
         await self._require(actor, cause, proposal)
 
@@ -79,7 +83,19 @@ class Eyes:
         proposal = _proposal(Action.PAYOUT, order.account_id, order.amount_minor, about)
         await self._require(actor, cause, proposal)
 
+    async def require_credit(
+        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, **about: object
+    ) -> None:
+        """Value that is put in, now or by a rule. about: what else is to be seen of it.
+
+        Raises: ApprovalNeeded.
+        """
+        said = {"amount_minor": amount_minor, **about}
+        await self._require(actor, cause, _proposal(Action.CREDIT, account_id, amount_minor, said))
+
     async def _require(self, actor: Actor, cause: Cause, proposal: Proposal) -> None:
+        if not self._approvals.is_needed(proposal):
+            return
         if await self._commands.find_operation(cause.operation_id) is not None:
             return  # carried out before: its answer is asked for again
         operation_id = format_operation_id(cause.operation_id)

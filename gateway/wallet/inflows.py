@@ -10,12 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from gateway.clock import format_operation_id, parse_operation_id
 from gateway.control.client import CommandRefused
 from gateway.errors import ApiError, Retry
 from gateway.wallet.commands import TOO_OLD, Cause
-from gateway.wallet.stores.inflows import Ceiling, Inflow, InflowStore
+from gateway.wallet.stores.inflows import Ceiling, Inflow
 
 DAY_US = 86_400_000_000
 
@@ -33,10 +34,20 @@ class Wanted:
     merchant_id: int = 0
 
 
+class Store(Protocol):
+    """Where references are remembered. Blocking."""
+
+    def enter(self, wanted: Inflow, ceiling: Ceiling | None) -> Inflow:
+        """The entry of its reference, made now if there is none. Raises: CommandError."""
+
+    def drop(self, entered: Inflow) -> None:
+        """Free its reference again."""
+
+
 class Inflows:
     """Guards what comes in. day_max_minor: of a tenant that is not the house, in 24 hours."""
 
-    def __init__(self, store: InflowStore, clock: Callable[[], int], *, day_max_minor: int) -> None:
+    def __init__(self, store: Store, clock: Callable[[], int], *, day_max_minor: int) -> None:
         self._store = store
         self._clock = clock
         self._day_max_minor = day_max_minor
@@ -48,6 +59,9 @@ class Inflows:
         A refusal frees the reference again. Raises: ApiError API_CONFLICT: it came before, with
             something else. CommandError COMMAND_CEILING.
         """
+        if wanted.is_house and not cause.reference:
+            yield cause  # its operation id is all there is to know it by
+            return
         entry = await asyncio.to_thread(self._enter, wanted, cause)
         try:
             yield replace(cause, operation_id=parse_operation_id(entry.operation_id))

@@ -1,12 +1,14 @@
 """Credit lines over the services of gateway/credit: opened by score and rule, shown with statements
-and due dates, drawn amounts paid back in instalments, lost statements given up.
+and due dates, drawn amounts paid back in instalments or earlier, lost statements given up.
 
-Whoever asks again asks for the same thing: the book behind it does nothing twice.
+Whoever asks again asks for the same thing: the book behind it does nothing twice, and keeps who it
+was.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -14,12 +16,14 @@ from gateway.clock import format_operation_id
 from gateway.credit.book import CreditLine, CreditPlan
 from gateway.credit.desk import CreditDesk
 from gateway.credit.statements import CreditStatement
+from gateway.credit.wishes import Asked
 from gateway.errors import CreditError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause
+from gateway.wallet.commands import Cause, note_of
+from gateway.wallet.eyes import Eyes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,43 +76,77 @@ class LineOfCredit:
 
 
 class Lending:
-    """The services on credit lines."""
+    """The services on credit lines. What the same cause asked for before is shown, not done."""
 
-    def __init__(self, desk: CreditDesk, access: AccountAccess) -> None:
+    def __init__(self, desk: CreditDesk, access: AccountAccess, eyes: Eyes) -> None:
         self._desk = desk
         self._access = access
+        self._eyes = eyes
 
-    async def open(self, actor: Actor, account_id: int, policy: str, score: int) -> LineOfCredit:
-        """Credit by the rules of a policy. The same again gives the line there is.
+    async def open(
+        self, actor: Actor, cause: Cause, account_id: int, policy: str, score: int
+    ) -> LineOfCredit:
+        """Credit by the rules of a policy. Raises: ApprovalNeeded; CreditError; CommandError."""
+        await self._access.require(actor, account_id, Scope.LENDING_WRITE)
+        asked = asked_of(actor, cause)
+        agreed_minor = await self._agree(actor, cause, account_id, policy, score)
+        return await self._line(
+            lambda: self._desk.open_line(
+                account_id, policy, score=score, asked=asked, agreed_minor=agreed_minor
+            )
+        )
 
-        Raises: CreditError; CommandError.
+    async def rescore(
+        self, actor: Actor, cause: Cause, account_id: int, score: int
+    ) -> LineOfCredit:
+        """Decide the limit anew. Raises: ApprovalNeeded; CreditError; CommandError."""
+        await self._access.require(actor, account_id, Scope.LENDING_WRITE)
+        asked = asked_of(actor, cause)
+        agreed_minor = await self._agree(actor, cause, account_id, "", score)
+        return await self._line(
+            lambda: self._desk.change_score(
+                account_id, score=score, asked=asked, agreed_minor=agreed_minor
+            )
+        )
+
+    async def _agree(
+        self, actor: Actor, cause: Cause, account_id: int, policy: str, score: int
+    ) -> int | None:
+        """The limit that nobody has to agree to, or somebody has. None: it was decided before."""
+        desk, asked = self._desk, asked_of(actor, cause)
+        if await asyncio.to_thread(desk.find_wish, account_id, asked, "limit"):
+            return None
+        limit_minor = await asyncio.to_thread(
+            lambda: desk.decide_limit(account_id, policy, score=score)
+        )
+        await self._eyes.require_credit_limit(actor, cause, account_id, limit_minor)
+        return limit_minor
+
+    async def close(self, actor: Actor, cause: Cause, account_id: int) -> LineOfCredit:
+        """End a line that owes nothing. Raises: CreditError CREDIT_STATEMENT; CommandError."""
+        await self._access.require(actor, account_id, Scope.LENDING_WRITE)
+        asked = asked_of(actor, cause)
+        return await self._line(lambda: self._desk.close_line(account_id, asked=asked))
+
+    async def write_off(
+        self, actor: Actor, cause: Cause, account_id: int, month: str
+    ) -> LineOfCredit:
+        """Give a lost statement up, when somebody else agrees to it.
+
+        Raises: ApprovalNeeded; CreditError CREDIT_STATEMENT: it is not lost; CommandError.
         """
         await self._access.require(actor, account_id, Scope.LENDING_WRITE)
-
-        def work() -> LineOfCredit:
-            try:
-                self._desk.open_line(account_id, policy, score=score)
-            except CreditError as error:
-                if error.code != "CREDIT_EXISTS" or not self._is_same(account_id, policy, score):
-                    raise
-            return self._shown(account_id)
-
-        return await asyncio.to_thread(work)
-
-    def _is_same(self, account_id: int, policy: str, score: int) -> bool:
-        with self._desk.book.transaction() as connection:
-            line = self._desk.book.get_line(connection, account_id)
-        return (line.policy, line.score) == (policy, score)
-
-    async def rescore(self, actor: Actor, account_id: int, score: int) -> LineOfCredit:
-        """Decide the limit anew."""
-        await self._access.require(actor, account_id, Scope.LENDING_WRITE)
-
-        def work() -> LineOfCredit:
-            self._desk.change_score(account_id, score=score)
-            return self._shown(account_id)
-
-        return await asyncio.to_thread(work)
+        desk, number, asked = self._desk, month_number(month), asked_of(actor, cause)
+        agreed_minor = None
+        if not await asyncio.to_thread(desk.find_wish, account_id, asked, "write_off"):
+            agreed_minor = await asyncio.to_thread(desk.lost_minor, account_id, number)
+            await self._eyes.require_write_off(
+                actor, cause, account_id, agreed_minor, statement=month
+            )
+        await asyncio.to_thread(
+            lambda: desk.write_off(account_id, number, asked=asked, agreed_minor=agreed_minor)
+        )
+        return await asyncio.to_thread(self._shown, account_id)
 
     async def get(self, actor: Actor, account_id: int) -> LineOfCredit:
         """The line as it stands. Raises: CreditError CREDIT_NOT_FOUND."""
@@ -120,21 +158,64 @@ class Lending:
     ) -> LineOfCredit:
         """Pay a drawn amount back in instalments. Raises: CreditError, CommandError."""
         await self._access.require(actor, account_id, Scope.LENDING_WRITE)
-        request = format_operation_id(cause.operation_id)
+        asked = asked_of(actor, cause)
 
         def work() -> LineOfCredit:
-            self._desk.open_plan(account_id, amount_minor, instalments, request=request)
+            self._desk.open_plan(account_id, amount_minor, instalments, asked=asked)
             return self._shown(account_id)
 
         return await asyncio.to_thread(work)
 
-    def _shown(self, account_id: int) -> LineOfCredit:
+    async def repay(
+        self, actor: Actor, cause: Cause, account_id: int, plan_id: int, amount_minor: int
+    ) -> LineOfCredit:
+        """Pay of a plan before it is due, with money that is in the main purse.
+
+        Raises: CreditError: CREDIT_PLAN_NOT_FOUND, CREDIT_PLAN_AMOUNT. CommandError.
+        """
+        await self._access.require(actor, account_id, Scope.LENDING_WRITE)
+        asked = asked_of(actor, cause)
+
+        def work() -> LineOfCredit:
+            self._desk.repay_plan(account_id, plan_id, amount_minor, asked=asked)
+            return self._shown(account_id)
+
+        return await asyncio.to_thread(work)
+
+    async def _line(self, change: Callable[[], CreditLine]) -> LineOfCredit:
+        """A change of a line, and what there is besides."""
+
+        def work() -> LineOfCredit:
+            line = change()
+            return self._with(line)
+
+        return await asyncio.to_thread(work)
+
+    def _with(self, line: CreditLine) -> LineOfCredit:
         book = self._desk.book
         with book.transaction() as connection:
-            line = book.get_line(connection, account_id)
-            statements = book.list_statements(connection, account_id)
-            plans = book.list_plans(connection, account_id)
+            statements = book.list_statements(connection, line.account_id)
+            plans = book.list_plans(connection, line.account_id)
         return line_of(line, statements, plans, self._desk.now_us())
+
+    def _shown(self, account_id: int) -> LineOfCredit:
+        with self._desk.book.transaction() as connection:
+            line = self._desk.book.get_line(connection, account_id)
+        return self._with(line)
+
+
+def asked_of(actor: Actor, cause: Cause) -> Asked:
+    """A cause as the credit book keeps it: its operation id is the wish's name."""
+    name = format_operation_id(cause.operation_id)
+    return Asked(name, actor.subject, note_of(cause.key), cause.note)
+
+
+def month_number(month: str) -> int:
+    """2026-02 as statements count. Raises: CreditError CREDIT_STATEMENT."""
+    year, _, number = month.partition("-")
+    if not (year.isdecimal() and number.isdecimal() and 1 <= int(number) <= 12):
+        raise CreditError("CREDIT_STATEMENT", f"{month}: write the month as 2026-02")
+    return int(year) * 12 + int(number) - 1
 
 
 def line_of(

@@ -50,6 +50,9 @@ class Links(Protocol):
     ) -> Any:
         """Raises: AuthError, RegistryError REGISTRY_TAKEN."""
 
+    def unlink_medium(self, actor: Actor, token: bytes) -> bool:
+        """Forget whose medium it was. False = nobody's. Raises: AuthError."""
+
     def list_media(self, actor: Actor, person_id: str) -> list[Any]:
         """Media of a person with their tokens. Raises: AuthError, RegistryError."""
 
@@ -229,6 +232,21 @@ class Media:
         ended = Cause(cause.part("old"), cause.key, cause.reference, cause.note)
         made = await self.link(actor, cause, account_id, token, kind=kind)
         await self._commands.move(actor, ended, "medium_state", token=old_token, state="replaced")
+        return made
+
+    async def move(self, actor: Actor, cause: Cause, account_id: int, token: bytes) -> Movement:
+        """Let a medium pay from another account; it is its owner's from then on, if there is one.
+
+        Raises: CommandRefused already_in: the rider has to leave first. CommandError.
+        """
+        await self._access.require(actor, account_id, Scope.MEDIA_WRITE)
+        shown = await self._commands.read("medium_show", token=token)
+        await self._access.require(actor, shown["account_id"], Scope.MEDIA_WRITE)
+        made = await self._commands.move(
+            actor, cause, "medium_move", account_id=account_id, token=token
+        )
+        await asyncio.to_thread(self._links.unlink_medium, actor, token)
+        await self._keep(actor, account_id, token, shown["kind"], "")
         return made
 
     async def _find_token(self, actor: Actor, account_id: int, named: Named) -> bytes:

@@ -45,11 +45,20 @@ class Money:
     ) -> Movement:
         """Value that came from outside, under the reference of the cause: each once.
 
-        Raises: AuthError: a tenant names a merchant of its own. ApiError API_CONFLICT: the
-            reference came with something else. CommandError COMMAND_CEILING.
+        Raises: ApprovalNeeded. AuthError: a tenant names a merchant of its own. ApiError
+            API_CONFLICT: the reference came with something else. CommandError COMMAND_CEILING.
         """
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
         await self._access.require_merchant(actor, order.merchant_id)
+        await self._eyes.require_credit(
+            actor,
+            cause,
+            account_id,
+            order.amount_minor,
+            purse_id=order.purse_id,
+            source=order.source,
+            reference=cause.reference,
+        )
         wanted = Wanted(
             tenant_id=actor.tenant_id,
             is_house=actor.is_house,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo
@@ -21,6 +21,7 @@ from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.eyes import Eyes
 from gateway.wallet.inflows import Inflows, Wanted
 from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.rules import RuleStore, TopupRow
@@ -69,21 +70,30 @@ class Topups:
         access: AccountAccess,
         store: RuleStore,
         clock: Callable[[], int],
+        *,
         sources: Iterable[str],
+        eyes: Eyes,
     ) -> None:
         self._commands = commands
         self._access = access
         self._store = store
         self._clock = clock
         self._sources = frozenset(sources)
+        self._eyes = eyes
 
     async def add(
         self, actor: Actor, cause: Cause, account_id: int, order: TopupOrder
     ) -> TopupRule:
-        """A new rule. Raises: ApiError API_INVALID, API_CONFLICT: too many."""
+        """A new rule. Raises: ApprovalNeeded; ApiError API_INVALID, API_CONFLICT: too many."""
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
         check_order(order, self._sources)
         await self._commands.read("account_show", account_id=account_id)
+        rule_id = format_operation_id(cause.operation_id)
+        if await asyncio.to_thread(self._store.find_topup, rule_id) is None:
+            most_minor = max(order.amount_minor, order.target_minor, order.daily_cap_minor)
+            await self._eyes.require_credit(
+                actor, cause, account_id, most_minor, rule=asdict(order)
+            )
         return await asyncio.to_thread(self._add, actor, cause, account_id, order)
 
     def _add(self, actor: Actor, cause: Cause, account_id: int, order: TopupOrder) -> TopupRule:

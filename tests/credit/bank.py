@@ -113,6 +113,7 @@ class Bank:
             "tier": account.tier,
             "version": account.version,
             "balance_minor": account.balance_minor,
+            "held_minor": 0,
             "credit_limit_minor": account.limit_minor,
             "plans": [one for one in plans if one["outstanding_minor"]],
         }
@@ -121,6 +122,10 @@ class Bank:
         amount_minor = args.get("amount_minor", 0)
         if op == "set_credit_limit":
             account.limit_minor = amount_minor
+        elif op == "debit":
+            if amount_minor > account.balance_minor + account.limit_minor:
+                return "insufficient_balance"
+            account.balance_minor -= amount_minor
         elif op == "credit_state":
             account.late = bool(args["late"])
         elif op == "plan_open":

@@ -83,3 +83,26 @@ def test_the_worker_makes_statements_from_the_ledger(cli: Cli, gateway: Path) ->
 
 def test_policies_are_listed(cli: Cli) -> None:
     assert {one["policy"] for one in cli.ok("credit-line", "policies")} >= {"mine", "ride-first"}
+
+
+def test_a_lost_statement_is_given_up_by_two_and_a_plan_paid_early(cli: Cli, gateway: Path) -> None:
+    account = str(cli.ok("account", "open")["account_id"])
+    cli.ok("credit-line", "open", account, "--score", "600", "--policy", "mine")
+    cli.ok("account", "tier", account, "2")
+    cli.ok("credit-line", "score", account, "600")
+    cli.ok("account", "debit", account, "330.00")
+    plan = ("credit-line", "plan", account, "300.00", "--instalments", "3")
+    made = cli.ok(*plan)
+    again = cli.ok(*plan, "--operation-id", made["operation_id"])
+    assert (again["plan"], len(again["schedule"])) == (made["plan"], 3)
+    assert cli.fail(1, "credit-line", "repay", account, "1", "1.00")["code"] == "CREDIT_PLAN_AMOUNT"
+    cli.ok("account", "credit", account, "230.00")
+    assert cli.ok("credit-line", "repay", account, "1", "200.00")["left"] == "100.00"
+    cli.ok("account", "debit", account, "5.00")
+    registry = load_config(gateway, env={}).config.registry.file
+    with closing(sqlite3.connect(registry, timeout=30)) as database, database:
+        values = f"{account}, 24313, 1, 2, 3, {time.time_ns() // 1000}, 500, 0, 0, 0, 0, 0, 1, 1"
+        database.execute(f"INSERT INTO credit_statements VALUES ({values})")
+    given = cli.agreed("credit-line", "write-off", account, "2026-02", "--note", "gone")
+    assert given["written_off"] == "5.00"
+    assert cli.ok("account", "show", account)["balance"] == "0.00"

@@ -5,6 +5,7 @@ same with the process dying at every point.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,8 +17,9 @@ from gateway.credit.book import CLOSED, CreditBook
 from gateway.credit.cycle import CreditCycle
 from gateway.credit.desk import CreditDesk
 from gateway.credit.flows import Flows
-from gateway.credit.policy import load_policy
+from gateway.credit.policy import CreditPolicy, load_policy
 from gateway.credit.statements import CreditStatement, Standing
+from gateway.credit.wishes import Asked
 from gateway.db import Database
 from gateway.errors import CommandError, CreditError
 from gateway.registry.store import open_registry
@@ -41,11 +43,11 @@ def month(text: str) -> int:
 class World:
     """One rider with a credit line, from 10 January on."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, policy: CreditPolicy = POLICY) -> None:
         self.bank = Bank(at("2026-01-10T12:00"))
         self.bank.open(ME)
         self.book = CreditBook(database)
-        self.desk = CreditDesk(self.book, {POLICY.policy_id: POLICY}, self.bank, self.bank.clock)
+        self.desk = CreditDesk(self.book, {policy.policy_id: policy}, self.bank, self.bank.clock)
         self.cycle = CreditCycle(self.desk, Flows(self.bank), self.bank.clock)
 
     @property
@@ -75,7 +77,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         return
     database = open_registry(request.getfixturevalue("postgres"), create=True)
     with database.transaction() as connection:
-        for table in ("lines", "statements", "plans", "instalments"):
+        for table in ("lines", "statements", "plans", "instalments", "wishes"):
             connection.exec_driver_sql(f"DELETE FROM credit_{table}")
     yield database
     database.engine.dispose()
@@ -99,6 +101,28 @@ def test_a_line_opens_by_score_and_tier_and_changes_with_them(world: World) -> N
     with pytest.raises(CreditError):
         world.desk.change_score(ME, score=800)
     assert world.desk.open_line(ME, "ride-first", score=800).limit_minor == 200_000
+
+
+def test_a_decision_is_made_once_under_its_name_and_the_journal_says_by_whom(world: World) -> None:
+    me, first, second = world.bank.accounts[ME], Asked("a", "key:1", "k1"), Asked("b", "key:2")
+    world.desk.open_line(ME, "ride-first", score=650, asked=Asked("o", "key:1", "k0", "why"))
+    assert world.desk.change_score(ME, score=800, asked=first).limit_minor == 200_000
+    assert world.desk.change_score(ME, score=500, asked=second).limit_minor == 5_000
+    again = world.desk.change_score(ME, score=800, asked=first)
+    assert (again.limit_minor, again.score) == (200_000, 800)  # the first answer
+    assert me.limit_minor == 5_000  # and nothing done
+    assert world.desk.open_line(ME, "ride-first", score=650, asked=Asked("o")).limit_minor == 50_000
+    said = [args for op, args, _ in world.bank.answers.values() if op == "set_credit_limit"]
+    assert [(one["actor"], one.get("idempotency_key")) for one in said] == [
+        ("key:1", "k0"),
+        ("key:1", "k1"),
+        ("key:2", None),
+    ]
+    assert said[0]["note"] == "why"
+    with pytest.raises(CreditError, match="something else"):
+        world.desk.open_plan(ME, 30_000, 3, asked=first)
+    with pytest.raises(CreditError, match="not 1: ask again"):
+        world.desk.change_score(ME, score=800, asked=Asked("c"), agreed_minor=1)
 
 
 @pytest.mark.parametrize(("score", "policy"), [(10, "ride-first"), (900, "no-such")])
@@ -167,8 +191,8 @@ def test_instalments_fall_due_with_the_next_statements(world: World) -> None:
     bank, me = world.bank, world.bank.accounts[ME]
     world.desk.open_line(ME, "ride-first", score=800)
     bank.move(ME, -100_000, Op.DEBIT)
-    plan = world.desk.open_plan(ME, 100_000, 3, request="one")
-    assert world.desk.open_plan(ME, 100_000, 3, request="one").plan_id == plan.plan_id
+    plan = world.desk.open_plan(ME, 100_000, 3, asked=Asked("one"))
+    assert world.desk.open_plan(ME, 100_000, 3, asked=Asked("one")).plan_id == plan.plan_id
     assert (me.balance_minor, me.plans) == (0, {1: 100_000})
     world.until("2026-02-01T00:00")
     assert world.statements()[-1].amount_minor == 33_334
@@ -189,10 +213,61 @@ def test_instalments_fall_due_with_the_next_statements(world: World) -> None:
         assert [one.state for one in world.book.list_plans(connection, ME)] == ["done"]
 
 
+def test_a_plan_is_paid_early_with_money_that_is_there(world: World) -> None:
+    bank, me = world.bank, world.bank.accounts[ME]
+    world.desk.open_line(ME, "ride-first", score=800)
+    bank.move(ME, -90_000, Op.DEBIT)
+    world.desk.open_plan(ME, 90_000, 3, asked=Asked("plan"))
+
+    def repay(amount_minor: int, name: str) -> list[int]:
+        plan = world.desk.repay_plan(ME, 1, amount_minor, asked=Asked(name, "key:1"))
+        return [one.amount_minor for one in plan.left]
+
+    with pytest.raises(CreditError, match="0 minor units"):
+        repay(40_000, "early")
+    bank.move(ME, 40_000)
+    assert repay(40_000, "early") == [30_000, 20_000]
+    assert repay(40_000, "early") == [30_000, 20_000]
+    assert (me.balance_minor, me.plans) == (0, {1: 50_000})
+    (said,) = [args for op, args, _ in bank.answers.values() if op == "plan_repay"]
+    assert (said["actor"], said["amount_minor"]) == ("key:1", 40_000)
+    with pytest.raises(CreditError, match="something else"):
+        repay(1, "early")
+    with pytest.raises(CreditError):
+        repay(50_001, "too much")
+    with pytest.raises(CreditError, match="no plan 2"):
+        world.desk.repay_plan(ME, 2, 1, asked=Asked("none"))
+    bank.move(ME, 50_000)
+    assert repay(50_000, "rest") == []
+    world.until("2026-02-01T00:00")
+    assert world.statements()[-1].amount_minor == 0
+
+
+def test_a_statement_that_turns_late_costs_its_fee_once(database: Database) -> None:
+    world = World(database, replace(POLICY, late_fee_minor=700))
+    bank, me = world.bank, world.bank.accounts[ME]
+    world.desk.open_line(ME, "ride-first", score=650)
+    bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-02-23T23:59")
+    assert me.balance_minor == -3_000
+    for text in ("2026-02-24T00:00", "2026-02-25T00:00"):
+        world.until(text)
+        assert me.balance_minor == -3_700
+    (said,) = [args for op, args, _ in bank.answers.values() if op == "debit"]
+    assert (said["fee"], said["way_home"], said["note"]) == (True, True, "late: 2026-02")
+    bank.move(ME, 3_000)
+    bank.move(ME, -50_000 + 700, Op.DEBIT)  # the line is full
+    world.until("2026-03-24T00:00")
+    assert (me.late, me.balance_minor) == (True, -50_000)
+    bank.move(ME, 10_000)
+    world.until("2026-03-25T00:00")
+    assert me.balance_minor == -40_000  # what could not be borne is not taken later
+
+
 def test_a_plan_above_what_is_drawn_is_refused_and_leaves_nothing(world: World) -> None:
     world.desk.open_line(ME, "ride-first", score=800)
     with pytest.raises(CommandError):
-        world.desk.open_plan(ME, 100_000, 3, request="too much")
+        world.desk.open_plan(ME, 100_000, 3, asked=Asked("too much"))
     with world.book.transaction() as connection:
         assert world.book.list_plans(connection, ME) == []
 
@@ -229,7 +304,7 @@ def year(world: World, step: Callable[[Callable[[], object]], None]) -> tuple[ob
     bank = world.bank
     step(lambda: world.desk.open_line(ME, "ride-first", score=800))
     bank.move(ME, -90_000, Op.DEBIT)
-    step(lambda: world.desk.open_plan(ME, 60_000, 6, request="plan"))
+    step(lambda: world.desk.open_plan(ME, 60_000, 6, asked=Asked("plan")))
     for text in ("2026-02-01T00:00", "2026-02-24T00:00", "2026-03-01T00:00", "2026-05-20T00:00"):
         bank.now_us = at(text)
         bank.move(ME, -50, Op.CHECK_OUT)

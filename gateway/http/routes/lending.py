@@ -7,7 +7,7 @@ from typing import Annotated
 
 from gateway.http.endpoint import Call, Endpoint
 from gateway.http.routes.accounts import ACCOUNT, cause_of
-from gateway.shapes import AmountMinor, says
+from gateway.shapes import AmountMinor, Note, says
 from gateway.wallet.lending import Lending, LineOfCredit
 
 Score = Annotated[int, says("0 to 1000", minimum=0, maximum=1000)]
@@ -36,16 +36,63 @@ class OpenPlan:
     instalments: Annotated[int, says("how many", minimum=2, maximum=60)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepayPlan:
+    """What is paid of a plan before it is due."""
+
+    amount_minor: AmountMinor
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseLine:
+    """Why it is closed."""
+
+    note: Note = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GiveUp:
+    """Why a statement is given up."""
+
+    note: Annotated[Note, says("why, for the audit", minLength=1)]
+
+
 async def _open(call: Call) -> LineOfCredit:
     body: OpenLine = call.body
     return await call.service(Lending).open(
-        call.actor, call.path["account_id"], body.policy, body.score
+        call.actor, cause_of(call), call.path["account_id"], body.policy, body.score
     )
 
 
 async def _rescore(call: Call) -> LineOfCredit:
     account_id = call.path["account_id"]
-    return await call.service(Lending).rescore(call.actor, account_id, call.body.score)
+    lending = call.service(Lending)
+    return await lending.rescore(call.actor, cause_of(call), account_id, call.body.score)
+
+
+async def _close(call: Call) -> LineOfCredit:
+    cause = cause_of(call, call.body.note)
+    return await call.service(Lending).close(call.actor, cause, call.path["account_id"])
+
+
+async def _write_off(call: Call) -> LineOfCredit:
+    return await call.service(Lending).write_off(
+        call.actor,
+        cause_of(call, call.body.note),
+        call.path["account_id"],
+        call.path["month"],
+    )
+
+
+async def _repay(call: Call) -> LineOfCredit:
+    return await call.service(Lending).repay(
+        call.actor,
+        cause_of(call, call.body.note),
+        call.path["account_id"],
+        call.path["plan_id"],
+        call.body.amount_minor,
+    )
 
 
 async def _get(call: Call) -> LineOfCredit:
@@ -78,7 +125,7 @@ ENDPOINTS = [
         answer=LineOfCredit,
         status=201,
         scopes=SCOPES,
-        errors=("CREDIT_EXISTS", "CREDIT_NOT_GRANTED", *CREDIT),
+        errors=("APPROVAL_NEEDED", "CREDIT_EXISTS", "CREDIT_NOT_GRANTED", "CREDIT_ERROR", *CREDIT),
     ),
     Endpoint(
         method="GET",
@@ -99,7 +146,50 @@ ENDPOINTS = [
         body=Rescore,
         answer=LineOfCredit,
         scopes=SCOPES,
-        errors=CREDIT,
+        errors=("APPROVAL_NEEDED", "CREDIT_ERROR", *CREDIT),
+    ),
+    Endpoint(
+        method="POST",
+        path=PATH + "/close",
+        handler=_close,
+        summary="End a credit line that owes nothing",
+        tag="credit",
+        body=CloseLine,
+        answer=LineOfCredit,
+        scopes=SCOPES,
+        errors=("CREDIT_STATEMENT", *CREDIT),
+    ),
+    Endpoint(
+        method="POST",
+        path=PATH + "/statements/{month}/write-off",
+        handler=_write_off,
+        summary="Give a lost statement up; needs a second pair of eyes",
+        tag="credit",
+        body=GiveUp,
+        answer=LineOfCredit,
+        scopes=SCOPES,
+        errors=("APPROVAL_NEEDED", "CREDIT_STATEMENT", "CREDIT_ERROR", *CREDIT),
+    ),
+    Endpoint(
+        method="POST",
+        path=PATH + "/plans/{plan_id}/repayments",
+        handler=_repay,
+        summary="Pay of a plan before it is due",
+        tag="credit",
+        body=RepayPlan,
+        answer=LineOfCredit,
+        status=201,
+        scopes=SCOPES,
+        errors=(
+            "CREDIT_PLAN_NOT_FOUND",
+            "CREDIT_PLAN_AMOUNT",
+            "CREDIT_ERROR",
+            "version_conflict",
+            "insufficient_balance",
+            "amount_invalid",
+            "unknown_plan",
+            *CREDIT,
+        ),
     ),
     Endpoint(
         method="POST",

@@ -133,6 +133,7 @@ ENDPOINTS = [
         status=201,
         scopes=("credits:write",),
         errors=(
+            "APPROVAL_NEEDED",
             "AUTH_FORBIDDEN",
             "API_CONFLICT",
             "balance_limit",

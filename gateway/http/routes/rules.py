@@ -115,7 +115,7 @@ ENDPOINTS = [
         answer=TopupRule,
         status=201,
         scopes=("credits:write",),
-        errors=("unknown_account", "API_CONFLICT", *COMMANDS),
+        errors=("APPROVAL_NEEDED", "unknown_account", "API_CONFLICT", *COMMANDS),
     ),
     Endpoint(
         method="GET",
