@@ -6,6 +6,7 @@ ordinary test run only sees that it works.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -21,11 +22,14 @@ STOPS = {"utsunomiya-lrt": 68, "zakroczym": 65}
 """Stops, and zones or areas, which have numbers too."""
 
 
+@pytest.mark.parametrize("form", ["folder", "zip"])
 @pytest.mark.parametrize("name", STOPS)
-def test_load_feed(benchmark: BenchmarkFixture, name: str) -> None:
+def test_load_feed(benchmark: BenchmarkFixture, tmp_path: Path, name: str, form: str) -> None:
     folder = FEEDS / name
     if not folder.is_dir():
         pytest.skip(f"NOT TESTED: {folder} is not there")
+    if form == "zip":
+        folder = Path(shutil.make_archive(str(tmp_path / name), "zip", folder))
     took_s: list[float] = []
 
     def load_timed() -> TariffSpec:
