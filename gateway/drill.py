@@ -2,12 +2,14 @@
 
 Journal, registry and ledger together: the backup is checked and laid out as a new data folder
 (taken back to an instant, if one is named), memory is recovered from it as a start would, the
-ledger is built from nothing, and both are compared account by account. The gateway in service is
-only read.
+ledger is built from nothing, and both are compared account by account; what the registry says of
+accounts, keys and orders has to fit both (one in PostgreSQL is in no backup, and is left out). The
+gateway in service is only read.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,18 +21,23 @@ from fastpath.reference_cells import Cell, CellType, Purse
 from gateway.backup import check_backup, make_backup, restore_backup
 from gateway.config import Config, LoadedConfig, load_config
 from gateway.control.views import ACCOUNT, ACCOUNT_FIELDS, list_cells
+from gateway.drill_registry import check_registry
 from gateway.engine.recovery import build_memory, recover
+from gateway.errors import EnvironmentFault
 from gateway.journals import open_reader
 from gateway.ledger.balances import control_totals, iter_accounts
 from gateway.ledger.projector import build_projector
 from gateway.ledger.state import AccountState
 from gateway.ledger.store import open_ledger
-from gateway.registry.store import check_file
 
 if TYPE_CHECKING:
     from fastpath.api import StoreHandle
 
 BREAKS_MAX = 100
+COPIES = 3
+"""The backup, what is restored from it, and the ledger."""
+BLOCK_BYTES = 512
+MIB = 1 << 20
 Say = Callable[[str], None]
 Result = TypeVar("Result")
 
@@ -47,6 +54,8 @@ class DrillReport:
     media: int = 0
     totals_minor: dict[int, int] = field(default_factory=dict)
     taken_back: dict[str, Any] | None = None
+    registry: dict[str, Any] | None = None
+    """What is in it and what was taken out of it; None = it is in PostgreSQL, and left out."""
     breaks: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -61,6 +70,7 @@ class DrillReport:
             "media": self.media,
             "totals_minor": {str(key): value for key, value in self.totals_minor.items()},
             "taken_back": self.taken_back,
+            "registry": self.registry,
             "breaks": self.breaks,
         }
 
@@ -76,6 +86,7 @@ class Drill:
 
     def run(self, until_us: int | None = None) -> DrillReport:
         """All steps. Raises: what a backup, a restore or a start may raise."""
+        check_room(self._loaded.config, self._folder)
         backup, there = self._folder / "backup", self._folder / "restored"
         secrets = self._loaded.config.security.master_key_file.parent
         manifest = self._step("back up", lambda: make_backup(self._loaded, backup))
@@ -87,10 +98,14 @@ class Drill:
         if done.point is not None:
             self.report.taken_back = done.point.as_dict()
         config = load_config(there / "gateway.toml", env={}).config
-        self._step("registry", lambda: check_file(config.registry.file))
         memory, position = self._step("recover", lambda: _recover(config))
         self._step("ledger", lambda: self._project(config, position))
         self._step("compare", lambda: self._compare(config, memory))
+        if done.fitted is not None:
+            fitted = {"taken_out": done.fitted.as_dict()}
+            self.report.registry = fitted | self._step(
+                "registry", lambda: self._check_registry(config, memory)
+            )
         self.report.journal_position = position
         return self.report
 
@@ -138,9 +153,36 @@ class Drill:
             database.close()
         self.report.media, self.report.totals_minor = memory.medium_count, totals
 
+    def _check_registry(self, config: Config, memory: StoreHandle) -> dict[str, int]:
+        """What the registry says, beside memory, ledger and secrets."""
+        database = open_ledger(config.ledger.file)
+        try:
+            found = check_registry(
+                config, lambda number: memory.account(number) is not None, database
+            )
+        finally:
+            database.close()
+        for said in found.breaks:
+            self._break(said)
+        return found.counts
+
     def _break(self, said: str) -> None:
         if len(self.report.breaks) < BREAKS_MAX:
             self.report.breaks.append(said)
+
+
+def check_room(config: Config, folder: Path) -> None:
+    """Raises: EnvironmentFault: a backup and what is restored from it would not find room."""
+    used = sum(
+        path.stat().st_blocks * BLOCK_BYTES
+        for part in (config.journal.dir, config.snapshots.dir, config.registry_path)
+        for path in ([part] if part.is_file() else part.glob("*"))
+    )
+    free = shutil.disk_usage(folder).free
+    if free < COPIES * used:
+        wanted = COPIES * used // MIB
+        said = f"{folder} has {free // MIB} MiB free, and a drill wants {wanted}"
+        raise EnvironmentFault(detail=said, hint="name another folder with --dir")
 
 
 def _recover(config: Config) -> tuple[StoreHandle, int]:

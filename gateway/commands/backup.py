@@ -92,6 +92,8 @@ def drill(
     as_json: JsonOption = False,
 ) -> None:
     """Back up the running gateway, restore it elsewhere, and compare journal, registry and ledger.
+    Without --dir that is in the data folder, and goes when it is over. A registry in PostgreSQL is
+    in no backup: it is left out, and the report says null.
 
     Example: `faregate drill --until 2026-11-23T08:00+08:00`
     """
@@ -101,7 +103,10 @@ def drill(
 
     loaded = load_settings(config, replaced)
     until_us = _instant(until) if until else None
-    with tempfile.TemporaryDirectory(prefix="faregate-drill-") as temporary:
+    if loaded.config.registry.url is not None:
+        say("the registry is in PostgreSQL: this drill leaves it out")
+    beside = loaded.config.gateway.data_dir  # as much room as the journal has, and as private
+    with tempfile.TemporaryDirectory(prefix="drill-", dir=None if folder else beside) as temporary:
         place = folder or Path(temporary)
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         report = Drill(loaded, place, lambda step: say(f"{step} ...")).run(until_us)

@@ -310,9 +310,14 @@ class PayoutDesk:
         }
         said = {"actor": payout.actor, "idempotency_key": payout.idempotency_key[:64]}
         debit |= {name: value for name, value in said.items() if value}
-        operation_id = derived_operation_id(payout.at_us, "payout", self.bank, payout.key)
+        operation_id = payout_debit_id(self.bank, payout.key, payout.at_us)
         done = find_done(self.commands, operation_id)
         return done or ask(self.commands, "debit", debit, operation_id=operation_id)
+
+
+def payout_debit_id(bank: str, key: str, at_us: int) -> bytes:
+    """The operation that takes a payout out of its account."""
+    return derived_operation_id(at_us, "payout", bank, key)
 
 
 def _order(payout: Payout) -> Command:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from gateway.db import Database
 from gateway.ledger.batch import Watermark, find_watermark
@@ -85,6 +85,18 @@ class History:
     def find_operation(self, client: int, high: int, low: int) -> HistoryRow | None:
         """The record of a command, however old."""
         return self._find(IdClass.COMMAND, client, high, low)
+
+    def has_operation(self, high: int, low: int) -> bool:
+        """Whether anybody's command of this id is there, however old."""
+        query = select(RECORDS.c.seq).where(RECORDS.c.id_c == low, RECORDS.c.id_b == high)
+        query = query.where(RECORDS.c.id_class == int(IdClass.COMMAND)).limit(1)
+        with self._database.reading() as connection:
+            return connection.scalar(query) is not None
+
+    def first_us(self) -> int:
+        """When the first record that is here was made; 0 = there is none."""
+        with self._database.reading() as connection:
+            return connection.scalar(select(func.min(RECORDS.c.ts_us))) or 0
 
     def _find(self, id_class: IdClass, id_a: int, id_b: int, id_c: int) -> HistoryRow | None:
         query = (

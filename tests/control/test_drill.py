@@ -10,11 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import load_config
+from adapters.contract import Capability, Command
+from gateway import backup
+from gateway.bootstrap import build_access
+from gateway.clock import now_us
+from gateway.config import Config, load_config
 from gateway.control.client import ControlClient
+from gateway.db import Database
+from gateway.delivery.funding import payout_debit_id
+from gateway.delivery.outbox import Outbox
+from gateway.delivery.sealed import CommandSealer
 from gateway.drill import Drill
+from gateway.errors import EnvironmentFault
+from gateway.keys import load_control_secrets, write_secret
 from gateway.ledger import projector
+from gateway.registry.actors import Actor
+from gateway.wallet.stores.accounts import AccountStore, Ownership
+from gateway.wallet.stores.fitting import Fitted
 from tests.control.commands import Cli, Gateway, make_folder
+
+HOUSE = Actor.system("test")
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +55,15 @@ def fill(config: Path) -> int:
     middle_us = time.time_ns() // 1000
     for account in range(1, 11):
         client.call("debit", {"account_id": account, "amount_minor": 50})
+    access = build_access(load_config(config, env={}).config)
+    person = access.persons.add(HOUSE, {"name": "Han Meimei"})
+    access.links.link_account(HOUSE, person.person_id, 7)
+    at_us = now_us()
+    order = Command("refund-0", Capability.REFUND, "DE-1", facts={"at_us": at_us})
+    Outbox(access.database).put("bank", order.key, order, at_us)
+    debit = payout_debit_id("bank", order.key, at_us)
+    client.call("debit", {"account_id": 20, "amount_minor": 50}, operation_id=debit)
+    AccountStore(access.database).add(Ownership(8, "school", "", "op-8", 1))
     return middle_us
 
 
@@ -47,8 +71,14 @@ def test_everything_is_there(city: tuple[Path, int], capsys: pytest.CaptureFixtu
     config, _ = city
     said = Cli(capsys, config).ok("drill")
     assert said["ok"], said
-    assert (said["accounts"], said["media"], said["records"]) == (20, 20, 71)
-    assert said["totals_minor"] == {"156": 100 * 210 + 700 - 500}
+    assert (said["accounts"], said["media"], said["records"]) == (20, 20, 72)
+    assert said["totals_minor"] == {"156": 100 * 210 + 700 - 550}
+    assert said["registry"] == {
+        "taken_out": dict.fromkeys(("accounts", "rows", "cursors", "merges", "put_aside"), 0),
+        "persons": 1,
+        "key_versions": 1,
+        "accounts": 2,
+    }
     assert set(said["seconds"]) >= {"back up", "check", "restore", "recover", "ledger", "compare"}
 
 
@@ -61,8 +91,65 @@ def test_and_at_an_instant_before(
     assert said["ok"], said
     assert said["records"] == 61
     assert said["totals_minor"] == {"156": 100 * 210 + 700}
-    assert said["taken_back"]["records_dropped"] == 10
+    assert said["taken_back"]["records_dropped"] == 11
+    assert said["registry"]["taken_out"]["put_aside"] == 1  # its debit is later than that
     assert (tmp_path / "kept" / "restored" / "ledger.sqlite").is_file()
+
+
+def test_a_registry_in_postgres_is_left_out(
+    city: tuple[Path, int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = Cli(capsys, city[0]).ok("drill", "--set", "registry.url=postgresql:///elsewhere")
+    assert (said["ok"], said["registry"]) == (True, None)
+    assert not list(city[0].parent.glob("drill-*"))
+
+
+def test_a_registry_that_says_more_than_the_journal_is_found(
+    city: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner of an account, and an order to a bank, that nothing in the journal bears out."""
+
+    def fit(config: Config, database: Database, _: str) -> Fitted:
+        AccountStore(database).add(Ownership(99, "school", "", "op-99", 1))
+        keys = load_control_secrets(config).registry_keys
+        now = now_us()
+        for key, facts in (("refund-1", {"at_us": now}), ("refund-2", {"name": "Han"})):
+            command = Command(key, Capability.REFUND, "DE-77", facts=facts)
+            sealer = CommandSealer(keys if key == "refund-1" else [bytes(32)])
+            Outbox(database).put("bank", key, sealer.seal(command, {"name"}), now)
+        return Fitted()
+
+    monkeypatch.setattr(backup, "fit_restored", fit)
+    report = Drill(load_config(city[0], env={}), tmp_path, lambda _: None).run()
+    assert report.breaks == [
+        "account 99 is in the registry only",
+        "refund-1: the order to bank is there, its debit is not",
+        "refund-2: a command is sealed under a registry key that is not there",
+    ]
+
+
+def test_a_key_that_opens_nobody_is_found(
+    city: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(folder: Path, _: str) -> Fitted:
+        config = load_config(folder / "gateway.toml", env={}).config
+        config.security.registry_key_file.unlink()
+        write_secret(config.security.registry_key_file)
+        return Fitted()
+
+    monkeypatch.setattr(backup, "_fit", lose)
+    report = Drill(load_config(city[0], env={}), tmp_path, lambda _: None).run()
+    (said,) = report.breaks
+    assert "cannot be opened: no registry key has the id" in said
+
+
+def test_a_drill_that_finds_no_room_is_refused_before_it_begins(
+    city: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.drill.COPIES", 1 << 40)
+    with pytest.raises(EnvironmentFault, match="MiB free, and a drill wants"):
+        Drill(load_config(city[0], env={}), tmp_path, lambda _: None).run()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_ledger_that_is_wrong_is_found(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from sqlalchemy import Column, Connection, Table, delete, func, select, update
+from sqlalchemy import Column, Connection, Table, delete, func, select, union, update
 
 from gateway.clock import now_us
 from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_PLANS, CREDIT_STATEMENTS
@@ -101,6 +101,19 @@ def find_unknown(connection: Connection, has_account: Callable[[int], bool]) -> 
     for table in BY_ACCOUNT:
         named.update(connection.scalars(select(table.c.account_id).distinct()))
     return sorted(number for number in named if not has_account(number))
+
+
+def list_unknown(database: Database, has_account: Callable[[int], bool]) -> list[int]:
+    """As `find_unknown`, in a transaction of its own. Raises: DatabaseError."""
+    with database.reading() as connection:
+        return find_unknown(connection, has_account)
+
+
+def count_accounts(database: Database) -> int:
+    """Accounts that somebody is said to own: a tenant or a person. Raises: DatabaseError."""
+    with database.reading() as connection:
+        tables = (select(table.c.account_id) for table in (OWNERS, ACCOUNTS))
+        return connection.scalar(select(func.count()).select_from(union(*tables).subquery())) or 0
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
