@@ -30,7 +30,8 @@ from gateway.wallet.holds import Holds
 from gateway.wallet.inflows import Inflows
 from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
-from gateway.wallet.merges import MergeRunner, Merges
+from gateway.wallet.merge_runner import MergeRunner
+from gateway.wallet.merges import Merges
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
 from gateway.wallet.past import PastOperations
@@ -154,9 +155,16 @@ def build_merges(
     access: Access, commands: Commands, accounts: AccountAccess, sealer: Sealer
 ) -> Merges:
     """The services on merges."""
-    store = SagaStore(access.database)
-    runner = MergeRunner(commands, store, sealer, now_us)
-    return Merges(runner, accounts, store, sealer, now_us)
+    runner = MergeRunner(commands, SagaStore(access.database), sealer, now_us)
+    return Merges(runner, accounts)
+
+
+def build_merging(config: Config, access: Access) -> tuple[Merges, Callable[[], Awaitable[None]]]:
+    """The same for a process without the API, and how to end them."""
+    pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
+    reach = AccountAccess(AccountStore(access.database), access.links, access.tenants)
+    sealer = Sealer(load_control_secrets(config).registry_keys)
+    return build_merges(access, Commands(pipe), reach, sealer), pipe.close
 
 
 def _payouts(

@@ -465,6 +465,7 @@ CODES: dict[str, str] = {
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
     "COMMAND_CEILING": "the amount is above a ceiling of [control]",
+    "COMMAND_NOT_MERGED": "end what the detail names, then merge; or move the media one by one",
     "COMMAND_DISK": "make room on the journal's disk; taps still go on",
     "COMMAND_BUSY": "nothing was done; send it again in a moment",
     "COMMAND_NOT_SENT": "nothing was sent: is `faregate serve` running with this configuration?",

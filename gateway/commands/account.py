@@ -21,6 +21,7 @@ from gateway.commands.common import (
     print_result,
     print_table,
 )
+from gateway.commands.merging import add_merge
 from gateway.commands.operating import Change, moved, operate
 from gateway.commands.purses import add_to
 
@@ -82,6 +83,7 @@ def register(app: typer.Typer) -> None:
     ):
         group.command(name)(command)
     add_to(group)
+    add_merge(group)
     app.add_typer(group, name="account", rich_help_panel="Operate")
 
 

@@ -226,7 +226,7 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
     if "account_id" in arguments and "expected_version" not in arguments:
         arguments["expected_version"] = args.integer("expected_version", 0, AMOUNT_MAX, 0)
     args.end()
-    if operation.amount_ceiling:
+    if operation.amount_ceiling and not _is_moving(name, values):
         ceiling = getattr(ceilings, operation.amount_ceiling)
         if abs(arguments["amount_minor"]) > ceiling:
             raise CommandError(
@@ -235,6 +235,12 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
                 f" = {ceiling}",
             )
     return Order(operation.op, arguments, tuple(clip(note) for note in notes))
+
+
+def _is_moving(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether it only moves what was on an account before: that is bounded by what was there."""
+    flow = values.get("flow")
+    return flow == "transfer" or (flow == "payout" and name == "credit")
 
 
 def clip(text: str) -> bytes:

@@ -36,6 +36,7 @@ TITLES: dict[str, Words] = {
     "CREDIT_PLAN_AMOUNT": ("Not an amount for instalments", "该金额不可分期"),
     "CREDIT_PLAN_TERMS": ("Not a term for instalments", "该期数不可分期"),
     "COMMAND_CEILING": ("Above the highest amount", "超出单笔金额上限"),
+    "COMMAND_NOT_MERGED": ("The account cannot be merged yet", "账户暂不可合并"),
     "COMMAND_BUSY": ("Busy, try again", "系统繁忙，请重试"),
     "COMMAND_DISK": ("Nothing can be written at the moment", "暂时无法记账，请稍后重试"),
     "REGISTRY_ERASED": ("The person was erased", "个人资料已抹去"),

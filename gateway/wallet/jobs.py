@@ -21,7 +21,7 @@ from gateway.wallet.events import Events
 from gateway.wallet.freeze_job import FreezeJob
 from gateway.wallet.freezes import FreezeClock
 from gateway.wallet.inflows import Inflows
-from gateway.wallet.merges import MergeRunner
+from gateway.wallet.merge_runner import MergeRunner
 from gateway.wallet.own import Ownerships
 from gateway.wallet.payout_job import PayoutJob, PayoutRunner
 from gateway.wallet.rule_job import RuleJob

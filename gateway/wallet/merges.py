@@ -1,32 +1,32 @@
-"""Merging accounts: the media and the money of one go to another, which is a saga of commands.
+"""Merging accounts: the media and the money of one go to another, and the empty one is closed.
 
-Steps: each medium moves; what is in the main purse goes out of the one account, then into the
-other; the empty account is closed. Each step's operation id follows from the saga, so whoever goes
-on after a crash repeats nothing. Money that cannot go in goes back; then the saga has failed, and
-says why.
+What cannot go along is said before anything moves: holds, plans, a credit line, passes,
+concessions, an open journey, purses that have ended, another currency. What is refused on the way
+is undone step by step (gateway/wallet/merge_runner.py). Nothing of it is spending: no limit on that
+asks or counts it, and the ledger posts it over a suspense account.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from gateway.clock import format_operation_id, parse_operation_id
-from gateway.control.client import CommandRefused
-from gateway.control.frames import Reply
-from gateway.errors import ApiError, CommandError, FareGatewayError, Retry
+from gateway.clock import format_operation_id
+from gateway.errors import ApiError, CommandError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, Commands
-from gateway.wallet.sealing import Sealer
-from gateway.wallet.stores.sagas import SagaRow, SagaStore
+from gateway.wallet.commands import Cause
+from gateway.wallet.holds import key_of
+from gateway.wallet.merge_runner import KIND, PAUSE_US, MergeRunner, Step, balance_of
+from gateway.wallet.stores.sagas import SagaRow
 
-PAUSE_US = 5_000_000
-KIND = "merge"
+OPEN_JOURNEY = 1
+ABOUT = ("expires_us", "sponsor", "purposes", "priority")
+"""What two purses have to have alike to become one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,10 @@ class Merge:
     to_account_id: AccountId
     state: Literal["running", "done", "failed"]
     media_moved: int
-    amount_minor: Annotated[int, says("what went from the one to the other, minor units")]
-    reason: Annotated[str, says("why it failed, or waits")]
+    amount_minor: Annotated[
+        int, says("what went from the one to the other, of all purses, minor units")
+    ]
+    reason: Annotated[str, says("why it failed, or waits; what had moved is back then")]
     created_us: InstantUs
     changed_us: InstantUs
 
@@ -53,173 +55,31 @@ class MergeOrder:
     tokens: Sequence[bytes]
 
 
-class MergeRunner:
-    """Carries merges on, from wherever they stand."""
-
-    def __init__(
-        self, commands: Commands, store: SagaStore, sealer: Sealer, clock: Callable[[], int]
-    ) -> None:
-        self._commands = commands
-        self._store = store
-        self._sealer = sealer
-        self._clock = clock
-
-    async def run_due(self) -> int:
-        """Carry on what waits. Returns how many."""
-        due = await asyncio.to_thread(self._store.list_due, self._clock(), KIND)
-        for row in due:
-            await self.advance(row)
-        return len(due)
-
-    async def advance(self, row: SagaRow) -> None:
-        """As far as it goes now. What is not known or not sent is tried again later."""
-        cause = Cause(parse_operation_id(row.saga_id), reference=f"merge {row.saga_id[:36]}")
-        actor = Actor.system(row.actor)
-        body = dict(row.body)
-        try:
-            for step in range(row.step, len(body["tokens"]) + 3):
-                await self._step(actor, cause, row, body, step)
-                await self._save(row, step + 1, body)
-            await self._end(row, "done", body, "")
-        except CommandRefused as error:
-            if error.retry is Retry.NEVER:
-                await self._end(row, "failed", body, error.code)
-            else:
-                await self._wait(row, error)
-        except CommandError as error:
-            await self._wait(row, error)
-        except FareGatewayError as error:
-            if error.retry is Retry.NEVER:
-                raise
-            await self._wait(row, error)
-
-    async def _step(
-        self, actor: Actor, cause: Cause, row: SagaRow, body: dict[str, Any], step: int
-    ) -> None:
-        media = len(body["tokens"])
-        if step < media:
-            sealed = bytes.fromhex(body["tokens"][step])
-            token = self._sealer.open(row.saga_id, sealed)
-            await self._do(
-                actor, cause, f"medium {step}", "medium_move", account_id=body["to"], token=token
-            )
-        elif step == media:
-            await self._take_out(actor, cause, row, body)
-        elif step == media + 1:
-            await self._put_in(actor, cause, body)
-        else:
-            await self._do(actor, cause, "close", "close", account_id=body["from"])
-
-    async def _take_out(
-        self, actor: Actor, cause: Cause, row: SagaRow, body: dict[str, Any]
-    ) -> None:
-        """The amount is written down before it is taken, so that the same one goes in."""
-        if "amount_minor" not in body:
-            shown = await self._commands.read("account_show", account_id=body["from"])
-            if shown["balance_minor"] < 0 or shown["held_minor"]:
-                raise _refused("balance_not_zero", "the account owes something or holds something")
-            body["amount_minor"] = shown["balance_minor"]
-            await self._save(row, len(body["tokens"]), body)
-        if body["amount_minor"]:
-            amount = body["amount_minor"]
-            await self._do(
-                actor, cause, "out", "debit", account_id=body["from"], amount_minor=amount
-            )
-
-    async def _put_in(self, actor: Actor, cause: Cause, body: dict[str, Any]) -> None:
-        amount = body["amount_minor"]
-        if not amount:
-            return
-        try:
-            await self._do(actor, cause, "in", "credit", account_id=body["to"], amount_minor=amount)
-        except CommandRefused as error:
-            if error.retry is Retry.NEVER:
-                await self._do(
-                    actor, cause, "back", "credit", account_id=body["from"], amount_minor=amount
-                )
-                body["amount_minor"] = 0
-            raise
-
-    async def _do(self, actor: Actor, cause: Cause, part: str, op: str, **args: Any) -> None:
-        step = Cause(cause.part(part), cause.key, cause.reference, cause.note)
-        await self._commands.do(actor, step, op, **args)
-
-    async def _save(self, row: SagaRow, step: int, body: dict[str, Any]) -> None:
-        await asyncio.to_thread(
-            lambda: self._store.change(row.saga_id, step=step, body=body, now_us=self._clock())
-        )
-
-    async def _end(self, row: SagaRow, state: str, body: dict[str, Any], error: str) -> None:
-        found = await asyncio.to_thread(self._store.find, row.saga_id)
-        step = found.step if found is not None else row.step
-        await asyncio.to_thread(
-            lambda: self._store.change(
-                row.saga_id,
-                step=step,
-                body=body,
-                now_us=self._clock(),
-                state=state,
-                last_error=error,
-            )
-        )
-
-    async def _wait(self, row: SagaRow, error: FareGatewayError) -> None:
-        found = await asyncio.to_thread(self._store.find, row.saga_id)
-        if found is None:
-            return
-        await asyncio.to_thread(
-            lambda: self._store.change(
-                row.saga_id,
-                step=found.step,
-                body=found.body,
-                now_us=self._clock(),
-                next_us=self._clock() + PAUSE_US,
-                attempts=found.attempts + 1,
-                last_error=error.code,
-            )
-        )
-
-
 class Merges:
     """The services on merges."""
 
-    def __init__(
-        self,
-        runner: MergeRunner,
-        access: AccountAccess,
-        store: SagaStore,
-        sealer: Sealer,
-        clock: Callable[[], int],
-    ) -> None:
+    def __init__(self, runner: MergeRunner, access: AccountAccess) -> None:
         self._runner = runner
         self._access = access
-        self._store = store
-        self._sealer = sealer
-        self._clock = clock
+        self._commands = runner.commands
+        self._store = runner.store
+        self._sealer = runner.sealer
+        self._clock = runner.clock
 
     async def start(self, actor: Actor, cause: Cause, order: MergeOrder) -> Merge:
-        """Begin a merge and carry it as far as it goes now; the same cause goes on with it."""
+        """Begin a merge and carry it as far as it goes now; the same cause goes on with it.
+
+        Raises: CommandError COMMAND_NOT_MERGED, currency_mismatch; ApiError API_INVALID.
+        """
+        if order.from_account_id == order.to_account_id:
+            raise ApiError("API_INVALID", "an account is not merged into itself")
         await self._access.require(actor, order.from_account_id, Scope.ACCOUNTS_WRITE)
         await self._access.require(actor, order.to_account_id, Scope.ACCOUNTS_WRITE)
         saga_id = format_operation_id(cause.operation_id)
-        now_us = self._clock()
-        row = SagaRow(
-            saga_id=saga_id,
-            kind=KIND,
-            tenant_id=actor.tenant_id,
-            actor=actor.subject,
-            state="running",
-            step=0,
-            body={
-                "from": order.from_account_id,
-                "to": order.to_account_id,
-                "tokens": [self._sealer.seal(saga_id, token).hex() for token in order.tokens],
-            },
-            created_us=now_us,
-            changed_us=now_us,
-            next_us=now_us + PAUSE_US,
-        )
-        await asyncio.to_thread(self._store.add, row)
+        if await asyncio.to_thread(self._store.find, saga_id) is None:
+            body = await self._plan(cause, order)
+            row = _row(actor, saga_id, body, self._clock())
+            await asyncio.to_thread(self._store.add, row)
         found = await self._get(saga_id)
         if found.state == "running":
             await self._runner.advance(found)
@@ -233,6 +93,24 @@ class Merges:
             raise _unknown(merge_id)
         return merge_of(found)
 
+    async def _plan(self, cause: Cause, order: MergeOrder) -> dict[str, Any]:
+        """The steps, from what both accounts have now."""
+        old = await self._commands.read("account_show", account_id=order.from_account_id)
+        new = await self._commands.read("account_show", account_id=order.to_account_id)
+        cells = (await self._commands.read("cells_show", account_id=order.from_account_id))["cells"]
+        check_mergeable(old, new, cells, self._clock())
+        saga_id = format_operation_id(cause.operation_id)
+        steps: list[Step] = [{"do": "medium", "n": n} for n in range(len(order.tokens))]
+        steps += _money_steps(cause, old, new)
+        return {
+            "from": order.from_account_id,
+            "to": order.to_account_id,
+            "currency": old["currency"],
+            "key": cause.key,
+            "tokens": [self._sealer.seal(saga_id, token).hex() for token in order.tokens],
+            "steps": [*steps, {"do": "close"}],
+        }
+
     async def _get(self, saga_id: str) -> SagaRow:
         found = await asyncio.to_thread(self._store.find, saga_id)
         if found is None or found.kind != KIND:
@@ -240,16 +118,100 @@ class Merges:
         return found
 
 
+def check_mergeable(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    cells: Iterable[Mapping[str, Any]],
+    now_us: int,
+) -> None:
+    """Whether all that the old account has can go along.
+
+    Raises: CommandError COMMAND_NOT_MERGED that says what cannot; currency_mismatch.
+    """
+    if old["currency"] != new["currency"]:
+        raise CommandError("currency_mismatch", "the accounts are in different currencies")
+    kept = [
+        *(["a debt"] if old["balance_minor"] < 0 else []),
+        *(["a credit line"] if old["credit_limit_minor"] else []),
+        *(["an open journey"] if old["journey_state"] == OPEN_JOURNEY else []),
+        *(f"hold {one['key']}" for one in old["holds"]),
+        *(f"plan {one['key']}" for one in old["plans"]),
+        *filter(None, (_kept_cell(cell, now_us) for cell in cells)),
+        *(f"the status {name}" for name in old["status_names"]),
+        *(f"the status {name} of the other" for name in new["status_names"] if name in _BARS),
+    ]
+    if kept:
+        raise CommandError("COMMAND_NOT_MERGED", f"cannot go along: {', '.join(kept)}")
+
+
+_BARS = ("closed", "frozen_credit")
+"""With these an account takes no money in."""
+
+
+def _kept_cell(cell: Mapping[str, Any], now_us: int) -> str:
+    """What a cell has that would be lost; empty = nothing."""
+    match cell["cell"]:
+        case "purse" if cell["balance_minor"] and 0 < cell["expires_us"] <= now_us:
+            return f"purse {cell['purse_id']}, which has ended"
+        case "pass" if cell["rides_left"] and not 0 < cell["until_us"] <= now_us:
+            return f"pass {cell['pass_id']}"
+        case "concession" if cell["until_us"] > now_us:
+            return f"concession {cell['rider_category']}"
+    return ""
+
+
+def _money_steps(cause: Cause, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Step]:
+    """Each purse goes out and in; the new account gets one like the old one where it lacks it."""
+    there = {one["key"]: one for one in new["purses"]}
+    steps: list[Step] = []
+    for one in old["purses"]:
+        if not one["balance_minor"]:
+            continue
+        key = one["key"]
+        if key in there and any(there[key][name] != one[name] for name in ABOUT):
+            key = key_of(cause.part(f"purse {key}"))
+        if key not in there:
+            about = {name: one[name] for name in ("purposes", "priority", "expires_us")}
+            steps.append({"do": "open", "key": key, "merchant": one["sponsor"], **about})
+        steps += _over(one["key"], key)
+    for purse in (1, 0):
+        if balance_of(old, purse) or purse == 0:
+            steps += _over(purse, purse)
+    return steps
+
+
+def _over(purse: int, key: int) -> list[Step]:
+    return [{"do": "out", "purse": purse}, {"do": "in", "purse": purse, "key": key}]
+
+
+def _row(actor: Actor, saga_id: str, body: Mapping[str, Any], now_us: int) -> SagaRow:
+    return SagaRow(
+        saga_id=saga_id,
+        kind=KIND,
+        tenant_id=actor.tenant_id,
+        actor=actor.subject,
+        state="running",
+        step=0,
+        body=body,
+        created_us=now_us,
+        changed_us=now_us,
+        next_us=now_us + PAUSE_US,
+    )
+
+
 def merge_of(row: SagaRow) -> Merge:
     """A saga as it is shown."""
-    media = len(row.body["tokens"])
+    body = row.body
+    over = len(body["steps"]) if row.state == "done" else row.step - int(body.get("undone", 0))
+    done = body["steps"][:over]
+    moved = [int(body.get(f"amount {one['purse']}", 0)) for one in done if one["do"] == "in"]
     return Merge(
         merge_id=row.saga_id,
-        from_account_id=row.body["from"],
-        to_account_id=row.body["to"],
+        from_account_id=body["from"],
+        to_account_id=body["to"],
         state=row.state,  # type: ignore[arg-type]
-        media_moved=min(row.step, media),
-        amount_minor=row.body.get("amount_minor", 0) if row.step > media + 1 else 0,
+        media_moved=sum(one["do"] == "medium" for one in done),
+        amount_minor=sum(moved),
         reason=row.last_error if row.state != "done" else "",
         created_us=row.created_us,
         changed_us=row.changed_us,
@@ -258,7 +220,3 @@ def merge_of(row: SagaRow) -> Merge:
 
 def _unknown(merge_id: str) -> ApiError:
     return ApiError("API_NOT_FOUND", f"there is no merge {merge_id}")
-
-
-def _refused(code: str, detail: str) -> CommandRefused:
-    return CommandRefused(Reply(bytes(16), ok=False, code=code, detail=detail))

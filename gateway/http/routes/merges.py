@@ -47,7 +47,7 @@ ENDPOINTS = [
         answer=Merge,
         status=201,
         scopes=("accounts:write",),
-        errors=("unknown_account", *COMMANDS),
+        errors=("unknown_account", "currency_mismatch", "COMMAND_NOT_MERGED", *COMMANDS),
     ),
     Endpoint(
         method="GET",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
@@ -77,17 +77,39 @@ class SagaStore:
             )
 
     def change(
-        self, saga_id: str, *, step: int, body: Mapping[str, Any], now_us: int, **more: Any
+        self, saga_id: str, *, step: int | None, body: Mapping[str, Any], now_us: int, **more: Any
     ) -> None:
-        """It has come so far. A saga that is over stays as it is, and none goes back."""
-        values = {"step": step, "body": json.dumps(body), "changed_us": now_us, **more}
+        """It has come so far (None: no further). A saga that is over stays as it is, none goes
+        back, and what somebody else wrote into its body meanwhile stays.
+        """
         with self._database.transaction() as connection:
+            found = _running(connection, saga_id)
+            if found is None or (step is not None and step < found.step):
+                return
+            kept = json.dumps(json.loads(found.body) | dict(body))
+            values = {"step": found.step if step is None else step, "body": kept}
             connection.execute(
                 update(SAGAS)
-                .where(SAGAS.c.saga_id == saga_id, SAGAS.c.state == "running")
-                .where(SAGAS.c.step <= step)
-                .values(**values)
+                .where(SAGAS.c.saga_id == saga_id)
+                .values(**values, changed_us=now_us, **more)
             )
+
+    def note(self, saga_id: str, name: str, value: int) -> int:
+        """Write something into the body, once; what stands there then."""
+        with self._database.transaction() as connection:
+            found = _running(connection, saga_id)
+            body = json.loads(found.body) if found is not None else {}
+            kept: int = body.setdefault(name, value)
+            connection.execute(
+                update(SAGAS).where(SAGAS.c.saga_id == saga_id).values(body=json.dumps(body))
+            )
+        return kept
+
+
+def _running(connection: Connection, saga_id: str) -> Row[Any] | None:
+    """Nobody else changes it until the transaction ends."""
+    query = select(SAGAS).where(SAGAS.c.saga_id == saga_id, SAGAS.c.state == "running")
+    return connection.execute(query.with_for_update()).one_or_none()
 
 
 def _saga(row: Row[Any]) -> SagaRow:
