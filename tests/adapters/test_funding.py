@@ -25,6 +25,7 @@ from gateway.delivery.relay import Relay, RelaySettings
 from gateway.delivery.sealed import CommandSealer
 from gateway.delivery.tables import INBOX
 from gateway.errors import CommandError, Uncertain
+from gateway.wallet.stores.fitting import JournalEnd, fit_registry
 from tests.support.engine import Engine
 from tests.support.registry import Clock
 
@@ -142,6 +143,20 @@ def test_a_credit_of_an_earlier_version_is_not_given_again(desk: Desk, refused_b
         desk.engine.exchange("credit", credit, operation_id=operation_id)
     desk.hook(ONE)
     assert desk.apply() == 1
+    assert desk.engine.balances[1001] == 5000
+
+
+@pytest.mark.parametrize("last_us", [NOW_US - 1, NOW_US])
+def test_a_credit_that_a_restored_journal_lacks_is_given_again(desk: Desk, last_us: int) -> None:
+    desk.hook(ONE)
+    desk.apply()
+    is_cut = last_us < NOW_US
+    if is_cut:
+        desk.engine = Engine(1001)
+        desk.events = BankEvents("city-bank", desk.engine, desk.database)
+    fit_registry(desk.database, JournalEnd(lambda _: True, 0, last_us), "test")
+    desk.file(ONE)
+    assert desk.apply() == is_cut
     assert desk.engine.balances[1001] == 5000
 
 

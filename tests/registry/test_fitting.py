@@ -102,7 +102,7 @@ def test_a_merge_with_an_unknown_account_has_failed(database: Database) -> None:
         body = {"from": 1, "to": to, "tokens": []}
         store.add(SagaRow(saga_id, "merge", "", "me", "running", 0, body, 1, 1, 0))
     assert fit_registry(database, END, "cli:me").merges == 1
-    assert [row.saga_id for row in store.list_due(1 << 60)] == ["m1"]
+    assert [row.saga_id for row in store.list_due(1 << 60, "merge")] == ["m1"]
 
 
 def test_a_payout_younger_than_the_journal_waits_for_a_person(database: Database) -> None:

@@ -6,6 +6,7 @@ out again, and whoever the registry calls their owner, or grants, limits or tops
 somebody else's. So what names an account that the journal does not know goes; jobs that have read
 further than the journal reaches go back to its end; a merge of such an account has failed; and a
 command to a peer that is younger than the journal is put aside, since its debit may not be there.
+What the registry takes for done since the journal's end is done again (again.py).
 Nobody may serve meanwhile.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
 from sqlalchemy import Column, Connection, Table, delete, func, select, union, update
@@ -26,6 +27,7 @@ from gateway.delivery.tables import OUTBOX
 from gateway.registry.audit import AuditEvent, append
 from gateway.registry.person_tables import ACCOUNTS as OWNERS
 from gateway.registry.person_tables import MEDIA
+from gateway.wallet.stores.again import Again, do_again
 from gateway.wallet.stores.tables import (
     ACCOUNTS,
     BUDGETS,
@@ -62,17 +64,22 @@ class JournalEnd:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What was changed. accounts: numbers the journal does not know; rows: of them, deleted."""
+    """What was changed. accounts: numbers the journal does not know; rows: of them, deleted.
+    again: marks younger than the journal (again.py).
+    """
 
     accounts: int = 0
     rows: int = 0
     cursors: int = 0
     merges: int = 0
     put_aside: int = 0
+    again: Again = field(default_factory=Again)
 
     def as_dict(self) -> dict[str, int]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON, flat."""
+        fields: dict[str, int] = {**asdict(self), **self.again.as_dict()}
+        del fields["again"]
+        return fields
 
 
 def fit_registry(database: Database, end: JournalEnd, actor: str) -> Fitted:
@@ -88,6 +95,7 @@ def fit_registry(database: Database, end: JournalEnd, actor: str) -> Fitted:
             cursors=sum(_go_back(connection, column, end.last_seq) for column in READ_UNTIL),
             merges=_fail_merges(connection, end.has_account),
             put_aside=_put_aside(connection, end.last_us),
+            again=do_again(connection, end.last_us, end.last_seq),
         )
         if any(fitted.as_dict().values()):
             event = AuditEvent(actor, "registry.fit", "", now_us(), facts=fitted.as_dict())
