@@ -12,7 +12,10 @@ CASES = {
     *((f"B {n}") for n in range(11, 23)),
     *((f"C {n}") for n in range(23, 27)),
     *((f"D {n}") for n in range(27, 34)),
-    *((f"G {n}") for n in range(54, 57)),
+    *((f"E {n}") for n in range(34, 45)),
+    *((f"F {n}") for n in range(45, 54)),
+    *((f"G {n}") for n in range(54, 61)),
+    *((f"H {n}") for n in range(61, 68)),
 }
 
 
@@ -28,6 +31,16 @@ def test_every_named_test_exists() -> None:
 
 
 def test_every_case_has_its_row() -> None:
-    rows = re.findall(r"^\| ([A-G] \d+) \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| ([A-H] \d+) \|", PAGE, re.MULTILINE)
     assert len(rows) == len(set(rows))
     assert set(rows) == CASES
+
+
+def test_every_test_file_that_a_page_names_is_there() -> None:
+    pages = [*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md")]
+    named = {
+        (page.name, file)
+        for page in pages
+        for file in re.findall(r"\btests/[\w/]+\.py", page.read_text())
+    }
+    assert [(page, file) for page, file in sorted(named) if not (ROOT / file).is_file()] == []
