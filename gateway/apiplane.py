@@ -63,7 +63,9 @@ NOBODY = Actor(ActorKind.TENANT, "nobody")
 def build_events(config: Config, access: Access, ledger: Database) -> Events:
     """The stream of events, from the ledger."""
     own = Ownerships(AccountStore(access.database), access.tenants)
-    return Events(History(ledger), own, time.monotonic, config.api.wait_max_s)
+    return Events(
+        History(ledger), NoticeStore(access.database), own, time.monotonic, config.api.wait_max_s
+    )
 
 
 def build_api(config: Config, access: Access, ledger: Database) -> Api:

@@ -140,8 +140,10 @@ class BudgetWatch:
         self._notices = notices
         self._clock = clock
 
-    def look(self, account_ids: Iterable[int]) -> int:
-        """Look at the budgets of accounts something happened on. Returns warnings told."""
+    def look(self, account_ids: Iterable[int], position: int = 0) -> int:
+        """Look at the budgets of accounts something happened on, up to a journal record. Returns
+        warnings told.
+        """
         told = 0
         today = self._book.today()
         level = {BudgetState.NONE: 0, BudgetState.NEAR: 1, BudgetState.OVER: 2}
@@ -149,12 +151,12 @@ class BudgetWatch:
             report = self._book.report(row)
             said = (today.year * 12 + today.month) * 4 + level[BudgetState(report.warning)]
             if report.warning != "none" and said > row.warned_month:
-                self._tell(row, report)
+                self._tell(row, report, position)
                 self._store.set_warned(row.account_id, row.purpose, said)
                 told += 1
         return told
 
-    def _tell(self, row: BudgetRow, report: BudgetReport) -> None:
+    def _tell(self, row: BudgetRow, report: BudgetReport, position: int) -> None:
         kind = f"budget_{report.warning}"
         key = f"{kind}:{row.account_id}:{row.purpose}:{report.month}:{row.changed_us}"
         body = {
@@ -163,4 +165,5 @@ class BudgetWatch:
             "month_minor": row.month_minor,
             "used_minor": report.used_minor,
         }
-        self._notices.add(NewNotice(key, row.account_id, kind, body, self._clock()))
+        now_us = self._clock()
+        self._notices.add(NewNotice(key, row.account_id, kind, body, now_us, position))

@@ -119,7 +119,8 @@ class FreezeClock:
         self, actor: Actor, cause: Cause, freeze: Freeze, state: Literal["lifted", "expired"]
     ) -> None:
         """Unfreeze what no other freeze of the account blocks, then write it down."""
-        await self.free(actor, replace(cause, note=f"{state} {freeze.freeze_id}"), freeze)
+        noted = replace(cause, note=f"{state} {freeze.freeze_id}")
+        position = await self.free(actor, noted, freeze)
         await asyncio.to_thread(
             lambda: self._store.end(
                 freeze.freeze_id,
@@ -127,11 +128,13 @@ class FreezeClock:
                 by=actor.subject,
                 now_us=self._clock(),
                 notice="account_unfrozen",
+                position=position,
             )
         )
 
-    async def free(self, actor: Actor, cause: Cause, freeze: Freeze) -> None:
-        """Unfreeze what only this freeze blocks. On a closed account there is nothing to free.
+    async def free(self, actor: Actor, cause: Cause, freeze: Freeze) -> int:
+        """Unfreeze what only this freeze blocks; its record's position, 0 = there is none. On a
+        closed account there is nothing to free.
 
         The account's version is read before its other freezes are, and named in the command: one
         that is placed in between makes it look again, under the next operation id.
@@ -144,8 +147,10 @@ class FreezeClock:
             done: Mapping[str, Any] | None = await self._commands.find_operation(step.operation_id)
             if done is None:
                 done = await self._unfreeze(actor, step, freeze)
-            if done is None or is_accepted(done) or done["reason"] == CLOSED:
-                return
+            if done is None or done["reason"] == CLOSED:
+                return 0
+            if is_accepted(done):
+                return int(done.get("position", 0))
         raise CommandError("version_conflict", "the account keeps changing", retry=Retry.SAFE)
 
     async def _unfreeze(

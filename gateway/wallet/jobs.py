@@ -111,7 +111,8 @@ def _build_webhooks(tools: Tools) -> WebhookJob:
     own = Ownerships(AccountStore(tools.registry), Tenants(tools.registry))
 
     def open_events() -> Events:
-        return Events(History(tools.open_ledger()), own, time.monotonic, config.wait_max_s)
+        history, notices = History(tools.open_ledger()), NoticeStore(tools.registry)
+        return Events(history, notices, own, time.monotonic, config.wait_max_s)
 
     return WebhookJob(
         WebhookStore(tools.registry),

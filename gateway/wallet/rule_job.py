@@ -27,15 +27,15 @@ class HistoryPort(Protocol):
 class Runner(Protocol):
     """Top-ups."""
 
-    async def run(self, touched: Iterable[int]) -> int:
-        """Returns runs made."""
+    async def run(self, touched: Iterable[int], position: int = 0) -> int:
+        """Returns runs made. position: of the last record looked at."""
 
 
 class Watch(Protocol):
     """Budgets. Blocking."""
 
-    def look(self, account_ids: Iterable[int]) -> int:
-        """Returns warnings told."""
+    def look(self, account_ids: Iterable[int], position: int = 0) -> int:
+        """Returns warnings told. position: of the last record looked at."""
 
 
 class RuleJob(Job):
@@ -71,9 +71,10 @@ class RuleJob(Job):
         cursor = await asyncio.to_thread(self._store.get_cursor, CURSOR)
         rows = await asyncio.to_thread(history.events_after, cursor, BATCH)
         touched = {row.account_id for row in rows}
-        self._counts["topups"] += await self._topups.run(touched)
+        position = rows[-1].position if rows else 0
+        self._counts["topups"] += await self._topups.run(touched, position)
         if rows:
-            self._counts["warnings"] += await asyncio.to_thread(budgets.look, touched)
+            self._counts["warnings"] += await asyncio.to_thread(budgets.look, touched, position)
             await asyncio.to_thread(self._store.put_cursor, CURSOR, rows[-1].seq)
         return len(rows)
 

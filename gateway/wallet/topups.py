@@ -174,10 +174,13 @@ class TopupRunner:
         self._standings = standings
         self._clock = clock
         self._zone = ZoneInfo(zone)
+        self._position = 0
 
-    async def run(self, touched: Iterable[int]) -> int:
-        """Look at the accounts something happened on, and at what is due. Returns runs made."""
-        made = 0
+    async def run(self, touched: Iterable[int], position: int = 0) -> int:
+        """Look at the accounts something happened on, up to a journal record, and at what is due.
+        Returns runs made.
+        """
+        made, self._position = 0, position
         for row in await asyncio.to_thread(self._store.list_waiting, self._clock()):
             made += await self._carry_out(row) if row.due_minor else await self._decide(row)
         for row in await asyncio.to_thread(self._store.list_topups, touched):
@@ -256,8 +259,8 @@ class TopupRunner:
         await self._set(row, state="paused", due_minor=0, day_minor=left, last_error=code)
         body = {"rule_id": row.rule_id, "code": code}
         key = f"topup_failed:{row.rule_id}:{row.runs}"
-        notice = NewNotice(key, row.account_id, "topup_failed", body, self._clock())
-        await asyncio.to_thread(self._notices.add, notice)
+        told = NewNotice(key, row.account_id, "topup_failed", body, self._clock(), self._position)
+        await asyncio.to_thread(self._notices.add, told)
 
     async def _set(self, row: TopupRow, **values: object) -> bool:
         return await asyncio.to_thread(self._store.change_topup, row.rule_id, row.runs, values)

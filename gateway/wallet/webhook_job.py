@@ -20,7 +20,7 @@ from gateway.jobs import Job
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.shapes import to_json
-from gateway.wallet.events import AsOf, Event, EventPage
+from gateway.wallet.events import Behind, Event, EventPage
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.signing import build_headers
 from gateway.wallet.stores.webhooks import DeliveryRow, HookRow, WebhookStore
@@ -47,8 +47,8 @@ ACTOR = Actor.system("worker:webhooks")
 class EventsPort(Protocol):
     """The stream of events. Blocking."""
 
-    def page(self, actor: Actor, after: int, limit: int, as_of: AsOf) -> EventPage:
-        """Events behind a number that the actor may see."""
+    def page(self, actor: Actor, behind: Behind, limit: int) -> EventPage:
+        """Events behind a place that the actor may see."""
 
 
 class Sender(Protocol):
@@ -202,13 +202,14 @@ class WebhookJob(Job):
         kind = ActorKind.OPERATOR if house else ActorKind.TENANT
         subject = f"webhook:{hook.webhook_id}"
         actor = Actor(kind, subject, hook.tenant_id, frozenset({Scope.EVENTS_READ}))
-        page = events.page(actor, hook.cursor, BATCH, AsOf(position=0, seq=0, ts_us=0))
+        page = events.page(actor, Behind(hook.cursor, hook.notice_cursor), BATCH)
         wanted = set(hook.events.split())
         bodies = [
             (one.event_id, body_of(one)) for one in page.data if not wanted or one.type in wanted
         ]
-        if page.next_after != hook.cursor:
-            self._store.enqueue(hook.webhook_id, bodies, page.next_after, self._clock())
+        cursors = page.next_after, page.next_notice_after
+        if cursors != (hook.cursor, hook.notice_cursor):
+            self._store.enqueue(hook.webhook_id, bodies, cursors, self._clock())
         return page.has_more
 
     async def _try(self, hook: HookRow, delivery: DeliveryRow) -> bool:

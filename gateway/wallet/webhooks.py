@@ -80,7 +80,8 @@ class Webhooks:
     async def add(
         self, actor: Actor, cause: Cause, url: str, events: tuple[str, ...], *, after: int | None
     ) -> Webhook:
-        """A new webhook; it gets what comes behind `after`, None = from now on.
+        """A new webhook; it gets what comes behind `after`, None = from now on; of
+        what owners are told everything with 0, else from now on.
 
         Raises: ApiError API_INVALID: no URL to send to. API_CONFLICT: too many. AuthError: the
             caller may not read what would be sent.
@@ -112,6 +113,7 @@ class Webhooks:
                 failing_since_us=0,
                 created_us=now_us,
                 changed_us=now_us,
+                notice_cursor=0 if after == 0 else self._store.last_notice(),
             )
             self._store.add(row, actor)
         return self._shown(self._get(actor, webhook_id), with_secret=True)

@@ -70,7 +70,7 @@ def test_accounts_grants_and_freezes(database: Database) -> None:
         freezes.begin(row)
         freezes.settle("f", position=3, placed_us=2, notice="account_frozen")
     assert [one.freeze_id for one in freezes.list_due(10)] == ["f"]
-    freezes.end("f", state="expired", by="worker", now_us=11, notice="account_unfrozen")
+    freezes.end("f", state="expired", by="worker", now_us=11, notice="account_unfrozen", position=7)
     kinds = [one.kind for one in NoticeStore(database).list(5, after=0, limit=9)]
     assert kinds == ["account_frozen", "account_unfrozen"]
 
@@ -95,7 +95,7 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     hook = HookRow("w", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
     hooks.add(hook, SYSTEM)
     hooks.add(hook, SYSTEM)
-    hooks.enqueue("w", [("evt_1", "{}"), ("evt_2", "{}")], 2, 5)
+    hooks.enqueue("w", [("evt_1", "{}"), ("evt_2", "{}")], (2, 0), 5)
     assert [one.event_id for one in hooks.list_due("w", 5, 9)] == ["evt_1", "evt_2"]
     first = hooks.list_due("w", 5, 9)[0]
     hooks.settle(first.delivery_id, next_us=100)
@@ -116,7 +116,7 @@ def test_what_was_delivered_is_forgotten_from_the_oldest_on(
     hook = HookRow("v", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
     hooks.add(hook, SYSTEM)
     for number in range(10):
-        hooks.enqueue("v", [(f"evt_{number}", "{}")], number, 100 + number)
+        hooks.enqueue("v", [(f"evt_{number}", "{}")], (number, 0), 100 + number)
     waiting = hooks.list_due("v", 200, 20)
     for row in waiting[:2] + waiting[3:9]:
         hooks.settle(row.delivery_id, state="done")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -270,6 +271,32 @@ async def test_whoever_has_events_sent_may_read_them_and_it_is_told(town: Town) 
         told = [one for one in iter_events(connection) if one.action.startswith("webhook.")]
     assert [one.action for one in told] == ["webhook.add", "webhook.rotate", "webhook.remove"]
     assert {one.subject for one in told} == {f"webhook:{made['webhook_id']}"}
+
+
+async def test_what_owners_are_told_is_sent_too_behind_its_record(
+    town: Town, receiver: tuple[Receiver, str]
+) -> None:
+    server, url = receiver
+    order = {"reason": "look", "what": "debit"}
+    before = await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{before}/freezes", order)
+    names = ["freeze", "account.frozen"]
+    later = {"url": url.replace("hook", "slow"), "events": names}
+    await town.city.ok("POST", "/v1/webhooks", later)
+    await _begin(town, url, events=names)
+    account = await town.city.account(100)
+    await town.city.ok("POST", f"/v1/accounts/{account}/freezes", order)
+    await asyncio.to_thread(town.project)
+    post = Post(town)
+    (slow, fast) = await asyncio.to_thread(post.store.list_all)
+    assert (slow.notice_cursor, fast.notice_cursor) == (1, 0), "from now on, and from the first"
+    await post.job.serve(fast.webhook_id, post.events)
+    said = [json.loads(body) for _, body in server.got]
+    told = [(one["type"], one["data"]["account_id"]) for one in said]
+    for one in (before, account):
+        assert [kind for kind, account_id in told if account_id == one] == names
+    assert said[-1]["data"]["notice"]["kind"] == "account_frozen"
+    await post.sender.close()
 
 
 async def test_redirects_are_not_followed(town: Town, receiver: tuple[Receiver, str]) -> None:

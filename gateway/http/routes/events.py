@@ -7,7 +7,7 @@ from typing import Annotated
 
 from gateway.http.endpoint import Call, Endpoint
 from gateway.shapes import INT_MAX, says
-from gateway.wallet.events import EventPage, Events
+from gateway.wallet.events import Behind, EventPage, Events
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,10 @@ class EventsAfter:
     """Which events."""
 
     after: Annotated[int, says("number of the last event seen", minimum=0, maximum=INT_MAX)] = 0
+    notices_after: Annotated[
+        int | None,
+        says("number of the last notice seen; absent = records only", minimum=0, maximum=INT_MAX),
+    ] = None
     limit: Annotated[int, says("how many", minimum=1, maximum=100)] = 50
     wait_for: Annotated[
         int,
@@ -25,7 +29,10 @@ class EventsAfter:
 async def _list(call: Call) -> EventPage:
     query: EventsAfter = call.query
     return await call.service(Events).list_after(
-        call.actor, query.after, query.limit, wait_for=query.wait_for
+        call.actor,
+        Behind(query.after, query.notices_after),
+        query.limit,
+        wait_for=query.wait_for,
     )
 
 

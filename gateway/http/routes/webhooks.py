@@ -11,7 +11,7 @@ from gateway.http.routes.accounts import cause_of
 from gateway.shapes import INT_MAX, says
 from gateway.wallet.webhooks import Delivery, Webhook, Webhooks
 
-EventType = Annotated[str, says("type of an event", pattern="^[a-z_]{1,40}$")]
+EventType = Annotated[str, says("type of an event", pattern="^[a-z_.]{1,40}$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,12 @@ class AddWebhook:
     url: Annotated[str, says("https", minLength=10, maxLength=500, pattern="^[!-~]+$")]
     events: Annotated[tuple[EventType, ...], says("empty = all", maxItems=12)] = ()
     after: Annotated[
-        int | None, says("behind this number; absent = from now on", minimum=0, maximum=INT_MAX)
+        int | None,
+        says(
+            "behind this record; absent = from now on; notices only with 0 from the first",
+            minimum=0,
+            maximum=INT_MAX,
+        ),
     ] = None
 
 

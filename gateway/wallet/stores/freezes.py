@@ -14,6 +14,8 @@ from gateway.db import Database
 from gateway.wallet.stores.tables import FREEZES, NOTICES
 
 OPEN = ("placing", "active")
+NUMBERING_LOCK = 0x6661_6E6F
+"""Advisory lock of PostgreSQL: one transaction at a time gives out a notice's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +45,21 @@ class NoticeRow:
     kind: str
     body: Mapping[str, Any]
     created_us: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
 class NewNotice:
-    """What an owner is to be told. key: the same key is told once."""
+    """What an owner is to be told. key: the same key is told once. position: of the journal record
+    behind which it belongs; 0 = none.
+    """
 
     key: str
     account_id: int
     kind: str
     body: Mapping[str, Any]
     now_us: int
+    position: int = 0
 
 
 class FreezeStore:
@@ -79,7 +85,7 @@ class FreezeStore:
             )
             if changed.rowcount:
                 row = _get(connection, freeze_id)
-                _tell(connection, row, notice, placed_us)
+                _tell(connection, row, notice, placed_us, position)
 
     def drop(self, freeze_id: str) -> None:
         """The engine refused it."""
@@ -90,8 +96,10 @@ class FreezeStore:
                 )
             )
 
-    def end(self, freeze_id: str, *, state: str, by: str, now_us: int, notice: str) -> None:
-        """It is over: lifted or expired; the owner is told."""
+    def end(
+        self, freeze_id: str, *, state: str, by: str, now_us: int, notice: str, position: int
+    ) -> None:
+        """It is over: lifted or expired; the owner is told. position: of its record; 0 = none."""
         with self._database.transaction() as connection:
             changed = connection.execute(
                 update(FREEZES)
@@ -99,7 +107,7 @@ class FreezeStore:
                 .values(state=state, lifted_us=now_us, lifted_by=by)
             )
             if changed.rowcount:
-                _tell(connection, _get(connection, freeze_id), notice, now_us)
+                _tell(connection, _get(connection, freeze_id), notice, now_us, position)
 
     def find(self, freeze_id: str) -> FreezeRow | None:
         """One freeze."""
@@ -152,7 +160,12 @@ class NoticeStore:
 
 
 def add_notice(connection: Connection, notice: NewNotice) -> None:
-    """As NoticeStore.add, in the caller's transaction."""
+    """As NoticeStore.add, in the caller's transaction.
+
+    Numbers become visible in their order: whoever reads behind one misses none.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({NUMBERING_LOCK})")
     if connection.scalar(select(NOTICES.c.notice_id).where(NOTICES.c.key == notice.key)):
         return
     values = {
@@ -161,18 +174,19 @@ def add_notice(connection: Connection, notice: NewNotice) -> None:
         "kind": notice.kind,
         "body": json.dumps(notice.body, ensure_ascii=False),
         "created_us": notice.now_us,
+        "position": notice.position,
     }
     connection.execute(insert(NOTICES).values(values))
 
 
-def _tell(connection: Connection, row: FreezeRow, kind: str, now_us: int) -> None:
+def _tell(connection: Connection, row: FreezeRow, kind: str, now_us: int, position: int) -> None:
     body = {
         "freeze_id": row.freeze_id,
         "what": row.what,
         "reason": row.reason,
         "expires_us": row.expires_us,
     }
-    made = NewNotice(f"{kind}:{row.freeze_id}", row.account_id, kind, body, now_us)
+    made = NewNotice(f"{kind}:{row.freeze_id}", row.account_id, kind, body, now_us, position)
     add_notice(connection, made)
 
 
@@ -186,4 +200,5 @@ def _freeze(row: Row[Any]) -> FreezeRow:
 
 
 def _notice(row: Row[Any]) -> NoticeRow:
-    return NoticeRow(row.notice_id, row.account_id, row.kind, json.loads(row.body), row.created_us)
+    body = json.loads(row.body)
+    return NoticeRow(row.notice_id, row.account_id, row.kind, body, row.created_us, row.position)

@@ -150,8 +150,12 @@ WEBHOOKS = Table(
     Column("failing_since_us", I64, nullable=False),
     Column("created_us", I64, nullable=False),
     Column("changed_us", I64, nullable=False),
+    Column("notice_cursor", I64, nullable=False, server_default="0"),
 )
-"""Where events are sent. cursor: last event that has a delivery. state: active, disabled."""
+"""Where events are sent. cursor, notice_cursor: last record and last notice taken up.
+
+state: active, disabled.
+"""
 
 DELIVERIES = Table(
     "webhook_deliveries",
@@ -179,8 +183,11 @@ NOTICES = Table(
     Column("kind", String(32), nullable=False),
     Column("body", String, nullable=False),
     Column("created_us", I64, nullable=False),
+    Column("position", I64, nullable=False, server_default="0"),
 )
-"""What owners are told. key: the same notice is made once."""
+"""What owners are told. key: the same notice is made once. position: of the journal record behind
+which it belongs, 0 = none.
+"""
 
 CURSORS = Table(
     "wallet_cursors",

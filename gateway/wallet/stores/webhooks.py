@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.db import Database
 from gateway.registry.actors import Actor
 from gateway.registry.changes import note_change
-from gateway.wallet.stores.tables import DELIVERIES, WEBHOOKS
+from gateway.wallet.stores.tables import DELIVERIES, NOTICES, WEBHOOKS
 
 CHUNK = 500
 """Rows of one transaction of `prune`."""
@@ -36,6 +36,7 @@ class HookRow:
     failing_since_us: int
     created_us: int
     changed_us: int
+    notice_cursor: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,16 @@ class WebhookStore:
                 _note(connection, by, "remove", webhook_id, now_us)
 
     def enqueue(
-        self, webhook_id: str, bodies: Sequence[tuple[str, str]], cursor: int, now_us: int
+        self,
+        webhook_id: str,
+        bodies: Sequence[tuple[str, str]],
+        cursors: tuple[int, int],
+        now_us: int,
     ) -> None:
-        """Deliveries of some events (id, body) and how far the webhook has come, together."""
+        """Deliveries of some events (id, body) and how far the webhook has come, together.
+
+        Args: cursors: the last record and the last notice.
+        """
         with self._database.transaction() as connection:
             rows = [
                 {
@@ -138,8 +146,15 @@ class WebhookStore:
             if rows:
                 connection.execute(insert(DELIVERIES), rows)
             connection.execute(
-                update(WEBHOOKS).where(WEBHOOKS.c.webhook_id == webhook_id).values(cursor=cursor)
+                update(WEBHOOKS)
+                .where(WEBHOOKS.c.webhook_id == webhook_id)
+                .values(cursor=cursors[0], notice_cursor=cursors[1])
             )
+
+    def last_notice(self) -> int:
+        """Number of the newest notice; 0 = there is none."""
+        with self._database.reading() as connection:
+            return int(connection.scalar(select(func.max(NOTICES.c.notice_id))) or 0)
 
     def list_due(self, webhook_id: str, now_us: int, limit: int) -> list[DeliveryRow]:
         """The oldest waiting deliveries, up to the first that is not due: their order is kept."""
