@@ -15,13 +15,13 @@ from gateway.tariffs.gtfs.journeys import (
     JourneyRequest,
     LegRequest,
     Refused,
-    UnreadableError,
     parse_journeys,
 )
 from gateway.tariffs.gtfs.loaded import LoadedFeed
 from gateway.tariffs.gtfs.numbers import area_key, network_key
 from gateway.tariffs.gtfs.riders import ANY_MEDIUM
 from gateway.tariffs.gtfs.rows import parse_money
+from gateway.tariffs.journey_fields import UnreadableError
 from gateway.tariffs.journeys import instant_of
 from gateway.tariffs.pricing import PricedTap, Rider, RiderRequest, TapRequest, open_rider
 from gateway.tariffs.units import format_amount
