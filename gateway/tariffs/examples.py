@@ -88,6 +88,10 @@ def _rider(tariff: LoadedTariff, example: Example, purse: Purse) -> Rider:
         balance_minor=PLENTY_MINOR if example.balance_minor < 0 else example.balance_minor,
         category=numbers.get(example.category, 0),
         passes=tuple((one.name, _us(tariff, one.bought)) for one in example.passes),
+        concessions=tuple(
+            (numbers[one.category], _us(tariff, one.start), _us(tariff, one.until))
+            for one in example.concessions
+        ),
     )
     return purse({source.tariff_id: tariff.spec}, request)
 

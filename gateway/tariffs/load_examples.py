@@ -13,7 +13,7 @@ from gateway.tariffs.load_names import pick, pick_one
 from gateway.tariffs.names import StationNames
 from gateway.tariffs.reader import Table
 from gateway.tariffs.source import Example, ExampleLeg, Network
-from gateway.tariffs.source_layers import FareNetwork, HeldPass, LayerSource
+from gateway.tariffs.source_layers import FareNetwork, HeldConcession, HeldPass, LayerSource
 from gateway.tariffs.units import AmountError, Currency, parse_amount
 
 RIDE = timedelta(minutes=40)
@@ -83,6 +83,7 @@ def _read(row: Table, reading: _Reading) -> Example:
         each=tuple(_read_each(row, exponent)),
         running=tuple(_read_running(row, exponent)),
         passes=tuple(_read_passes(row, reading.layers)),
+        concessions=tuple(_read_concessions(row, categories)),
         rules=pick(row, "rules", _RULES),
     )
     if not any(row.has(key) for key in ("total", "reason", "each", "running")):
@@ -121,6 +122,16 @@ def _read_passes(row: Table, layers: LayerSource) -> Iterator[HeldPass]:
     for part in row.tables("passes", needed=False):
         yield HeldPass(pick_one(part, "name", names), part.moment("bought"))
         part.close()
+
+
+def _read_concessions(row: Table, categories: list[str]) -> Iterator[HeldConcession]:
+    for part in row.tables("concessions", needed=False):
+        name = pick_one(part, "category", categories)
+        start, until = part.moment("from"), part.moment("until")
+        if until <= start:
+            part.fault("until", "is not behind `from`")
+        part.close()
+        yield HeldConcession(name, start, until)
 
 
 def _read_legs(row: Table, reading: _Reading) -> Iterator[ExampleLeg]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fastpath import reference
-from fastpath.reference_cells import Cell, CellType, Extras, Pass
+from fastpath.reference_cells import Cell, CellType, Concession, Extras, Pass
 from fastpath.types import (
     MediumKind,
     MediumState,
@@ -47,7 +47,7 @@ class TapRequest:
 class RiderRequest:
     """Who rides: in the month of `at_us` account and medium have paid `month_paid_minor`.
 
-    passes: name and instant of purchase.
+    passes: name and instant of purchase. concessions: category, from, until.
     """
 
     medium: MediumKind
@@ -56,6 +56,7 @@ class RiderRequest:
     balance_minor: int = PLENTY_MINOR
     category: int = 0
     passes: tuple[tuple[str, int], ...] = ()
+    concessions: tuple[tuple[int, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,19 @@ def open_rider(specs: Mapping[str, TariffSpec], request: RiderRequest) -> Rider:
     return ReferenceRider(specs, request)
 
 
-def pass_cells(
-    specs: Mapping[str, TariffSpec], passes: tuple[tuple[str, int], ...]
-) -> list[tuple[int, int, int, int]]:
-    """(pass id, from, until, rides) of passes bought at an instant; unknown names are left out."""
+def held_cells(specs: Mapping[str, TariffSpec], request: RiderRequest) -> list[Cell]:
+    """The passes and concessions a rider begins with; passes of unknown names are left out."""
     cells = []
-    for name, bought_us in passes:
+    for name, bought_us in request.passes:
         for spec in specs.values():
             product = find_pass(spec, name)
             if product is not None:
                 until_us = pass_end_us(spec, product, bought_us)
-                cells.append((product.pass_id, bought_us, until_us, product.rides))
+                held = Pass(bought_us, until_us, 0, product.rides)
+                cells.append(Cell(CellType.PASS, product.pass_id, held))
                 break
+    for category, from_us, until_us in request.concessions:
+        cells.append(Cell(CellType.CONCESSION, category, Concession(from_us, until_us)))
     return cells
 
 
@@ -124,11 +126,7 @@ class ReferenceRider:
         )
         self._medium = reference.Medium(token=TOKEN, kind=request.medium, state=MediumState.ACTIVE)
         self._medium_period = period
-        passes = pass_cells(specs, request.passes)
-        cells = [
-            Cell(CellType.PASS, key, Pass(start, end, 0, rides))
-            for key, start, end, rides in passes
-        ]
+        cells = held_cells(specs, request)
         self._extras = Extras(0, cells, CELLS_MAX - len(cells))
         self._seq = 0
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fastpath.types import MonthlyTier, TariffRules
 from gateway.tariffs.calendar import Calendar, ClockChange
-from gateway.tariffs.source_layers import HeldPass, LayerSource
+from gateway.tariffs.source_layers import HeldConcession, HeldPass, LayerSource
 from gateway.tariffs.units import Currency
 
 
@@ -161,6 +161,7 @@ class Example:
     running: tuple[tuple[int, int], ...] = ()
     """(after so many rides, total)."""
     passes: tuple[HeldPass, ...] = ()
+    concessions: tuple[HeldConcession, ...] = ()
     rules: tuple[str, ...] = ()
 
 

@@ -283,6 +283,15 @@ class HeldPass:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldConcession:
+    """A category that the rider of an example has for a time, the end excluded."""
+
+    category: str
+    start: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a rule is written, and what people call it. Its number is its place plus 1."""
 

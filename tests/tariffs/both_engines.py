@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastpath import reference
-from fastpath.reference_cells import Cell, CellType, Pass
 from fastpath.types import MediumState, Reason, Rule, TariffSpec
 from gateway.tariffs.pricing import (
     TOKEN,
@@ -13,7 +12,7 @@ from gateway.tariffs.pricing import (
     RiderRequest,
     TapRequest,
     flags_of,
-    pass_cells,
+    held_cells,
 )
 from tests.fastpath.world import SLOT, World
 
@@ -36,10 +35,7 @@ class BothEngines:
         )
         medium = reference.Medium(TOKEN, SLOT, request.medium, MediumState.ACTIVE)
         self._world = World(0, account=account, medium=medium)
-        self._world.cells = [
-            Cell(CellType.PASS, key, Pass(start, end, 0, rides))
-            for key, start, end, rides in pass_cells(specs, request.passes)
-        ]
+        self._world.cells = held_cells(specs, request)
         for tariff_id, spec in specs.items():
             self._world.load(spec, self._slots[tariff_id])
 

@@ -69,6 +69,8 @@ def findings_of(path: Path) -> tuple[str, ...]:
         ("zones", '"day-bus", bought', '"day-rail", bought', "passes[0].name: 'day-rail' is not"),
         ("zones", 'category = "child"\nfrom', 'category = "kid"\nfrom', "category: 'kid' is not"),
         ("zones", '["1.75", "0.00 x 3"]', '["1.75", "0 x x"]', "each: '0 x x' is not a plain"),
+        ("zones", '[{ category = "child", from', '[{ category = "kid", from', "concessions[0].cat"),
+        ("zones", "until = 2026-03-02T12:00:00", "until = 2026-03-02T10:30:00", "is not behind"),
         ("zones", 'rules = ["cap"]', 'rules = ["capping"]', "rules: 'capping' is not known"),
         ("zones", 'to = "Border"', 'to = "Boarder"', "to: 'Boarder' is not a station"),
         ("distance", 'of = "bus"', 'of = "tram"', "of: 'tram' is no fare with a price of its own"),
