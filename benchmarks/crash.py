@@ -115,7 +115,7 @@ def _rounds(options: argparse.Namespace, console: Console) -> tuple[dict[str, An
             options.only,
         )
         found = asyncio.run(run_rounds(plan, show))
-    return {"seed": options.seed, **found.as_dict()}, found.ok
+    return {"seed": options.seed, **found.as_dict()}, found.ok and not found.missed
 
 
 # --- schedules ------------------------------------------------------------------------------------

@@ -227,6 +227,7 @@ class ValkeyBench(Bench):
         """SIGKILL of the gateway: the standby takes over."""
         leader = self.leader
         await self.take_over(lambda: leader.process.send(signal.SIGKILL))
+        self.report.standby_ms.append(self.report.takeover_ms[-1])
         await self._again(-signal.SIGKILL)
 
     async def pause_leader(self) -> None:

@@ -34,6 +34,7 @@ from benchmarks.peers_redis import open_redis
 from benchmarks.peers_stack import open_stack
 from benchmarks.peers_tigerbeetle import open_tigerbeetle
 from gateway.bench import machine
+from gateway.bench.fsync import MEMORY_FILESYSTEMS, find_filesystem
 
 Opener = Callable[[Scope], AbstractContextManager[Peer]]
 OPENERS: dict[str, Opener] = {
@@ -274,6 +275,25 @@ def list_bars(result: dict[str, Any]) -> Iterator[tuple[str, float | None, str]]
             yield f"{case} {name}", result[case][name], bar
 
 
+def find_missed(result: dict[str, Any]) -> list[str]:
+    """Bars that were measured and not held; all of them, when none was measured."""
+    measured = [(name, value, bar) for name, value, bar in list_bars(result) if value is not None]
+    if not measured:
+        return ["no figure that has a bar was measured"]
+    return [
+        f"{name} is {value:,}, not {bar}"
+        for name, value, bar in measured
+        if not holds_bar(value, bar)
+    ]
+
+
+def holds_bar(value: float, bar: str) -> bool:
+    """Whether a figure is "at most", "at least" or "under" what its bar says."""
+    words, _, number = bar.rpartition(" ")
+    wanted = float(number)
+    return {"at most": value <= wanted, "at least": value >= wanted, "under": value < wanted}[words]
+
+
 def build_scope(asked: argparse.Namespace) -> Scope:
     """The size of the run and its cores."""
     cores = machine.choose_cores()
@@ -302,6 +322,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--accounts", type=int, help="default 1,000,000; growth: 10,000,000")
     parser.add_argument("--only", default=",".join(OPENERS), help="peers, by comma")
     parser.add_argument("--dir", type=Path, default=Path("var"), help="data; on a disk")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a bar is not held")
     return parser.parse_args(argv)
 
 
@@ -326,6 +347,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := set(asked.only.split(",")) - set(OPENERS):
         errors.print(f"unknown peers: {', '.join(sorted(unknown))}", markup=False)
         return 2
+    asked.dir.mkdir(parents=True, exist_ok=True)
+    if (kind := find_filesystem(asked.dir)) in MEMORY_FILESYSTEMS:
+        errors.print(f"{asked.dir} is on {kind}: name a folder on a disk with --dir", markup=False)
+        return 2
     try:
         with stopped_in_order():
             result = measure(asked, lambda line: errors.print(line, markup=False))
@@ -336,7 +361,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(json.dumps(result) + "\n")
     else:
         print_tables(result, Console())
-    return 0
+    missed = find_missed(result) if asked.check else []
+    for said in missed:
+        errors.print(f"missed: {said}", markup=False)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

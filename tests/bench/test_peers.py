@@ -92,6 +92,43 @@ def test_unknown_peer_is_a_usage_error() -> None:
     assert peers.main(["--only", "nobody"]) == 2
 
 
+def test_nobody_is_measured_in_memory(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peers, "find_filesystem", lambda _: "tmpfs")
+    assert peers.main(["--only", "redis", "--dir", str(tmp_path)]) == 2
+    assert "is on tmpfs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "bar", "held"),
+    [
+        (1.2, "at most 1.2", True),
+        (1.21, "at most 1.2", False),
+        (10.0, "at least 10", True),
+        (9.95, "at least 10", False),
+        (0.1, "under 0.1", False),
+    ],
+)
+def test_bars_are_read(value: float, bar: str, held: bool) -> None:
+    assert peers.holds_bar(value, bar) is held
+
+
+def test_a_missed_bar_ends_with_1_when_asked_to_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    found = {"rows": [], "ratios": dict.fromkeys(RATIOS), "skipped": {}}
+    monkeypatch.setattr(peers, "measure", lambda *_: found)
+    asked = ["--json", "--dir", str(tmp_path)]
+    assert peers.main(asked) == 0
+    assert peers.main([*asked, "--check"]) == 1  # nothing was measured: nothing is proven
+    found["ratios"] = dict.fromkeys(RATIOS) | {"c50_vs_aiohttp_lua": 9.95, "c50_vs_redis": 1.0}
+    assert peers.main([*asked, "--check"]) == 1
+    assert "missed: c50_vs_aiohttp_lua is 9.95, not at least 10" in capsys.readouterr().err
+    found["ratios"]["c50_vs_aiohttp_lua"] = 10.0
+    assert peers.main([*asked, "--check"]) == 0
+
+
 def measure_case(capsys: pytest.CaptureFixture[str], folder: Path, case: str) -> dict[str, Any]:
     small = ["--case", case, "--connections", "200"]
     found: dict[str, Any] = run(capsys, folder, *small)[case]  # type: ignore[assignment]

@@ -114,3 +114,15 @@ def test_a_report_with_a_finding_is_not_ok() -> None:
     assert RoundsReport().ok
     assert not RoundsReport(lost=1).ok
     assert not RoundsReport(findings=["the drain ended with status 1"]).ok
+
+
+def test_kills_that_meet_nobody_prove_nothing() -> None:
+    assert RoundsReport(kills=10, in_flight_at_kill=9).ok
+    assert not RoundsReport(kills=10, in_flight_at_kill=8).ok
+
+
+def test_a_standby_that_takes_its_time_is_told_beside_the_laws() -> None:
+    report = RoundsReport(standby_ms=[300, 2_000, 2_001])
+    assert report.ok
+    assert report.missed == ["a standby led after 2001 ms, not 2000"]
+    assert report.as_dict()["standby_ms_max"] == 2_001
