@@ -369,6 +369,8 @@ class DataPlane:
             page[slots.LOOP_MAX_US] = max(page[slots.LOOP_MAX_US], late_us)
             page[slots.HEARTBEAT_US] = clock.now_us()
             self.link.sweep(clock.monotonic_us())
+            # Seldom, and a fleet that comes back makes it a pause of milliseconds.
+            gc.collect(0)
             if began - self._disk_checked > 1:
                 self._disk_checked = began
                 self._second()
@@ -387,7 +389,6 @@ class DataPlane:
         self._tell_tariffs()
         self._tell_limits()
         self.engine.expire(clock.now_us())
-        gc.collect(0)
 
     def _look_at_disk(self) -> None:
         """A disk that does not say how full it is counts as before; appends tell if it works."""
