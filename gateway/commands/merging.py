@@ -19,7 +19,8 @@ from gateway.commands.common import (
     print_result,
 )
 
-Account = Annotated[int, typer.Argument(min=1, help="Its number.")]
+FromAccount = Annotated[int, typer.Argument(metavar="FROM", min=1, help="Its number.")]
+ToAccount = Annotated[int, typer.Argument(metavar="TO", min=1, help="Its number.")]
 TokensOption = Annotated[
     list[str] | None,
     typer.Option("--token", metavar="HEX", help="A medium that moves; may be repeated."),
@@ -32,8 +33,8 @@ def add_merge(group: typer.Typer) -> None:
 
 
 def merge(
-    from_account: Annotated[Account, typer.Argument(metavar="FROM")],
-    to_account: Annotated[Account, typer.Argument(metavar="TO")],
+    from_account: FromAccount,
+    to_account: ToAccount,
     token: TokensOption = None,
     note: NoteOption = "",
     operation_id: OperationIdOption = None,
