@@ -18,7 +18,7 @@ from fastpath._facts cimport (
     DISTANCE_KEPT, KIND_SHIFT, SLOT_SHIFT, decision_of_record, facts_of_record, paid_of_record, tap_of_record,
 )
 from fastpath._layout cimport (
-    CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, ITEM_PARTS, LINE_BYTES,
+    CELL_CHAIN_BEFORE, CELL_MEDIUM_PERIOD, CELL_SPAN, ITEM_ACCOUNT_LINE, ITEM_ACTS, ITEM_CELL, ITEM_PARTS, LINE_BYTES,
     OP_ACCOUNT_OPEN, OP_MEDIUM_LINK, OP_MEDIUM_MOVE, OP_MEDIUM_STATE, OP_RERATE, OP_REVERSAL, OP_SETTLEMENT,
     REASON_ALREADY_EXISTS, REASON_NOTHING_TO_REVERSE, REASON_OK, REASON_OK_RISK, REASON_OUT_OF_SERVICE,
     REASON_TOO_MANY_ACCOUNTS, REASON_TOO_MANY_CELLS, REASON_TOO_MANY_MEDIA, REASON_UNKNOWN_ACCOUNT,
@@ -341,6 +341,7 @@ cdef void again_tap(StoreHandle memory, Book book, const RecordHead* head, Bench
 cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, bytes original, Bench* bench,
                          Decision* decision):
     cdef const RecordHead* undone
+    cdef const Medium* medium
     cdef Decision charged
     cdef Tap tap
     cdef Period* period
@@ -353,6 +354,8 @@ cdef void again_reversal(StoreHandle memory, Book book, const RecordHead* head, 
     if undone.reason == REASON_OK_RISK:
         bench.has_account = False
     tap_of_record(undone, head.ts_us, &tap)
+    medium = find_medium(memory.store, undone.token)
+    tap.medium_kind = medium.kind if medium != NULL else 0
     decision_of_record(undone, &charged)
     period = find_period(memory, book, &tap, bench)
     if bench.has_account and (wants_undo_extras(&book.c, &tap, &charged, &owner) or bench.first_cell != 0):
@@ -389,7 +392,8 @@ cdef void again_rerate(StoreHandle memory, const RecordHead* head, Bench* bench,
         bench.extras.count += 1
         memcpy(&bench.extras.cells[i], PyBytes_AS_STRING(image), sizeof(Cell))
     for i in range(bench.extras.count):
-        if CELL_MEDIUM_PERIOD <= bench.extras.cells[i].type <= CELL_CHAIN_BEFORE:
+        if (CELL_MEDIUM_PERIOD <= bench.extras.cells[i].type <= CELL_CHAIN_BEFORE
+                or bench.extras.cells[i].type == CELL_SPAN):
             rerate.cells[rerate.cell_count] = bench.extras.cells[i]
             rerate.cell_count += 1
     bench.has_extras = True

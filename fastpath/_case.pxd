@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastpath._extras cimport Extras
-from fastpath._layers cimport COUNTERS_MAX, PASS_CELLS_MAX, LayersC
+from fastpath._layers cimport COUNTERS_MAX, PASS_CELLS_MAX, LayersC, Scope
 from fastpath._layout cimport (
     ACTS_MAX, KIND_CHECK_OUT, Account, Cell, Counter, Decision, Medium, Period, Tap,
 )
@@ -52,6 +52,7 @@ cdef struct Leg:
     uint8_t network
     uint8_t category
     uint8_t frame_in
+    uint8_t medium            # kind
     bint needs_distance       # priced by a distance that came with the tap
 
 cdef enum:                    # Lay.reading
@@ -66,6 +67,7 @@ cdef struct Lay:
     Leg leg
     Cell* chain               # the owner's, NULL = not kept (yet)
     Cell* before
+    Cell* span                # NULL = none is kept
     bint keeps_chain          # by the tariff's rules, or for a pass that the account holds
     Counter* counters[COUNTERS_MAX]
     Cell* passes[PASS_CELLS_MAX]
@@ -116,6 +118,12 @@ cdef inline uint32_t ride_origin(const Case* case) noexcept nogil:
 # Whether a network, category or zone is among the bits of a mask.
 cdef inline bint has_bit(uint32_t mask, uint32_t number) noexcept nogil:
     return mask >> number & 1
+
+
+# Whether a leg is in the scope of the n-th counter, period rule or pass.
+cdef inline bint in_scope(const Scope* scopes, uint32_t number, const Leg* leg) noexcept nogil:
+    return scopes == NULL or (scopes[number].frames >> leg.frame_in & 1
+                              and has_bit(scopes[number].media, leg.medium))
 
 
 # Only the two newest months are kept; what comes later than that is not counted (and has no tier).

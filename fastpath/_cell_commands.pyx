@@ -168,7 +168,7 @@ cdef int set_concession(Account* account, Extras* extras, const Command* command
 
 cdef bint is_total(uint8_t type) noexcept nogil:
     return (type == CELL_MEDIUM_PERIOD or type == CELL_COUNTERS or type == CELL_CHAIN
-            or type == CELL_CHAIN_BEFORE)
+            or type == CELL_CHAIN_BEFORE or type == CELL_SPAN)
 
 
 # What a re-rating brings: totals, and what passes that the account holds have been used for.

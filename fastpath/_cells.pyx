@@ -12,7 +12,7 @@ from fastpath._extras cimport EXTRA_CELLS, Extras
 from fastpath._group cimport Group, record_item
 from fastpath._layout cimport (
     CELL_CHAIN, CELL_CHAIN_BEFORE, CELL_CONCESSION, CELL_COUNTERS, CELL_LIMITS, CELL_PASS,
-    CELL_PLAN, CELL_PURSE, ITEM_CELL, Account, Cell, RecordHead,
+    CELL_PLAN, CELL_PURSE, CELL_SPAN, ITEM_CELL, Account, Cell, RecordHead,
 )
 
 
@@ -21,7 +21,7 @@ cdef bint is_wanted(const Cell* cell, uint64_t owner) noexcept nogil:
             or cell.type == CELL_LIMITS or cell.type == CELL_PLAN):
         return True
     return cell.key == owner and (cell.type == CELL_COUNTERS or cell.type == CELL_CHAIN
-                                  or cell.type == CELL_CHAIN_BEFORE)
+                                  or cell.type == CELL_CHAIN_BEFORE or cell.type == CELL_SPAN)
 
 
 cdef uint32_t cells_free(const Store* store, const Account* account,

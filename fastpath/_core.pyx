@@ -557,14 +557,21 @@ cdef void remember(Case* case, int64_t fare_minor, uint32_t month, uint8_t flags
     account.last_subsidy_minor = case.out.subsidy_minor if fare_minor != 0 else 0
     account.last_kind = tap.kind
     account.last_medium_kind = tap.medium_kind
+    account.last_token = tap.token[0]
     account.last_flags = flags
     account.last_month = month
+
+
+# Whether the account's last tap may have been of the same medium; of accounts from before this was
+# kept it may.
+cdef inline bint is_same_medium(const Account* account, const Tap* tap) noexcept nogil:
+    return account.last_token == tap.token[0] or account.last_token == 0 or tap.token[0] == 0
 
 
 cdef bint repeats_last(const Case* case) noexcept nogil:
     cdef const Account* account = case.account
     return (account.last_device != 0 and account.last_kind == case.tap.kind
-            and account.last_stop == case.tap.stop
+            and account.last_stop == case.tap.stop and is_same_medium(account, case.tap)
             and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us)
 
 

@@ -938,11 +938,14 @@ cdef class Engine:
         cdef Account* account = account_at(self.store, slot)
         cdef Places places
         cdef Tap undone
+        cdef const Medium* medium
         cdef Decision charged
         cdef Decision decision
         memset(&places, 0, sizeof(Places))
         memset(&decision, 0, sizeof(Decision))
         tap_of_record(original, self.now_us, &undone)
+        medium = find_medium(self.store, original.token)
+        undone.medium_kind = medium.kind if medium != NULL else 0
         decision_of_record(original, &charged)
         if account != NULL:
             if undo_save_account(self.store, slot) != 0:

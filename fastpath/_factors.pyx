@@ -7,7 +7,7 @@ other prices are made in _core.pyx.
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
 from fastpath._case cimport (
-    READING_NOTHING, Case, Lay, has_bit, is_countable, is_joined, note_act,
+    READING_NOTHING, Case, Lay, has_bit, in_scope, is_countable, is_joined, note_act,
 )
 from fastpath._layers cimport (
     MEASURE_PAID, MEASURE_TRIPS, PERIOD_TIERS, ROUND_HALF_UP, CounterRule, LayersC,
@@ -70,9 +70,11 @@ cdef void add_month(Case* case, int64_t before_minor, Factors* factors) noexcept
 
 # Whether a counter has the journey's earlier legs: by the network of the one before, where a chain
 # says which that was.
-cdef inline bint counted_earlier(const Lay* lay, const CounterRule* counter) noexcept nogil:
+cdef inline bint counted_earlier(const Lay* lay, uint32_t number) noexcept nogil:
+    cdef const CounterRule* counter = &lay.layers.counters[number]
     cdef uint8_t network = lay.chain.chain.network if lay.chain != NULL else lay.leg.network
-    return has_bit(counter.networks, network) and has_bit(counter.categories, lay.leg.category)
+    return (has_bit(counter.networks, network) and has_bit(counter.categories, lay.leg.category)
+            and in_scope(lay.layers.counter_scopes, number, &lay.leg))
 
 
 cdef void add_period_rule(Case* case, Lay* lay, uint32_t index, int64_t before_minor,
@@ -83,7 +85,7 @@ cdef void add_period_rule(Case* case, Lay* lay, uint32_t index, int64_t before_m
     cdef bint has_earlier
     if read_rule(case, lay, rule) == READING_NOTHING:
         return
-    has_earlier = is_joined(case) and counted_earlier(lay, &layers.counters[rule.counter])
+    has_earlier = is_joined(case) and counted_earlier(lay, rule.counter)
     if rule.measure == MEASURE_TRIPS:
         tier.total = read_trips(lay, rule.counter) - (1 if has_earlier else 0)
     else:
@@ -127,7 +129,8 @@ cdef void find_factors(Case* case, Lay* lay, uint32_t discount, int64_t before_m
     for i in range(lay.layers.period_rule_count):
         rule = &lay.layers.period_rules[i]
         if (rule.kind == PERIOD_TIERS and has_bit(rule.networks, lay.leg.network)
-                and has_bit(rule.categories, lay.leg.category)):
+                and has_bit(rule.categories, lay.leg.category)
+                and in_scope(lay.layers.rule_scopes, i, &lay.leg)):
             add_period_rule(case, lay, i, before_minor, nominal_before_minor, factors)
 
 

@@ -5,12 +5,12 @@ text.
 from libc.stdint cimport INT32_MAX, UINT32_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastpath._case cimport Case, Lay, Leg, is_joined, note_act
+from fastpath._case cimport Case, Lay, Leg, has_bit, is_joined, note_act
 from fastpath._cellspace cimport new_cell
 from fastpath._extras cimport Extras
 from fastpath._factors cimport Factors, apply_factors
 from fastpath._layers cimport (
-    EFFECT_ALL, EFFECT_DIFFERENCE, EFFECT_FIRST_AND_TRANSFER, EFFECT_MINUS, EFFECT_TRANSFER_ONLY,
+    BEGINS_RUN, BEGINS_SPAN, EFFECT_ALL, EFFECT_DIFFERENCE, EFFECT_FIRST_AND_TRANSFER, EFFECT_MINUS, EFFECT_TRANSFER_ONLY,
     MEASURED_ARRIVAL_TO_ARRIVAL, MEASURED_DEPARTURE_TO_ARRIVAL, MEASURED_DEPARTURE_TO_DEPARTURE,
     PASS_CELLS_MAX, JoinRule, LayersC, TransferRule,
 )
@@ -64,6 +64,8 @@ cdef void find_cells(Case* case, Lay* lay) noexcept nogil:
             lay.chain = cell
         elif cell.type == CELL_CHAIN_BEFORE and lay.before == NULL:
             lay.before = cell
+        elif cell.type == CELL_SPAN and lay.span == NULL:
+            lay.span = cell
     if lay.layers.has_pass_chain:
         lay.keeps_chain = lay.pass_count > 0 or lay.chain != NULL
 
@@ -74,20 +76,22 @@ cdef uint32_t count_needed(const Case* case, const Lay* lay) noexcept nogil:
         cells = (lay.new_counters - lay.free_places + 1) // 2
     if lay.keeps_chain:
         cells += (1 if lay.chain == NULL else 0) + (1 if lay.before == NULL else 0)
+        cells += 1 if lay.layers.has_span and lay.span == NULL else 0
     return cells
 
 
-# See to it that both chain cells are there; False = no room.
+# See to it that both chain cells are there; False = no room. What windows ask for beside them comes
+# third, if it finds room.
 cdef bint make_chains(Case* case, Lay* lay) noexcept nogil:
     cdef uint32_t missing = (1 if lay.chain == NULL else 0) + (1 if lay.before == NULL else 0)
-    if missing == 0:
-        return True
     if case.extras == NULL or missing > case.extras.room:
-        return False
+        return missing == 0
     if lay.chain == NULL:
         lay.chain = new_cell(case.extras, CELL_CHAIN)
     if lay.before == NULL:
         lay.before = new_cell(case.extras, CELL_CHAIN_BEFORE)
+    if lay.layers.has_span and lay.span == NULL:
+        lay.span = new_cell(case.extras, CELL_SPAN)
     return lay.chain != NULL and lay.before != NULL
 
 
@@ -124,13 +128,34 @@ cdef inline uint32_t own_count(const Chain* chain) noexcept nogil:
     return chain.last_group >> OWN_SHIFT
 
 
-cdef bint is_in_window(const TransferRule* rule, const Chain* chain,
+# The span's times as they were when the leg that this tap ends began, NULL = none are kept.
+cdef const SpanTimes* times_before(const Case* case, const Lay* lay) noexcept nogil:
+    if lay.span == NULL:
+        return NULL
+    return &lay.span.span.before if is_joined(case) else &lay.span.span.now
+
+
+# Where a window begins: with the leg before, or the first one of its span or its run of one group.
+cdef int64_t begin_of(const TransferRule* rule, const Chain* chain,
+                      const SpanTimes* times) noexcept nogil:
+    cdef bint by_departure = (rule.measured == MEASURED_DEPARTURE_TO_ARRIVAL
+                              or rule.measured == MEASURED_DEPARTURE_TO_DEPARTURE)
+    cdef int64_t kept_us = 0
+    if rule.begins == BEGINS_SPAN and by_departure:
+        return chain.first_dep_us
+    if rule.begins == BEGINS_SPAN and times != NULL:
+        kept_us = times.first_arr_us
+    elif rule.begins == BEGINS_RUN and times != NULL and own_count(chain) > 0:
+        kept_us = times.run_dep_us if by_departure else times.run_arr_us
+    if kept_us != 0:
+        return kept_us
+    return chain.last_dep_us if by_departure else chain.last_arr_us
+
+
+cdef bint is_in_window(const TransferRule* rule, const Chain* chain, const SpanTimes* times,
                        const Leg* leg) noexcept nogil:
-    cdef int64_t begin_us = chain.last_arr_us
+    cdef int64_t begin_us = begin_of(rule, chain, times)
     cdef int64_t end_us = leg.dep_us
-    if (rule.measured == MEASURED_DEPARTURE_TO_ARRIVAL
-            or rule.measured == MEASURED_DEPARTURE_TO_DEPARTURE):
-        begin_us = chain.first_dep_us if rule.from_first else chain.last_dep_us
     if (rule.measured == MEASURED_DEPARTURE_TO_ARRIVAL
             or rule.measured == MEASURED_ARRIVAL_TO_ARRIVAL):
         end_us = leg.arr_us
@@ -160,7 +185,7 @@ cdef bint find_cost(Case* case, const Lay* lay, const TransferRule* rule, const 
     cdef int64_t through_minor
     cdef uint32_t count = own_count(chain) if rule.counts_own else chain.transfers
     if (rule.count_max >= 0 and <int64_t> count >= rule.count_max) or not is_in_window(
-            rule, chain, &lay.leg):
+            rule, chain, times_before(case, lay), &lay.leg):
         return False
     if rule.product >= 0:
         amount_minor = product_price(case, lay.layers, rule.product, lay.leg.category)
@@ -191,6 +216,11 @@ cdef const Chain* chain_before(const Case* case, const Lay* lay) noexcept nogil:
     return &lay.chain.chain if lay.chain != NULL else NULL
 
 
+# Whether legs of the tap's network leave the span as it is: they use and make no transfer.
+cdef inline bint keeps_span(const Case* case, const LayersC* layers) noexcept nogil:
+    return layers.span_networks != 0 and has_bit(layers.span_networks, network_of(case, layers))
+
+
 cdef int64_t transferred(Case* case, Lay* lay, const Factors* factors, int64_t price_minor,
                          bint* may_give_back) noexcept nogil:
     cdef const LayersC* layers = lay.layers
@@ -201,7 +231,7 @@ cdef int64_t transferred(Case* case, Lay* lay, const Factors* factors, int64_t p
     may_give_back[0] = False
     if (chain == NULL or case.is_late or layers.transfer_count == 0 or group_of(chain) == 0
             or lay.leg.group == 0 or group_of(chain) > layers.group_count
-            or lay.leg.dep_us < chain.last_arr_us):
+            or lay.leg.dep_us < chain.last_arr_us or keeps_span(case, layers)):
         return price_minor
     number = layers.first_transfer[
         <uint64_t> group_of(chain) * (layers.group_count + 1) + lay.leg.group]
@@ -221,6 +251,19 @@ cdef int64_t transferred(Case* case, Lay* lay, const Factors* factors, int64_t p
 
 cdef inline int32_t clamped(int64_t amount_minor) noexcept nogil:
     return <int32_t> max(-<int64_t> INT32_MAX, min(<int64_t> INT32_MAX, amount_minor))
+
+
+# The first legs of span and run with one more leg; the chain is still that of the leg before.
+cdef void add_times(SpanTimes* times, const Chain* chain, const Leg* leg,
+                    bint by_transfer) noexcept nogil:
+    if not by_transfer:
+        times.first_arr_us = leg.arr_us
+    if not by_transfer or group_of(chain) != leg.group:
+        times.run_dep_us = 0
+        times.run_arr_us = 0
+    elif own_count(chain) == 0:
+        times.run_dep_us = chain.last_dep_us
+        times.run_arr_us = chain.last_arr_us
 
 
 # Add a leg to a chain: to its span by a transfer, else as the first of a new one.
@@ -248,19 +291,29 @@ cdef void add_leg(Chain* chain, const Leg* leg, int64_t cost_minor,
     chain.network = leg.network
 
 
-cdef void end_span(Chain* chain, uint8_t network) noexcept nogil:
+cdef void end_span(Lay* lay, uint8_t network) noexcept nogil:
+    cdef Chain* chain = &lay.chain.chain
     cdef int64_t journey_dep_us = chain.journey_dep_us
     memset(chain, 0, sizeof(Chain))
     chain.journey_dep_us = journey_dep_us
     chain.network = network
+    if lay.span != NULL:
+        memset(&lay.span.span.now, 0, sizeof(SpanTimes))
+
+
+# Chain and times as they were before this tap, for a reversal.
+cdef void keep_before(Lay* lay) noexcept nogil:
+    lay.before.chain = lay.chain.chain
+    if lay.span != NULL:
+        lay.span.span.before = lay.span.span.now
 
 
 cdef void keep_entry(Case* case, Lay* lay, bint is_closing) noexcept nogil:
     if not lay.keeps_chain or not make_chains(case, lay):
         return
-    lay.before.chain = lay.chain.chain
-    if is_closing:
-        end_span(&lay.chain.chain, lay.chain.chain.network)
+    keep_before(lay)
+    if is_closing and not keeps_span(case, lay.layers):
+        end_span(lay, lay.chain.chain.network)
     lay.chain.chain.journey_dep_us = case.ts_us
     case.account.last_flags |= LAST_CHAIN
 
@@ -269,6 +322,7 @@ cdef void keep_chain(Case* case, Lay* lay, int64_t journey_minor,
                      int64_t ride_minor) noexcept nogil:
     cdef Chain* chain
     cdef int64_t journey_dep_us
+    cdef uint8_t network
     cdef bint is_new = lay.chain == NULL
     if not lay.keeps_chain or not (lay.has_leg or lay.ends_span):
         return
@@ -283,12 +337,19 @@ cdef void keep_chain(Case* case, Lay* lay, int64_t journey_minor,
         journey_dep_us = chain.journey_dep_us
         chain[0] = lay.before.chain
         chain.journey_dep_us = journey_dep_us
+        if lay.span != NULL:
+            lay.span.span.now = lay.span.span.before
     else:
-        lay.before.chain = chain[0]
-    if lay.has_leg:
+        keep_before(lay)
+    network = network_of(case, lay.layers) if case.is_ride or lay.has_leg else chain.network
+    if keeps_span(case, lay.layers):
+        chain.network = network
+    elif lay.has_leg:
+        if lay.span != NULL:
+            add_times(&lay.span.span.now, chain, &lay.leg, lay.by_transfer)
         add_leg(chain, &lay.leg, journey_minor + ride_minor, lay.by_transfer)
     else:
-        end_span(chain, network_of(case, lay.layers) if case.is_ride else chain.network)
+        end_span(lay, network)
     case.account.last_flags |= LAST_CHAIN
 
 

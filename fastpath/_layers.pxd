@@ -37,6 +37,10 @@ cdef enum:  # of layers.py; tests/fastpath/test_core_constants.py compares them
     MEASURE_PAID = 0
     MEASURE_TRIPS = 1
 
+    BEGINS_LEG = 0
+    BEGINS_SPAN = 1
+    BEGINS_RUN = 2
+
     PERIOD_TIERS = 0
     PERIOD_CAP = 1
 
@@ -97,7 +101,7 @@ cdef struct TransferRule:
     uint16_t to_group
     uint8_t effect
     uint8_t measured
-    uint8_t from_first
+    uint8_t begins
     uint8_t counts_own
 
 cdef struct CounterRule:
@@ -140,6 +144,16 @@ cdef struct PassProduct:
     uint32_t source
     uint16_t categories
     uint8_t start
+    uint8_t months
+    uint8_t weeks
+    uint8_t spare[3]
+
+# What a counter, a period rule or a pass is for beside networks and categories. One entry each, in
+# this order; no entries = nothing is for less than all.
+cdef struct Scope:
+    uint64_t frames               # bits: time frame of the leg's first check-in
+    uint16_t media                # bits: kind of the medium
+    uint8_t skips_free            # of a counter: legs that a cap or a pass made free are no trips
     uint8_t spare[5]
 
 # The scalars, in the order of the blob's LAYER_SCALARS section: all int64.
@@ -178,6 +192,7 @@ cdef struct LayersC:
     bint has_chain                # docs/fares.md, layer 2: every account keeps one
     bint has_pass_chain           # so do accounts that hold passes
     bint has_frames
+    bint has_span                 # windows ask for more than a chain keeps: CELL_SPAN
     const uint32_t* frame_row     # day_count + 1
     const int64_t* frame_start_us
     const uint8_t* frame
@@ -202,6 +217,10 @@ cdef struct LayersC:
     const PeriodRule* period_rules
     const PeriodStep* steps
     const PassProduct* passes
+    const Scope* counter_scopes   # NULL = none says more; likewise the next two
+    const Scope* rule_scopes
+    const Scope* pass_scopes
+    uint32_t span_networks        # bits: legs of these leave the span as it is
 
 cdef class LayersView:
     """The layers' sections of one blob, checked."""
@@ -224,4 +243,5 @@ cdef class LayersView:
     cdef check_transfers(self)
     cdef check_periods(self)
     cdef check_passes(self)
+    cdef check_scopes(self)
     cdef index_transfers(self)

@@ -25,6 +25,7 @@ cdef enum:
     DAYS_OF_A_WINDOW_MAX = 3650
     TIMES_MAX = 16                       # times FARE_MAX still fits into 31 bits
     RIDES_MAX = 1000000
+    MONTHS_MAX = 120
 
 cdef int64_t DURATION_MAX_US = <int64_t> 3650 * 86400000000
 cdef int64_t TOTAL_MAX_MINOR = <int64_t> 1 << 60
@@ -63,6 +64,12 @@ cdef class LayersView:
         c.period_rules = <const PeriodRule*> (base + <size_t> at["period_rules"])
         c.steps = <const PeriodStep*> (base + <size_t> at["steps"])
         c.passes = <const PassProduct*> (base + <size_t> at["passes"])
+        if counts["scopes"]:
+            c.counter_scopes = <const Scope*> (base + <size_t> at["scopes"])
+            c.rule_scopes = c.counter_scopes + <size_t> counts["counters"]
+            c.pass_scopes = c.rule_scopes + <size_t> counts["period_rules"]
+        if counts["span_networks"]:
+            c.span_networks = (<const uint32_t*> (base + <size_t> at["span_networks"]))[0]
 
     cdef check_scalars(self):
         cdef LayersC* c = &self.c
@@ -110,7 +117,8 @@ cdef class LayersView:
         for name, items in wanted.items():
             require(counts[name] == items,
                     f"section {name} has {counts[name]} entries, {items} are needed")
-        for name, items in (("band_rows", columns),
+        scopes = counts["counters"] + counts["period_rules"] + counts["passes"]
+        for name, items in (("band_rows", columns), ("scopes", scopes), ("span_networks", 1),
                             ("leg_factor", legs * c.frame_count * c.category_count * MEDIA_MAX)):
             require(counts[name] in (0, items),
                     f"section {name} has {counts[name]} entries, 0 or {items} are needed")
@@ -127,8 +135,8 @@ cdef class LayersView:
         c.transfer_count, c.counter_count = counts["transfers"], counts["counters"]
         c.period_rule_count, c.pass_count = counts["period_rules"], counts["passes"]
         c.has_frames = c.frame_count > 1
-        c.has_chain = (c.transfer_count > 0 or c.join_count > 0 or c.has_frames
-                       or c.scalars.group_riders_max > 1)
+        c.has_chain = (c.transfer_count > 0 or c.join_count > 0
+                       or (c.has_frames and self.has_pairs) or c.scalars.group_riders_max > 1)
         c.has_pass_chain = not c.has_chain and c.pass_count > 0 and self.has_pairs
         require(counts["products"] == c.product_count * c.category_count * MEDIA_MAX,
                 "products are not one price a category and medium")
@@ -245,7 +253,7 @@ cdef class LayersView:
             require_within(f"window_us of join {i}", join.window_us, -1, DURATION_MAX_US)
 
     cdef check_transfers(self):
-        cdef const LayersC* c = &self.c
+        cdef LayersC* c = &self.c
         cdef const TransferRule* one
         cdef uint32_t i
         for i in range(c.transfer_count):
@@ -260,7 +268,13 @@ cdef class LayersView:
             require_within(f"window_us of transfer {i}", one.window_us, -1, DURATION_MAX_US)
             require_within(f"measured of transfer {i}", one.measured, 0,
                            MEASURED_ARRIVAL_TO_ARRIVAL)
-            require(one.from_first <= 1 and one.counts_own <= 1, f"transfer {i} says more")
+            require(one.begins <= BEGINS_RUN and one.counts_own <= 1, f"transfer {i} says more")
+            require(one.begins != BEGINS_RUN or one.from_group == one.to_group,
+                    f"transfer {i} is of two groups and can have no run of one")
+            by_arrival = one.measured in (MEASURED_ARRIVAL_TO_DEPARTURE,
+                                          MEASURED_ARRIVAL_TO_ARRIVAL)
+            c.has_span = c.has_span or one.begins == BEGINS_RUN or (
+                one.begins == BEGINS_SPAN and by_arrival)
             require(not one.counts_own or (one.from_group == one.to_group
                                            and one.count_max <= OWN_TRANSFERS_MAX),
                     f"transfer {i} cannot count by itself")
@@ -324,6 +338,24 @@ cdef class LayersView:
             require_within(f"service_days of pass {i}", one.service_days, 0, DAYS_OF_A_WINDOW_MAX)
             require_within(f"rides of pass {i}", one.rides, -1, RIDES_MAX)
             require_within(f"start of pass {i}", one.start, 0, 1)
+            require_within(f"months of pass {i}", one.months, 0, MONTHS_MAX)
+            require_within(f"weeks of pass {i}", one.weeks, 0, 255)
+
+    cdef check_scopes(self):
+        cdef const LayersC* c = &self.c
+        cdef const Scope* one
+        cdef uint32_t i, j
+        for i in range(<uint32_t> self.counts["scopes"]):
+            one = &c.counter_scopes[i]
+            require(one.frames != 0 and one.media != 0, f"scope {i} is of nothing")
+            require(one.frames == <uint64_t> limits.ALL_FRAMES or c.frame_count == 64
+                    or one.frames >> c.frame_count == 0, f"scope {i} names no frame")
+            require(one.skips_free <= (1 if i < c.counter_count else 0),
+                    f"scope {i} cannot leave free trips out")
+            for j in range(5):
+                require(one.spare[j] == 0, f"scope {i} says more")
+        require(c.span_networks == 0 or c.network_count == 32
+                or c.span_networks >> c.network_count == 0, "span_networks names no network")
 
     # The rules of a pair of groups, in their order, as a chain: a tap looks only at those.
     cdef index_transfers(self):
@@ -405,5 +437,6 @@ def load_layers(bytes blob not None, dict sections not None, uint32_t stops, uin
     self.check_transfers()
     self.check_periods()
     self.check_passes()
+    self.check_scopes()
     self.index_transfers()
     return self

@@ -9,7 +9,7 @@ from libc.stdint cimport INT32_MAX, UINT16_MAX, UINT32_MAX, int64_t, uint8_t, ui
 
 from fastpath._layers cimport (
     Band, BandRow, CounterRule, JoinRule, LegCell, PassProduct, PeriodRule,
-    PeriodStep, SameStopRule, TransferRule,
+    PeriodStep, SameStopRule, Scope, TransferRule,
 )
 
 from fastpath import layers as spec_of
@@ -22,8 +22,10 @@ SECTIONS = (
     ("stays", 8), ("same_stops", sizeof(SameStopRule)), ("joins", sizeof(JoinRule)),
     ("transfers", sizeof(TransferRule)), ("counters", sizeof(CounterRule)),
     ("period_rules", sizeof(PeriodRule)), ("steps", sizeof(PeriodStep)),
-    ("passes", sizeof(PassProduct)),
+    ("passes", sizeof(PassProduct)), ("scopes", sizeof(Scope)), ("span_networks", 4),
 )
+# The last ones, which only tariffs have that use them: others stay as they were before these came.
+OPTIONAL_SECTIONS = 2
 CLASSES_MAX = 8192
 CELLS_MAX = 1 << 26
 
@@ -35,7 +37,9 @@ TRANSFER = struct.Struct("<qiiiIHHBBBB")
 COUNTER = struct.Struct("<qIIHBBB3x")
 STEP = struct.Struct("<qqqI4x")
 PERIOD_RULE = struct.Struct("<IIIIHBBBB2x")
-PASS = struct.Struct("<qqiiIIIIHB5x")
+PASS = struct.Struct("<qqiiIIIIHBBB3x")
+SCOPE = struct.Struct("<QHB5x")
+PLAIN_SCOPE = (spec_of.ALL_FRAMES, spec_of.ALL_MEDIA, 0)
 
 
 def _rows(layout, name, rows):
@@ -144,9 +148,18 @@ def _pack_periods(layers):
         "steps": _rows(STEP, "steps", steps),
         "passes": _rows(PASS, "passes", [
             (one.price_minor, one.duration_us, one.service_days, one.rides, one.pass_id,
-             one.networks, one.zones, one.source, one.categories, one.start)
+             one.networks, one.zones, one.source, one.categories, one.start, one.months, one.weeks)
             for one in layers.passes]),
+        "scopes": _scopes(layers),
     }
+
+
+def _scopes(layers):
+    rows = [(one.frames, one.media, int(one.skips_free)) for one in layers.counters]
+    rows += [(one.frames, one.media, 0) for one in (*layers.period_rules, *layers.passes)]
+    if all(row == PLAIN_SCOPE for row in rows):
+        return b""
+    return _rows(SCOPE, "frames or media", rows)
 
 
 def pack_layers(spec):
@@ -169,9 +182,11 @@ def pack_layers(spec):
         for one in layers.joins])
     found["transfers"] = _rows(TRANSFER, "transfers", [
         (one.window_us, one.amount_minor, one.product, one.count_max, one.source, one.from_group,
-         one.to_group, one.effect, one.measured, one.from_first, one.counts_own)
+         one.to_group, one.effect, one.measured, one.begins, one.counts_own)
         for one in layers.transfers])
     found.update(_pack_periods(layers))
+    if layers.span_networks:
+        found["span_networks"] = packed("I", "span_networks", [layers.span_networks])
     return found
 
 
@@ -235,22 +250,28 @@ def _unpack_legs(at, scalars):
 
 def _unpack_periods(at, meta):
     steps = [spec_of.Step(*row) for row in STEP.iter_unpack(at["steps"])]
+    counts = [len(meta[name]) for name in ("counters", "period_rules", "passes")]
+    scopes = list(SCOPE.iter_unpack(at["scopes"])) or [PLAIN_SCOPE] * sum(counts)
+    of_rules, of_passes = scopes[counts[0]:], scopes[counts[0] + counts[1]:]
     counters = tuple(
         spec_of.Counter(name, counter_id, spec_of.Window(window), length, week_start, networks,
-                        categories, bool(nominal))
-        for name, (length, counter_id, networks, categories, window, week_start, nominal)
-        in zip(meta["counters"], COUNTER.iter_unpack(at["counters"])))
+                        categories, bool(nominal), frames, media, bool(skips_free))
+        for name, (length, counter_id, networks, categories, window, week_start, nominal),
+        (frames, media, skips_free)
+        in zip(meta["counters"], COUNTER.iter_unpack(at["counters"]), scopes))
     rules = tuple(
         spec_of.PeriodRule(name, spec_of.PeriodKind(kind), counter,
                            tuple(steps[first:first + count]), spec_of.Measure(measure),
-                           bool(is_split), networks, categories, source)
-        for name, (first, count, networks, source, categories, kind, counter, measure, is_split)
-        in zip(meta["period_rules"], PERIOD_RULE.iter_unpack(at["period_rules"])))
+                           bool(is_split), networks, categories, source, frames, media)
+        for name, (first, count, networks, source, categories, kind, counter, measure, is_split),
+        (frames, media, _)
+        in zip(meta["period_rules"], PERIOD_RULE.iter_unpack(at["period_rules"]), of_rules))
     passes = tuple(
         spec_of.PassProduct(name, pass_id, price, spec_of.PassStart(start), duration, days, rides,
-                            networks, zones, categories, source)
+                            networks, zones, categories, source, months, weeks, frames, media)
         for name, (price, duration, days, rides, pass_id, networks, zones, source, categories,
-                   start) in zip(meta["passes"], PASS.iter_unpack(at["passes"])))
+                   start, months, weeks), (frames, media, _)
+        in zip(meta["passes"], PASS.iter_unpack(at["passes"]), of_passes))
     return counters, rules, passes
 
 
@@ -272,11 +293,12 @@ def unpack_layers(at, meta):
         group_count=scalars[9],
         transfers=tuple(
             spec_of.Transfer(from_group, to_group, spec_of.TransferEffect(effect), amount, product,
-                             count_max, window_us, spec_of.Measured(measured), bool(from_first),
+                             count_max, window_us, spec_of.Measured(measured), spec_of.Begins(begins),
                              source, bool(counts_own))
             for window_us, amount, product, count_max, source, from_group, to_group, effect,
-            measured, from_first, counts_own in TRANSFER.iter_unpack(at["transfers"])),
+            measured, begins, counts_own in TRANSFER.iter_unpack(at["transfers"])),
         counters=counters, period_rules=rules, passes=passes,
         overstay=spec_of.OverstayKind(scalars[10]), round_mode=spec_of.RoundMode(scalars[11]),
         group_riders_max=scalars[12],
+        span_networks=_array("I", at["span_networks"])[0] if at["span_networks"] else 0,
     )

@@ -65,7 +65,7 @@ cdef extern from "layout.h" nogil:
         uint8_t last_kind
         uint8_t last_medium_kind
         uint8_t last_flags
-        uint8_t spare3
+        uint8_t last_token
         uint32_t last_month
         uint32_t prev_origin_stop
         int32_t prev_paid_minor
@@ -88,6 +88,15 @@ cdef extern from "layout.h" nogil:
         uint16_t last_group
         uint8_t transfers
         uint8_t network
+
+    ctypedef struct SpanTimes:
+        int64_t first_arr_us
+        int64_t run_dep_us
+        int64_t run_arr_us
+
+    ctypedef struct Span:
+        SpanTimes now
+        SpanTimes before
 
     ctypedef struct Pass:
         int64_t from_us
@@ -151,6 +160,7 @@ cdef extern from "layout.h" nogil:
         Spent spent
         Plan plan
         Refunded refunded
+        Span span
         uint8_t bytes[48]
 
     ctypedef struct Medium:
@@ -569,3 +579,4 @@ cdef enum:  # Cell.type
     CELL_LIMITS = 9
     CELL_PLAN = 10
     CELL_REFUND = 11
+    CELL_SPAN = 12

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from fastpath._case cimport Case, Lay, Leg
 from fastpath._layers cimport LayersC, SameStopRule
+from fastpath._tariff cimport TariffC
 
 # The network of the tap's line, or the one that a record says.
 cdef uint8_t network_of(const Case* case, const LayersC* layers) noexcept nogil
@@ -24,5 +25,8 @@ cdef const SameStopRule* find_same_stop(const Case* case, const Lay* lay) noexce
 cdef int64_t stay_limit(const Case* case, const Lay* lay) noexcept nogil
 # Note on the decision what the tables said.
 cdef void tell_leg(Case* case, const Leg* leg) noexcept nogil
+# The time frame an instant lies in; 0 outside the calendar.
+cdef uint8_t frame_at(const TariffC* tariff, const LayersC* layers, int64_t ts_us) noexcept nogil
+
 # Fill lay.leg with everything but price and cell.
 cdef void begin_leg(Case* case, Lay* lay) noexcept nogil

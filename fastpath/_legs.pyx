@@ -87,6 +87,7 @@ cdef void begin_leg(Case* case, Lay* lay) noexcept nogil:
     leg.network = network_of(case, lay.layers)
     leg.category = find_category(case, lay.layers, leg)
     leg.frame_in = frame_at(case.tariff, lay.layers, leg.dep_us)
+    leg.medium = case.tap.medium_kind & 15
 
 
 # --- prices ---------------------------------------------------------------------------------------

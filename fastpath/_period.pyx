@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from fastpath._case cimport (
     READING_FRESH, READING_NOTHING, READING_SAME, READING_UNKNOWN, Case, Charge, Lay, Leg,
-    find_calendar, has_bit, is_joined, note_act,
+    find_calendar, has_bit, in_scope, is_joined, note_act,
 )
 from fastpath._cellspace cimport new_cell
 from fastpath._layers cimport (
@@ -109,7 +109,8 @@ cdef int64_t cap_charge(Case* case, Lay* lay, int64_t charge_minor) noexcept nog
     for i in range(layers.period_rule_count):
         rule = &layers.period_rules[i]
         if (rule.kind != PERIOD_CAP or not has_bit(rule.networks, lay.leg.network)
-                or not has_bit(rule.categories, lay.leg.category)):
+                or not has_bit(rule.categories, lay.leg.category)
+                or not in_scope(layers.rule_scopes, i, &lay.leg)):
             continue
         if read_rule(case, lay, rule) == READING_NOTHING:
             continue
@@ -158,6 +159,15 @@ cdef Counter* open_counter(Case* case, Lay* lay, uint32_t number) noexcept nogil
     return kept
 
 
+cdef inline bint skips_free(const LayersC* layers, uint32_t counter) noexcept nogil:
+    return layers.counter_scopes != NULL and layers.counter_scopes[counter].skips_free != 0
+
+
+# Whether a pass or a cap took all of a leg's charge.
+cdef inline bint was_made_free(const Case* case, const Charge* charge) noexcept nogil:
+    return charge.by_pass or (case.out.rules & RULE_CAP != 0 and charge.ride_minor == 0)
+
+
 cdef void count_leg(Case* case, Lay* lay, const Charge* charge) noexcept nogil:
     cdef const CounterRule* rule
     cdef Counter* kept
@@ -167,6 +177,7 @@ cdef void count_leg(Case* case, Lay* lay, const Charge* charge) noexcept nogil:
         rule = &lay.layers.counters[i]
         if (not has_bit(rule.networks, lay.leg.network)
                 or not has_bit(rule.categories, lay.leg.category)
+                or not in_scope(lay.layers.counter_scopes, i, &lay.leg)
                 or read_counter(case, lay, i) == READING_NOTHING):
             continue
         kept = open_counter(case, lay, i)
@@ -177,7 +188,8 @@ cdef void count_leg(Case* case, Lay* lay, const Charge* charge) noexcept nogil:
             counted_minor = 0 if charge.by_pass else charge.nominal_minor
         kept.paid_minor = max(0, kept.paid_minor + counted_minor)
         kept.zones |= lay.leg.zones
-        kept.trips += 1 if charge.is_new_trip else 0
+        if charge.is_new_trip and not (skips_free(lay.layers, i) and was_made_free(case, charge)):
+            kept.trips += 1
 
 
 # --- passes ---------------------------------------------------------------------------------------
@@ -190,8 +202,11 @@ cdef const PassProduct* find_product(const LayersC* layers, uint64_t pass_id) no
     return NULL
 
 
-cdef bint covers(const PassProduct* product, const Pass* one, const Leg* leg) noexcept nogil:
-    return (has_bit(product.networks, leg.network) and has_bit(product.categories, leg.category)
+cdef bint covers(const LayersC* layers, const PassProduct* product, const Pass* one,
+                 const Leg* leg) noexcept nogil:
+    return (in_scope(layers.pass_scopes, <uint32_t> (product - layers.passes), leg)
+            and has_bit(product.networks, leg.network)
+            and has_bit(product.categories, leg.category)
             and leg.zones & ~product.zones == 0 and one.from_us <= leg.dep_us
             and (one.until_us == 0 or leg.dep_us < one.until_us))
 
@@ -211,7 +226,8 @@ cdef bint find_pass(const Case* case, Lay* lay) noexcept nogil:
     for i in range(lay.pass_count):
         cell = lay.passes[i]
         product = find_product(lay.layers, cell.key)
-        if product == NULL or not covers(product, &cell.pass_, &lay.leg):
+        if product == NULL or not covers(
+                lay.layers, product, &cell.pass_, &lay.leg):
             continue
         goes_on = is_joined(case) and cell.pass_.last_used_us == lay.leg.dep_us
         if cell.pass_.rides_left == 0 and not goes_on:
@@ -223,10 +239,32 @@ cdef bint find_pass(const Case* case, Lay* lay) noexcept nogil:
     return lay.used_pass != NULL
 
 
+# When calendar months or weeks (from Monday) end, the one of an instant included.
+cdef int64_t end_of_calendar(const TariffC* tariff, const PassProduct* product,
+                             int64_t instant_us) noexcept nogil:
+    cdef int64_t day = day_index(tariff, instant_us)
+    cdef int64_t days = <int64_t> product.weeks * 7 if product.weeks != 0 else (
+        <int64_t> product.months * 31)
+    cdef int64_t end = day
+    if day >= 0 and product.weeks != 0:
+        end = day - (tariff.rules.first_day + day + 3) % 7 + days
+    elif day >= 0:
+        while end < tariff.day_count and (
+                tariff.day_month[end] < tariff.day_month[day] + product.months):
+            end += 1
+        if end == tariff.day_count:
+            day = -1              # the calendar ends before the month does
+    if day < 0 or end > tariff.day_count:
+        return instant_us + days * DAY_US
+    return tariff.day_start_us[end]
+
+
 # When a pass ends whose time begins now; 0 = never.
 cdef int64_t end_of(const TariffC* tariff, const PassProduct* product,
                     int64_t instant_us) noexcept nogil:
     cdef int64_t day
+    if product.months != 0 or product.weeks != 0:
+        return end_of_calendar(tariff, product, instant_us)
     if product.service_days == 0:
         return instant_us + product.duration_us if product.duration_us != 0 else 0
     day = day_index(tariff, instant_us)

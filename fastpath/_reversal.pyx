@@ -111,6 +111,7 @@ cdef void forget_last(Account* account) noexcept nogil:
     account.last_subsidy_minor = 0
     account.last_kind = 0
     account.last_medium_kind = 0
+    account.last_token = 0
     account.last_flags = 0
     account.last_month = 0
     account.prev_origin_stop = 0

@@ -22,7 +22,9 @@ from fastpath._layout cimport FAREGATE_STRUCT_VERSION, MONTH_BASIS_TRIPS
 
 from fastpath._layers import count_splits, find_largest_factors, load_layers
 from fastpath._layers_packing import SECTIONS as LAYER_SECTIONS
-from fastpath._layers_packing import names_of_layers, pack_layers, unpack_layers
+from fastpath._layers_packing import (
+    OPTIONAL_SECTIONS, names_of_layers, pack_layers, unpack_layers,
+)
 from fastpath.blob import TariffBlobError, TariffSpecError
 from fastpath.blob import packed as _packed
 from fastpath.blob import require as _require
@@ -32,7 +34,8 @@ from fastpath.types import (
 )
 
 MAGIC = b"FGTARIFF"
-FORMAT = 2
+FORMAT = 3
+PLAIN_FORMAT = 2                       # without the optional sections of the layers
 FARE_MAX_MINOR = 100_000_000
 STOPS_MAX = 8192
 DAYS_MAX = 20_000
@@ -173,16 +176,23 @@ def _pack(spec):
     if len(spec.stop_ids) > STOPS_MAX:
         raise TariffSpecError(f"{len(spec.stop_ids)} stops, at most {STOPS_MAX}")
     bodies = _pack_sections(spec)
-    offset = HEADER.size + ENTRY.size * len(SECTIONS)
+    is_plain = not any(bodies[name] for name, _ in SECTIONS[-OPTIONAL_SECTIONS:])
+    version = PLAIN_FORMAT if is_plain else FORMAT
+    sections = _sections_in(version)
+    offset = HEADER.size + ENTRY.size * len(sections)
     table, parts = [], []
-    for number, (name, item_bytes) in enumerate(SECTIONS, start=1):
+    for number, (name, item_bytes) in enumerate(sections, start=1):
         body = bodies[name]
         table.append(ENTRY.pack(number, item_bytes, offset, len(body) // item_bytes))
         body += bytes(_padding(len(body)))
         parts.append(body)
         offset += len(body)
-    head = HEADER.pack(MAGIC, FORMAT, FAREGATE_STRUCT_VERSION, len(SECTIONS), offset)
+    head = HEADER.pack(MAGIC, version, FAREGATE_STRUCT_VERSION, len(sections), offset)
     return b"".join([head, *table, *parts])
+
+
+def _sections_in(version):
+    return SECTIONS if version == FORMAT else SECTIONS[:-OPTIONAL_SECTIONS]
 
 
 # --- loading --------------------------------------------------------------------------------------
@@ -192,15 +202,17 @@ def _sections_of(blob):
     _require(len(blob) >= HEADER.size, f"{len(blob)} bytes are too few for a compiled tariff")
     magic, version, struct_version, count, total = HEADER.unpack_from(blob)
     _require(magic == MAGIC, "this is not a compiled tariff (wrong magic)")
-    _require(version == FORMAT, f"tariff format {version}, this build reads {FORMAT}")
+    _require(PLAIN_FORMAT <= version <= FORMAT,
+             f"tariff format {version}, this build reads {PLAIN_FORMAT} and {FORMAT}")
+    sections = _sections_in(version)
     _require(struct_version == FAREGATE_STRUCT_VERSION,
              f"struct version {struct_version}, this build has {FAREGATE_STRUCT_VERSION}")
-    _require(count == len(SECTIONS), f"{count} sections, {len(SECTIONS)} are needed")
+    _require(count == len(sections), f"{count} sections, {len(sections)} are needed")
     _require(total == len(blob), f"the header says {total} bytes, there are {len(blob)}")
-    end = HEADER.size + ENTRY.size * len(SECTIONS)
+    end = HEADER.size + ENTRY.size * len(sections)
     _require(end <= total, "the section table is cut off")
-    found = {}
-    for number, (name, item_bytes) in enumerate(SECTIONS, start=1):
+    found = {name: (end, 0) for name, _ in SECTIONS}
+    for number, (name, item_bytes) in enumerate(sections, start=1):
         said, size, offset, items = ENTRY.unpack_from(blob, HEADER.size + ENTRY.size * (number - 1))
         _require((said, size, offset) == (number, item_bytes, end),
                  f"section {name} is not where it belongs")
@@ -212,6 +224,9 @@ def _sections_of(blob):
         _require(not any(blob[end:end + padding]), f"padding behind section {name} is not zero")
         end += padding
     _require(end == total, f"{total - end} bytes behind the last section")
+    _require(version == PLAIN_FORMAT
+             or any(found[name][1] for name, _ in SECTIONS[-OPTIONAL_SECTIONS:]),
+             f"format {FORMAT} without what it is for")
     return found
 
 

@@ -1,13 +1,16 @@
 """Counters, passes and chain after a reversal; like the core this makes no Python object."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
 
+from fastpath._case cimport Leg, in_scope
 from fastpath._extras cimport Extras
 from fastpath._layers cimport (
     CATEGORIES_MAX, OVERSTAY_FEE, PASS_CELLS_MAX, SAME_STOP_FARE, WINDOW_MONTH,
-    WINDOW_ROLLING, WINDOW_ROLLING_DAYS, WINDOW_WEEK, CounterRule, LayersC,
+    WINDOW_ROLLING, WINDOW_ROLLING_DAYS, WINDOW_WEEK, CounterRule, LayersC, Scope,
 )
 from fastpath._layout cimport *
+from fastpath._legs cimport frame_at
 from fastpath._tariff cimport TariffBook, TariffC, book_at, day_index
 
 cdef enum:
@@ -169,21 +172,33 @@ cdef void take_off(Counter* counter, const CounterRule* rule, int64_t amount_min
         counter.paid_minor = 0
 
 
+# Whether a pass or a cap took all of a leg's charge.
+cdef inline bint was_made_free(const Decision* charged, int64_t ride_minor) noexcept nogil:
+    return (charged.rules & RULE_PASS != 0
+            or (charged.rules & RULE_CAP != 0 and ride_minor == 0))
+
+
 cdef void undo_counters(const TariffBook* book, const TariffC* tariff, const Account* account,
                         Extras* extras, const Tap* original, const Decision* charged,
                         int64_t entry_us) noexcept nogil:
     cdef int64_t departure_us = departure_of(tariff, extras, charged, entry_us)
     cdef uint32_t category = category_at(tariff, account, extras, departure_us)
-    cdef uint32_t trips = 0 if charged.rules & JOINED else 1
+    cdef const Scope* scopes = tariff.layers.counter_scopes
+    cdef uint32_t trips
+    cdef Leg leg
     cdef int64_t instant_us, amount_minor
     cdef const CounterRule* rule
     cdef Counter* counter
     cdef uint32_t i
+    memset(&leg, 0, sizeof(Leg))
+    if scopes != NULL:
+        leg.frame_in = frame_at(tariff, tariff.layers, departure_us)
+        leg.medium = original.medium_kind & 15
     for i in range(tariff.layers.counter_count):
         rule = &tariff.layers.counters[i]
         counter = find_counter(extras, rule.counter_id)
         if (counter == NULL or not rule.networks >> charged.network & 1
-                or not rule.categories >> category & 1):
+                or not rule.categories >> category & 1 or not in_scope(scopes, i, &leg)):
             continue
         instant_us = charged.ts_us
         if rule.window == WINDOW_MONTH and tariff.rules.month_by_entry:
@@ -193,6 +208,9 @@ cdef void undo_counters(const TariffBook* book, const TariffC* tariff, const Acc
         amount_minor = charged.fare_minor
         if charged.rules & RULE_OVERSTAY:
             amount_minor -= tariff.rules.overstay_minor
+        trips = 0 if charged.rules & JOINED else 1
+        if scopes != NULL and scopes[i].skips_free and was_made_free(charged, amount_minor):
+            trips = 0
         if rule.counts_nominal:
             amount_minor = 0 if charged.rules & RULE_PASS else charged.nominal_minor
         take_off(counter, rule, amount_minor, trips)
@@ -203,8 +221,11 @@ cdef void undo_counters(const TariffBook* book, const TariffC* tariff, const Acc
 cdef void undo_chain(const Account* account, Extras* extras) noexcept nogil:
     cdef Cell* chain = owner_cell(extras, CELL_CHAIN)
     cdef const Cell* before = owner_cell(extras, CELL_CHAIN_BEFORE)
+    cdef Cell* span = owner_cell(extras, CELL_SPAN)
     if account.last_flags & LAST_CHAIN and chain != NULL and before != NULL:
         chain.chain = before.chain
+        if span != NULL:
+            span.span.now = span.span.before
 
 
 cdef void undo_cells(const TariffBook* book, const TariffC* tariff, const Account* account,

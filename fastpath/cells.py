@@ -33,10 +33,17 @@ class CellType(IntEnum):
     LIMITS = 9
     PLAN = 10
     REFUND = 11
+    SPAN = 12
 
 
 TOTALS = frozenset(
-    {CellType.MEDIUM_PERIOD, CellType.COUNTERS, CellType.CHAIN, CellType.CHAIN_BEFORE}
+    {
+        CellType.MEDIUM_PERIOD,
+        CellType.COUNTERS,
+        CellType.CHAIN,
+        CellType.CHAIN_BEFORE,
+        CellType.SPAN,
+    }
 )
 """What a re-rating replaces."""
 
@@ -85,6 +92,13 @@ _BODIES: dict[CellType, tuple[struct.Struct, tuple[str, ...]]] = {
     CellType.PLAN: (
         struct.Struct("<qqqI20x"),
         ("principal_minor", "outstanding_minor", "opened_us", "instalments"),
+    ),
+    CellType.SPAN: (
+        struct.Struct("<6q"),
+        (
+            *("first_arr_us", "run_dep_us", "run_arr_us"),
+            *("before_first_arr_us", "before_run_dep_us", "before_run_arr_us"),
+        ),
     ),
     CellType.REFUND: (
         struct.Struct("<QQqqq8x"),

@@ -33,6 +33,8 @@ PASS_CELLS_MAX = 8
 ALL_ZONES = 0xFFFF_FFFF
 ALL_NETWORKS = 0xFFFF_FFFF
 ALL_CATEGORIES = 0xFFFF
+ALL_FRAMES = (1 << FRAMES_MAX) - 1
+ALL_MEDIA = 0xFFFF
 
 
 class RoundMode(IntEnum):
@@ -89,6 +91,17 @@ class Measured(IntEnum):
     DEPARTURE_TO_DEPARTURE = 1
     ARRIVAL_TO_DEPARTURE = 2
     ARRIVAL_TO_ARRIVAL = 3
+
+
+class Begins(IntEnum):
+    """Where the window of a transfer begins."""
+
+    LEG = 0
+    """With the leg before."""
+    SPAN = 1
+    """With the first leg of the span."""
+    RUN = 2
+    """With the first of the legs in a row of one group: GTFS durations of equal leg groups."""
 
 
 class Window(IntEnum):
@@ -235,10 +248,9 @@ class Transfer:
     """From a leg of one group to the next leg of another. The first that fits is used.
 
     product >= 0: the amount is that product's price for category and medium (not sold = no fit).
-    count_max: transfers in a row by rules of this kind, -1 = any number. from_first: the window
-    runs from the first leg of the span instead of the one before (departure only). counts_own:
-    count_max is of transfers in a row from this group to itself, whatever came before in the span
-    (from_group = to_group, at most OWN_TRANSFERS_MAX).
+    count_max: transfers in a row by rules of this kind, -1 = any number. begins: RUN only with
+    from_group = to_group. counts_own: count_max is of transfers in a row from this group to itself,
+    whatever came before in the span (from_group = to_group, at most OWN_TRANSFERS_MAX).
     """
 
     from_group: int
@@ -249,7 +261,7 @@ class Transfer:
     count_max: int = -1
     window_us: int = -1
     measured: Measured = Measured.DEPARTURE_TO_DEPARTURE
-    from_first: bool = False
+    begins: Begins = Begins.LEG
     source: int = 0
     counts_own: bool = False
 
@@ -270,6 +282,12 @@ class Counter:
     categories: int = ALL_CATEGORIES
     counts_nominal: bool = False
     """Counts prices before discounts instead of what was charged."""
+    frames: int = ALL_FRAMES
+    """Legs with the first check-in in these time frames are counted."""
+    media: int = ALL_MEDIA
+    """Legs that were ended by these kinds of medium are counted."""
+    skips_free: bool = False
+    """Legs that a pass or a cap made free are no trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,14 +318,17 @@ class PeriodRule:
     networks: int = ALL_NETWORKS
     categories: int = ALL_CATEGORIES
     source: int = 0
+    frames: int = ALL_FRAMES
+    media: int = ALL_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
 class PassProduct:
     """A pass that can be put on an account. pass_id: CRC-32 of its name.
 
-    duration_us: elapsed time; or service_days > 0: so many service days, the first included.
-    rides: -1 = any number.
+    duration_us: elapsed time; or service_days > 0: so many service days, the first included; or
+    months or weeks > 0: so many of the calendar (weeks from Monday), the first included. rides:
+    -1 = any number.
     """
 
     name: str
@@ -321,6 +342,10 @@ class PassProduct:
     zones: int = ALL_ZONES
     categories: int = ALL_CATEGORIES
     source: int = 0
+    months: int = 0
+    weeks: int = 0
+    frames: int = ALL_FRAMES
+    media: int = ALL_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +363,8 @@ class Layers:
     passes: tuple[PassProduct, ...] = ()
     overstay: OverstayKind = OverstayKind.FEE
     round_mode: RoundMode = RoundMode.HALF_UP
+    span_networks: int = 0
+    """Legs of these networks, as bits, use and make no transfer and leave the span as it is."""
     group_riders_max: int = 1
     """Flat taps of one medium within the pass-back time: so many riders; above 1 each pays the full
     leg price, without transfer, caps or counting.

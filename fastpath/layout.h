@@ -79,7 +79,7 @@ typedef struct {
     uint8_t  last_kind;          /* TapKind */
     uint8_t  last_medium_kind;
     uint8_t  last_flags;         /* LAST_* */
-    uint8_t  spare3;
+    uint8_t  last_token;         /* first byte of the medium's token, 0 = not known: pass-back is asked of one medium */
     uint32_t last_month;         /* month the fare was counted in, 0 = not counted */
     uint32_t prev_origin_stop;   /* origin of the journey this check-in replaced */
     int32_t  prev_paid_minor;    /* journey_paid_minor of the journey this check-in replaced */
@@ -123,6 +123,19 @@ typedef struct {
     int64_t  until_us;           /* exclusive */
     int64_t  spare[4];
 } Concession;
+
+/* First legs that windows of transfers are measured from: arrivals of the span's, and of the legs in a row of one group;
+   0 = not known, or the leg before itself. */
+typedef struct {
+    int64_t  first_arr_us;
+    int64_t  run_dep_us;
+    int64_t  run_arr_us;
+} SpanTimes;
+
+typedef struct {
+    SpanTimes now;
+    SpanTimes before;            /* as it was before the last tap, with CELL_CHAIN_BEFORE */
+} Span;
 
 /* A further purse of the account: key = purse id, 2 and above. */
 typedef struct {
@@ -197,6 +210,7 @@ typedef struct {
         Spent      spent;        /* CELL_LIMITS */
         Plan       plan;         /* CELL_PLAN */
         Refunded   refunded;     /* CELL_REFUND */
+        Span       span;         /* CELL_SPAN */
         uint8_t    bytes[48];
     };
 } Cell;
@@ -394,6 +408,7 @@ _Static_assert(__builtin_offsetof(Account, period) == 128, "Account line 2");
 _Static_assert(__builtin_offsetof(Account, last_device) == 192, "Account line 3");
 _Static_assert(sizeof(Counter) == 24, "Counter");
 _Static_assert(sizeof(Chain) == 48, "Chain");
+_Static_assert(sizeof(Span) == 48, "Span");
 _Static_assert(sizeof(Pass) == 48, "Pass");
 _Static_assert(sizeof(Concession) == 48, "Concession");
 _Static_assert(sizeof(Purse) == 48, "Purse");

@@ -309,7 +309,9 @@ def _room_objections(case: Case, amount_minor: int) -> set[Reason]:
     needed = 0
     if case.tariff.layers is not None:
         ids = [one.counter_id for one in case.layers.counters]
-        needed += case.extras.count_needed(has_chain=case.keeps_chain, counter_ids=ids)
+        needed += case.extras.count_needed(
+            has_chain=case.keeps_chain, has_span=case.tariff.has_span, counter_ids=ids
+        )
     if amount_minor > 0:
         limits, now_us = case.book.limits, case.tap.now_us
         needed += lacks_limits_cell(limits, case.owner, case.extras, now_us)
@@ -415,7 +417,7 @@ def _remember(case: Case, *, fare_minor: int = 0, month: int = 0, flags: int = 0
     account, tap = case.owner, case.tap
     account.last_device, account.last_boot, account.last_seq = tap.device, tap.boot, tap.seq
     account.last_kind, account.last_stop, account.last_ts_us = tap.kind, tap.stop, case.ts_us
-    account.last_medium_kind = tap.medium_kind
+    account.last_medium_kind, account.last_token = tap.medium_kind, tap.token[0]
     account.last_fare_minor = fare_minor
     account.last_subsidy_minor = case.out.subsidy_minor if fare_minor else 0
     account.last_flags, account.last_month = flags, month
@@ -432,7 +434,13 @@ def _repeats_last(case: Case) -> bool:
         tap.kind,
         tap.stop,
     )
-    return is_same and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us
+    # Of accounts from before this was kept the last tap may have been of the same medium.
+    is_other = 0 not in (account.last_token, tap.token[0]) and account.last_token != tap.token[0]
+    return (
+        is_same
+        and not is_other
+        and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us
+    )
 
 
 def _entry_objections(case: Case) -> set[Reason]:

@@ -54,6 +54,7 @@ class Leg:
     network: int = 0
     category: int = 0
     frame_in: int = 0
+    medium: int = 0
     dep_us: int = 0
     arr_us: int = 0
 

@@ -28,9 +28,16 @@ class CellType(IntEnum):
     LIMITS = 9
     PLAN = 10
     REFUND = 11
+    SPAN = 12
 
 
-TOTALS = (CellType.MEDIUM_PERIOD, CellType.COUNTERS, CellType.CHAIN, CellType.CHAIN_BEFORE)
+TOTALS = (
+    CellType.MEDIUM_PERIOD,
+    CellType.COUNTERS,
+    CellType.CHAIN,
+    CellType.CHAIN_BEFORE,
+    CellType.SPAN,
+)
 """What a re-rating replaces."""
 
 
@@ -59,6 +66,36 @@ class Chain:
     last_group: int = 0
     transfers: int = 0
     network: int = 0
+
+
+@dataclass(slots=True)
+class Span:
+    """First legs that windows are measured from, now and as they were before the last tap: arrivals
+    of the span's, and of the legs in a row of one group; 0 = not known, or the leg before itself.
+    """
+
+    first_arr_us: int = 0
+    run_dep_us: int = 0
+    run_arr_us: int = 0
+    before_first_arr_us: int = 0
+    before_run_dep_us: int = 0
+    before_run_arr_us: int = 0
+
+    @property
+    def now(self) -> tuple[int, int, int]:
+        return self.first_arr_us, self.run_dep_us, self.run_arr_us
+
+    @now.setter
+    def now(self, times: tuple[int, int, int]) -> None:
+        self.first_arr_us, self.run_dep_us, self.run_arr_us = times
+
+    @property
+    def before(self) -> tuple[int, int, int]:
+        return self.before_first_arr_us, self.before_run_dep_us, self.before_run_arr_us
+
+    @before.setter
+    def before(self, times: tuple[int, int, int]) -> None:
+        self.before_first_arr_us, self.before_run_dep_us, self.before_run_arr_us = times
 
 
 @dataclass(slots=True)
@@ -137,12 +174,13 @@ class Refunded:
 
 
 Wallet = Purse | Hold | Spent | Plan | Refunded
-Payload = Period | list[Counter] | Chain | Pass | Concession | Wallet | None
+Payload = Period | list[Counter] | Chain | Span | Pass | Concession | Wallet | None
 HEAD = struct.Struct("<IBB2xQ")
 FORMATS: dict[int, tuple[type, struct.Struct]] = {
     CellType.MEDIUM_PERIOD: (Period, struct.Struct("<IIqIIqIIq")),
     CellType.CHAIN: (Chain, struct.Struct("<qqqqiiIHBB")),
     CellType.CHAIN_BEFORE: (Chain, struct.Struct("<qqqqiiIHBB")),
+    CellType.SPAN: (Span, struct.Struct("<6q")),
     CellType.PASS: (Pass, struct.Struct("<qqq16xi4x")),
     CellType.CONCESSION: (Concession, struct.Struct("<qq32x")),
     CellType.PURSE: (Purse, struct.Struct("<qqQIB19x")),
@@ -249,13 +287,23 @@ class Extras:
         pair = (CellType.CHAIN, CellType.CHAIN_BEFORE)
         return [kind for kind in pair if self.find(kind, self.owner) is None]
 
-    def make_chains(self) -> bool:
-        """See to it that both chain cells are there; False = no room."""
+    def find_span(self) -> Span | None:
+        """First legs beside the owner's chain, if they are kept."""
+        cell = self.find(CellType.SPAN, self.owner)
+        return cell.payload if cell is not None and isinstance(cell.payload, Span) else None
+
+    def make_chains(self, *, has_span: bool = False) -> bool:
+        """See to it that both chain cells are there; False = no room.
+
+        has_span: the cell of first legs comes third, if it finds room.
+        """
         missing = self._missing_chains()
         if len(missing) > self.room:
             return False
         for kind in missing:
             self.append(Cell(kind, self.owner, Chain()))
+        if has_span and self.find_span() is None:
+            self.append(Cell(CellType.SPAN, self.owner, Span()))
         return True
 
     # The owner's counters.
@@ -284,9 +332,11 @@ class Extras:
         found.id = counter_id
         return found
 
-    def count_needed(self, *, has_chain: bool, counter_ids: list[int]) -> int:
+    def count_needed(self, *, has_chain: bool, has_span: bool, counter_ids: list[int]) -> int:
         """How many more cells all that a tariff may keep for the owner would take."""
         new = [one for one in counter_ids if self.find_counter(one) is None]
         free = sum(place.id == 0 for place in self._counter_places())
         cells = (max(0, len(new) - free) + 1) // 2
-        return cells + (len(self._missing_chains()) if has_chain else 0)
+        if not has_chain:
+            return cells
+        return cells + len(self._missing_chains()) + int(has_span and self.find_span() is None)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fastpath.layers import OWN_TRANSFERS_MAX, Join, Measured, Transfer, TransferEffect
+from fastpath.layers import OWN_TRANSFERS_MAX, Begins, Join, Measured, Transfer, TransferEffect
 from fastpath.reference_case import Case, Charge, Leg, network_of
-from fastpath.reference_cells import CellType, Chain
+from fastpath.reference_cells import CellType, Chain, Span
 from fastpath.reference_factors import Factors, discounted
 from fastpath.reference_legs import band_price, bands_of, product_price
 from fastpath.reference_model import LAST_CHAIN, LEGS_MAX
+from fastpath.reference_period import fits
 from fastpath.types import Act, JourneyState, Rule, TapKind
 
 INT32_MAX = (1 << 31) - 1
@@ -79,7 +80,12 @@ def transferred(case: Case, leg: Leg, factors: Factors, price_minor: int) -> tup
     """(what the leg costs after a transfer, whether there is one, whether it may be below 0)."""
     chain = chain_before(case)
     last_group = chain.last_group & GROUP_MASK
-    can_be = last_group != 0 and leg.group != 0 and leg.dep_us >= chain.last_arr_us
+    can_be = (
+        not keeps_span(case)
+        and last_group != 0
+        and leg.group != 0
+        and leg.dep_us >= chain.last_arr_us
+    )
     if not can_be or case.is_late:
         return price_minor, False, False
     for index, rule in enumerate(case.layers.transfers):
@@ -102,23 +108,49 @@ class Priced:
     price_minor: int
 
 
-def _is_in_window(rule: Transfer, chain: Chain, leg: Leg) -> bool:
-    from_departure = rule.measured in (
+def keeps_span(case: Case) -> bool:
+    """Whether legs of the tap's network leave the span as it is: they use and make no transfer."""
+    return fits(case.layers.span_networks, network_of(case))
+
+
+def _times_before(case: Case) -> tuple[int, int, int]:
+    """(arrival of the span's first leg, departure, arrival of the run's) as chain_before; 0 = not
+    known.
+    """
+    span = case.extras.find_span()
+    if span is None:
+        return 0, 0, 0
+    return span.before if case.is_joined else span.now
+
+
+def _begin_of(case: Case, rule: Transfer, chain: Chain) -> int:
+    """Where a window begins: with the leg before, or the first of its span or its run."""
+    by_departure = rule.measured in (
         Measured.DEPARTURE_TO_ARRIVAL,
         Measured.DEPARTURE_TO_DEPARTURE,
     )
+    first_arr_us, run_dep_us, run_arr_us = _times_before(case)
+    kept_us = 0
+    if rule.begins == Begins.SPAN:
+        if by_departure:
+            return chain.first_dep_us
+        kept_us = first_arr_us
+    elif rule.begins == Begins.RUN and chain.last_group >> OWN_SHIFT:
+        kept_us = run_dep_us if by_departure else run_arr_us
+    return kept_us or (chain.last_dep_us if by_departure else chain.last_arr_us)
+
+
+def _is_in_window(case: Case, rule: Transfer, chain: Chain, leg: Leg) -> bool:
     to_arrival = rule.measured in (Measured.DEPARTURE_TO_ARRIVAL, Measured.ARRIVAL_TO_ARRIVAL)
-    departure_us = chain.first_dep_us if rule.from_first else chain.last_dep_us
-    begin_us = departure_us if from_departure else chain.last_arr_us
     end_us = leg.arr_us if to_arrival else leg.dep_us
-    return rule.window_us == -1 or end_us - begin_us <= rule.window_us
+    return rule.window_us == -1 or end_us - _begin_of(case, rule, chain) <= rule.window_us
 
 
 def _transfer_cost(case: Case, rule: Transfer, chain: Chain, priced: Priced) -> int | None:
     """What this leg costs by the rule; None = the rule does not fit."""
     leg, price_minor = priced.leg, priced.price_minor
     count = chain.last_group >> OWN_SHIFT if rule.counts_own else chain.transfers
-    if not _is_in_window(rule, chain, leg) or 0 <= rule.count_max <= count:
+    if not _is_in_window(case, rule, chain, leg) or 0 <= rule.count_max <= count:
         return None
     amount_minor = rule.amount_minor
     if rule.product >= 0:
@@ -178,6 +210,33 @@ def _with_leg(chain: Chain, leg: Leg, cost_minor: int, *, by_transfer: bool) -> 
     )
 
 
+def _add_times(span: Span | None, chain: Chain, leg: Leg, *, by_transfer: bool) -> None:
+    """The first legs of span and run with one more leg; the chain is that of the leg before."""
+    if span is None:
+        return
+    if not by_transfer:
+        span.first_arr_us = leg.arr_us
+    if not by_transfer or chain.last_group & GROUP_MASK != leg.group:
+        span.run_dep_us = span.run_arr_us = 0
+    elif chain.last_group >> OWN_SHIFT == 0:
+        span.run_dep_us, span.run_arr_us = chain.last_dep_us, chain.last_arr_us
+
+
+def _keep_times(case: Case, *, is_joined: bool) -> Span | None:
+    """First legs before this tap are kept; the check-out of a joined leg starts from them."""
+    span = case.extras.find_span()
+    if span is not None and is_joined:
+        span.now = span.before
+    elif span is not None:
+        span.before = span.now
+    return span
+
+
+def _end_times(span: Span | None) -> None:
+    if span is not None:
+        span.now = (0, 0, 0)
+
+
 def _put(case: Case, now: Chain, before: Chain | None) -> None:
     """Keep the chain, and how it was before this tap; None = that stays as it is."""
     if before is not None:
@@ -186,13 +245,21 @@ def _put(case: Case, now: Chain, before: Chain | None) -> None:
     case.owner.last_flags |= LAST_CHAIN
 
 
+def _make_chains(case: Case) -> bool:
+    return case.extras.make_chains(has_span=case.tariff.has_span)
+
+
 def keep_entry(case: Case, *, is_joined: bool, is_closing: bool) -> None:
     """After an accepted check-in: when the journey began; an incomplete one ends the span."""
-    if not case.keeps_chain or is_joined or not case.extras.make_chains():
+    if not case.keeps_chain or is_joined or not _make_chains(case):
         return
     before = case.extras.find_chain()
     assert before is not None
-    now = Chain(network=before.network) if is_closing else replace(before)
+    span = _keep_times(case, is_joined=False)
+    now = replace(before)
+    if is_closing and not keeps_span(case):
+        now = Chain(network=before.network)
+        _end_times(span)
     now.journey_dep_us = case.ts_us
     _put(case, now, before)
 
@@ -205,7 +272,7 @@ def keep_leg(case: Case, charge: Charge, *, journey_minor: int) -> None:
     if charge.leg is None and case.extras.find_chain() is None:
         return
     is_new = case.extras.find_chain() is None
-    if not case.extras.make_chains():
+    if not _make_chains(case):
         return
     standing = case.extras.find_chain()
     assert standing is not None
@@ -214,12 +281,17 @@ def keep_leg(case: Case, charge: Charge, *, journey_minor: int) -> None:
     base = standing
     if is_joined:
         base = replace(chain_before(case), journey_dep_us=standing.journey_dep_us)
-    if charge.leg is not None:
+    span = _keep_times(case, is_joined=is_joined)
+    network = network_of(case) if case.is_ride or charge.leg else base.network
+    if keeps_span(case):
+        now = replace(base, network=network)
+    elif charge.leg is not None:
         cost_minor = journey_minor + charge.ride_minor
+        _add_times(span, base, charge.leg, by_transfer=charge.by_transfer)
         now = _with_leg(base, charge.leg, cost_minor, by_transfer=charge.by_transfer)
     else:
-        network = network_of(case) if case.is_ride else standing.network
         now = Chain(journey_dep_us=standing.journey_dep_us, network=network)
+        _end_times(span)
     _put(case, now, None if is_joined else standing)
 
 
@@ -236,7 +308,7 @@ def takes_rider(case: Case) -> bool:
 
 def keep_riders(case: Case, *, is_rider: bool) -> None:
     """After an accepted flat tap that was no pass-back."""
-    if case.layers.group_riders_max <= 1 or not case.extras.make_chains():
+    if case.layers.group_riders_max <= 1 or not _make_chains(case):
         return
     cell = case.extras.find(CellType.CHAIN, case.extras.owner)
     assert cell is not None

@@ -122,6 +122,7 @@ def blank_leg(case: Case) -> Leg:
         network=network_of(case),
         category=category,
         frame_in=frame_at(case.tariff, legs.frames, dep_us) if legs else 0,
+        medium=case.tap.medium_kind & 15,
         dep_us=dep_us,
         arr_us=case.ts_us,
         rules=rules,

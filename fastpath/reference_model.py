@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fastpath.layers import Layers, Legs
+from fastpath.layers import Begins, Layers, Legs, Measured
 from fastpath.limits import LimitSpec
 from fastpath.types import (
     FarePart,
@@ -156,7 +156,7 @@ class Account:
     last_kind: int = 0
     last_medium_kind: int = 0
     last_flags: int = 0
-    spare3: int = 0
+    last_token: int = 0
     last_month: int = 0
     prev_origin_stop: int = 0
     prev_paid_minor: int = 0
@@ -305,9 +305,19 @@ class Version:
         layers = self.layers
         if layers is None:
             return False
-        by_frame = layers.legs is not None and layers.legs.frames.count > 1
+        has_frames = layers.legs is not None and layers.legs.frames.count > 1
+        by_frame = has_frames and self.spec.out_of_station
         has_any = layers.transfers or layers.joins
         return bool(by_frame or has_any or layers.group_riders_max > 1)
+
+    @property
+    def has_span(self) -> bool:
+        """Whether windows of transfers ask for more than a chain keeps."""
+        arrivals = (Measured.ARRIVAL_TO_DEPARTURE, Measured.ARRIVAL_TO_ARRIVAL)
+        return self.layers is not None and any(
+            one.begins == Begins.RUN or (one.begins == Begins.SPAN and one.measured in arrivals)
+            for one in self.layers.transfers
+        )
 
     @property
     def has_pass_chain(self) -> bool:

@@ -5,8 +5,9 @@ docs/fares.md, "Layer 3", is the text. Must import only the standard library and
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastpath import layers as spec_of
 from fastpath.layers import Measure, PassProduct, PeriodKind, PeriodRule, Window
@@ -23,11 +24,20 @@ def fits(mask: int, number: int) -> bool:
     return bool(mask >> number & 1)
 
 
+def in_scope(spec: spec_of.Counter | PeriodRule | PassProduct, leg: Leg) -> bool:
+    """Whether a leg is among those that a counter, a rule or a pass is for."""
+    return (
+        fits(spec.networks, leg.network)
+        and fits(spec.categories, leg.category)
+        and fits(spec.frames, leg.frame_in)
+        and fits(spec.media, leg.medium)
+    )
+
+
 def rules_for(case: Case, leg: Leg, kind: PeriodKind) -> Iterator[tuple[int, PeriodRule]]:
-    """(index, rule) of the period rules that act on a leg of this network and category."""
+    """(index, rule) of the period rules that act on a leg."""
     for index, rule in enumerate(case.layers.period_rules):
-        of_leg = fits(rule.networks, leg.network) and fits(rule.categories, leg.category)
-        if rule.kind == kind and of_leg:
+        if rule.kind == kind and in_scope(rule, leg):
             yield index, rule
 
 
@@ -114,7 +124,7 @@ def counted_earlier(case: Case, leg: Leg, spec: spec_of.Counter) -> bool:
     """
     chain = case.extras.find_chain() if case.keeps_chain else None
     network = chain.network if chain is not None else leg.network
-    return case.is_joined and fits(spec.networks, network) and fits(spec.categories, leg.category)
+    return case.is_joined and in_scope(spec, replace(leg, network=network))
 
 
 # --- caps and counting ----------------------------------------------------------------------------
@@ -144,7 +154,7 @@ def count_leg(case: Case, charge: Charge) -> None:
     if leg is None:
         return
     for spec in case.layers.counters:
-        if not (fits(spec.networks, leg.network) and fits(spec.categories, leg.category)):
+        if not in_scope(spec, leg):
             continue
         reading = read_counter(case, spec)
         kept = case.extras.make_counter(spec.counter_id) if reading is not None else None
@@ -155,7 +165,14 @@ def count_leg(case: Case, charge: Charge) -> None:
         counted = charge.counted_nominal_minor if spec.counts_nominal else charge.ride_minor
         kept.paid_minor = max(0, kept.paid_minor + counted)
         kept.zones |= leg.zones
-        kept.trips += int(charge.is_new_trip)
+        is_trip = charge.is_new_trip and not (spec.skips_free and _was_made_free(case, charge))
+        kept.trips += int(is_trip)
+
+
+def _was_made_free(case: Case, charge: Charge) -> bool:
+    """Whether a pass or a cap took all of a leg's charge."""
+    by_cap = bool(case.out.rules & Rule.CAP) and charge.ride_minor == 0
+    return charge.used_pass is not None or by_cap
 
 
 # --- passes ---------------------------------------------------------------------------------------
@@ -181,9 +198,8 @@ def find_pass(case: Case, leg: Leg) -> tuple[int, Pass, bool] | None:
 
 
 def _covers(product: PassProduct, one: Pass, leg: Leg) -> bool:
-    of_leg = fits(product.networks, leg.network) and fits(product.categories, leg.category)
     in_time = one.from_us <= leg.dep_us and (one.until_us == 0 or leg.dep_us < one.until_us)
-    return of_leg and leg.zones & ~product.zones == 0 and in_time
+    return in_scope(product, leg) and leg.zones & ~product.zones == 0 and in_time
 
 
 def use_pass(case: Case, charge: Charge) -> None:
@@ -201,7 +217,23 @@ def use_pass(case: Case, charge: Charge) -> None:
     used.until_us = _end_of(case, product, leg.dep_us)
 
 
+def _end_of_calendar(case: Case, product: PassProduct, instant_us: int) -> int:
+    """When calendar months or weeks (from Monday) end, the one of an instant included."""
+    table = case.tariff.spec.days
+    length = 7 * product.weeks or 31 * product.months
+    day = case.tariff.find_day(instant_us)
+    if day is not None and product.weeks:
+        end = day - (table.first_day + day + 3) % 7 + length
+    elif day is not None:
+        end = bisect_left(table.month, table.month[day] + product.months)
+    if day is None or end >= len(table.start_us) or (not product.weeks and end == len(table.month)):
+        return instant_us + length * DAY_US
+    return table.start_us[end]
+
+
 def _end_of(case: Case, product: PassProduct, instant_us: int) -> int:
+    if product.months or product.weeks:
+        return _end_of_calendar(case, product, instant_us)
     if product.service_days == 0:
         return instant_us + product.duration_us if product.duration_us else 0
     starts = case.tariff.spec.days.start_us

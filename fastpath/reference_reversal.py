@@ -238,4 +238,4 @@ def _restore_journey(account: Account) -> None:
     account.last_device = account.last_boot = account.last_seq = account.last_stop = 0
     account.last_ts_us = account.last_fare_minor = account.last_subsidy_minor = 0
     account.last_kind = account.last_medium_kind = account.last_flags = account.last_month = 0
-    account.prev_origin_stop = account.prev_paid_minor = 0
+    account.prev_origin_stop = account.prev_paid_minor = account.last_token = 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastpath.layers import OverstayKind, SameStopKind, Window
-from fastpath.reference_case import category_at
+from fastpath.reference_case import Leg, category_at
 from fastpath.reference_cells import CellType, Counter, Extras, Pass
+from fastpath.reference_legs import frame_at
 from fastpath.reference_model import LAST_CHAIN, Account, Decision, SpecBook, Tap, Version
-from fastpath.reference_period import find_window, fits
+from fastpath.reference_period import find_window, in_scope
 from fastpath.types import Act, Rule, TapKind
 
 ACT_SHIFT = 24
@@ -66,11 +67,10 @@ def uncount_counters(book: SpecBook, account: Account, extras: Extras, tap: Coun
     layers = version.layers
     if layers is None or not was_counted(version, original, charged):
         return
-    category, _ = category_at(version, account, extras, _departure(extras, tap))
+    leg = _leg_of(account, extras, tap)
     for spec in layers.counters:
         kept = extras.find_counter(spec.counter_id)
-        of_leg = fits(spec.networks, charged.network) and fits(spec.categories, category)
-        if kept is None or not of_leg:
+        if kept is None or not in_scope(spec, leg):
             continue
         by_entry = spec.window == Window.MONTH and version.rules.month_by_entry
         instant_us = dep_us if by_entry else charged.ts_us
@@ -82,17 +82,33 @@ def uncount_counters(book: SpecBook, account: Account, extras: Extras, tap: Coun
         if window is None or window != kept.window or window == 0:
             continue
         amount_minor = charged.fare_minor - surcharge_of(version, charged)
+        by_cap = charged.rules & Rule.CAP and amount_minor == 0
+        skips = spec.skips_free and bool(charged.rules & Rule.PASS or by_cap)
         if spec.counts_nominal:
             amount_minor = 0 if charged.rules & Rule.PASS else charged.nominal_minor
-        _take_off(kept, amount_minor, tap)
+        _take_off(kept, amount_minor, 0 if skips or tap.is_later_leg else 1)
         is_rolling = spec.window in (Window.ROLLING, Window.ROLLING_DAYS)
         if is_rolling and kept.trips == 0:
             kept.window = kept.zones = kept.paid_minor = 0
 
 
-def _take_off(kept: Counter, amount_minor: int, tap: Counted) -> None:
+def _leg_of(account: Account, extras: Extras, tap: Counted) -> Leg:
+    """What decides whether counters have the leg."""
+    dep_us = _departure(extras, tap)
+    category, _ = category_at(tap.version, account, extras, dep_us)
+    legs = tap.version.legs
+    return Leg(
+        nominal_minor=0,
+        network=tap.charged.network,
+        category=category,
+        frame_in=frame_at(tap.version, legs.frames, dep_us) if legs else 0,
+        medium=tap.original.medium_kind & 15,
+    )
+
+
+def _take_off(kept: Counter, amount_minor: int, trips: int) -> None:
     kept.paid_minor = max(0, kept.paid_minor - amount_minor)
-    kept.trips = max(0, kept.trips - (0 if tap.is_later_leg else 1))
+    kept.trips = max(0, kept.trips - trips)
 
 
 def _departure(extras: Extras, tap: Counted) -> int:
@@ -124,3 +140,6 @@ def restore_chain(account: Account, extras: Extras) -> None:
     before = extras.find_chain(CellType.CHAIN_BEFORE)
     if account.last_flags & LAST_CHAIN and before is not None:
         extras.put_chain(before)
+        span = extras.find_span()
+        if span is not None:
+            span.now = span.before

@@ -64,14 +64,15 @@ ACCOUNT_FIELDS = [
     "last_kind",
     "last_medium_kind",
     "last_flags",
-    "spare3",
+    "last_token",
     "last_month",
     "prev_origin_stop",
     "prev_paid_minor",
 ]
 
 WALLET_LISTS = {"purse": "purses", "hold": "holds", "plan": "plans", "refund": "refunds"}
-SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(("spare", "first_cell"))]
+HIDDEN_FIELDS = ("spare", "first_cell", "last_token")
+SHOWN_FIELDS = [name for name in ACCOUNT_FIELDS if not name.startswith(HIDDEN_FIELDS)]
 
 
 def account_as_dict(data: bytes) -> dict[str, Any]:

@@ -28,6 +28,7 @@ FARE_CELLS = frozenset(
         CellType.COUNTERS,
         CellType.CHAIN,
         CellType.CHAIN_BEFORE,
+        CellType.SPAN,
         CellType.PASS,
         CellType.CONCESSION,
     }

@@ -55,5 +55,9 @@ def _add_cell(found: Standing, cell: dict[str, Any], kind: int, *, is_open: bool
             cell.pop("journey_dep_us")
         if any(value for name, value in cell.items() if name not in ("cell", "owner")):
             found[f"chain {owner}"] = cell
+    elif kind == CellType.SPAN:
+        now = {name: cell[name] for name in ("first_arr_us", "run_dep_us", "run_arr_us")}
+        if any(now.values()):
+            found[f"span {owner}"] = now
     elif kind == CellType.PASS:
         found.setdefault(f"pass {cell['pass_id']}", []).append(cell)

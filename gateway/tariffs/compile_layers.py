@@ -7,9 +7,12 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from typing import TypedDict
 
 from fastpath.layers import (
     ALL_CATEGORIES,
+    ALL_FRAMES,
+    ALL_MEDIA,
     ALL_NETWORKS,
     ALL_ZONES,
     MEDIA_MAX,
@@ -35,7 +38,7 @@ from gateway.tariffs.compile_legs import (
     zone_bits,
 )
 from gateway.tariffs.source import TariffSource
-from gateway.tariffs.source_layers import ANY, Names, TransferRule
+from gateway.tariffs.source_layers import ANY, OTHER_FRAME, Names, Scope, TransferRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,13 @@ class Compiled:
 
     layers: Layers
     highest_minor: array[int] | None
+
+
+class _Bits(TypedDict):
+    networks: int
+    categories: int
+    frames: int
+    media: int
 
 
 def compile_layers(
@@ -76,6 +86,9 @@ def compile_layers(
         overstay=source.layers.overstay,
         round_mode=source.layers.round_mode,
         group_riders_max=source.layers.group_riders,
+        span_networks=sum(
+            1 << number for number, one in enumerate(source.layers.networks) if one.keeps_span
+        ),
     )
     return Compiled(layers, tables.highest_minor if tables else None)
 
@@ -122,7 +135,7 @@ def _transfers(
                     count_max=rule.count_max,
                     window_us=rule.window_us,
                     measured=rule.measured,
-                    from_first=rule.from_first,
+                    begins=rule.begins,
                     source=rule.origin,
                 )
 
@@ -152,9 +165,9 @@ def _counters(source: TariffSource) -> Iterator[Counter]:
             window=one.window,
             length=one.length,
             week_start=one.week_start,
-            networks=_network_bits(source, one.networks),
-            categories=_category_bits(source, one.categories),
             counts_nominal=one.counts_nominal,
+            skips_free=one.skips_free,
+            **_scope(source, one.scope),
         )
 
 
@@ -169,9 +182,8 @@ def _period_rules(source: TariffSource) -> Iterator[PeriodRule]:
             steps=tuple(Step(from_value=start, factor_ppm=ppm) for start, ppm in tier.steps),
             measure=tier.measure,
             is_split=tier.is_split,
-            networks=_network_bits(source, tier.networks),
-            categories=_category_bits(source, tier.categories),
             source=tier.origin,
+            **_scope(source, tier.scope),
         )
     for cap in source.layers.caps:
         yield PeriodRule(
@@ -182,9 +194,8 @@ def _period_rules(source: TariffSource) -> Iterator[PeriodRule]:
                 Step(limit_minor=limit, zones=_zone_bits(source, zones))
                 for zones, limit in cap.limits
             ),
-            networks=_network_bits(source, cap.networks),
-            categories=_category_bits(source, cap.categories),
             source=cap.origin,
+            **_scope(source, cap.scope),
         )
 
 
@@ -198,11 +209,25 @@ def _passes(source: TariffSource) -> Iterator[PassProduct]:
             duration_us=one.duration_us,
             service_days=one.service_days,
             rides=one.rides,
-            networks=_network_bits(source, one.networks),
+            months=one.months,
+            weeks=one.weeks,
             zones=_zone_bits(source, one.zones),
-            categories=_category_bits(source, one.categories),
             source=one.origin,
+            **_scope(source, one.scope),
         )
+
+
+def _scope(source: TariffSource, scope: Scope) -> _Bits:
+    """What a counter, rule or pass is for, as the engine's bits."""
+    names = [OTHER_FRAME, *(one.name for one in source.layers.frames)]
+    frames = sum(1 << names.index(name) for name in scope.frames)
+    media = sum(1 << kind for kind in scope.media)
+    return {
+        "networks": _network_bits(source, scope.networks),
+        "categories": _category_bits(source, scope.categories),
+        "frames": frames or ALL_FRAMES,
+        "media": media or ALL_MEDIA,
+    }
 
 
 def _network_bits(source: TariffSource, names: Names) -> int:

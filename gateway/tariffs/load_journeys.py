@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fastpath.layers import Measured, SameStopKind, TransferEffect
+from fastpath.layers import Begins, Measured, SameStopKind, TransferEffect
 from gateway.errors import TariffError
 from gateway.tariffs.calendar import US_PER_S
 from gateway.tariffs.load_names import (
@@ -40,7 +40,6 @@ _EFFECTS = {
 }
 _NEEDS_AMOUNT = ("fixed", "add", "instead", "minus")
 _MEASURED = {kind.name.lower(): kind for kind in Measured}
-_DEPARTURES = (Measured.DEPARTURE_TO_ARRIVAL, Measured.DEPARTURE_TO_DEPARTURE)
 
 
 def load_same_station(root: Table, currency: Currency, origins: Origins) -> Iterator[SameStation]:
@@ -105,9 +104,6 @@ def _read_transfer(
     name, title = row.text("name"), read_title(row, needed=True)
     effect = row.choice("effect", tuple(_EFFECTS))
     measured = _MEASURED[row.choice("measured", tuple(_MEASURED), "departure_to_departure")]
-    from_first = row.flag("from_first", False)
-    if from_first and measured not in _DEPARTURES:
-        row.fault("measured", "from_first needs a window that begins with a departure")
     if effect in _NEEDS_AMOUNT and not row.has("amount"):
         row.fault("amount", f"is missing: {effect} needs it", 'as "1.00"')
     if effect == "free" and row.has("amount"):
@@ -121,7 +117,7 @@ def _read_transfer(
         amount_minor=row.amount("amount", currency.exponent, 0),
         window_us=_window_us(row),
         measured=measured,
-        from_first=from_first,
+        begins=Begins.SPAN if row.flag("from_first", False) else Begins.LEG,
         count_max=row.whole("count", -1, low=-1, high=255),
         categories=pick(row, "categories", known.categories),
         media=pick_media(row),

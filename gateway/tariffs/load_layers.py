@@ -148,7 +148,7 @@ def _read_networks(root: Table) -> Iterator[FareNetwork]:
         lines = tuple(sorted(_read_lines(row, taken)))
         without += not row.has("lines")
         once = row.choice("taps", ("in_and_out", "once"), "in_and_out") == "once"
-        yield FareNetwork(row.text("name"), lines, once)
+        yield FareNetwork(row.text("name"), lines, once, row.flag("keeps_span", False))
         row.close()
     if root.has("fare_network") and without != 1:
         hint = "exactly one takes all lines that no other names"

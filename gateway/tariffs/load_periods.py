@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from fastpath.layers import COUNTERS_MAX, PERIOD_RULES_MAX, STEPS_MAX, Measure, PassStart, Window
 from gateway.tariffs.calendar import US_PER_S
 from gateway.tariffs.load_calendar import WEEKDAYS
-from gateway.tariffs.load_names import Known, Origins, check_unique, pick, pick_one, read_title
+from gateway.tariffs.load_names import (
+    Known,
+    Origins,
+    check_unique,
+    pick,
+    pick_media,
+    pick_one,
+    read_title,
+)
 from gateway.tariffs.reader import Table
-from gateway.tariffs.source_layers import CapRule, CounterRule, Names, PassRule, TierRule
+from gateway.tariffs.source_layers import CapRule, CounterRule, Names, PassRule, Scope, TierRule
 from gateway.tariffs.units import Currency
 
 US_PER_HOUR = 3600 * US_PER_S
@@ -68,6 +76,15 @@ def _check_counts(root: Table, periods: Periods) -> None:
     check_unique(root, "pass", [one.name for one in periods.passes])
 
 
+def _read_scope(row: Table, known: Known) -> Scope:
+    return Scope(
+        networks=pick(row, "networks", known.networks),
+        categories=pick(row, "categories", known.categories),
+        frames=pick(row, "frames", known.frames),
+        media=pick_media(row),
+    )
+
+
 def _read_counter(row: Table, known: Known) -> CounterRule:
     window = row.choice("window", tuple(_WINDOWS))
     length = row.whole("length", low=1, high=10_000) if window in _ROLLING else 0
@@ -77,10 +94,9 @@ def _read_counter(row: Table, known: Known) -> CounterRule:
         length=length * US_PER_HOUR if window == "rolling_hours" else length,
         week_start=WEEKDAYS.index(row.choice("week_start", WEEKDAYS, "monday")),
         counts_nominal=row.choice("counts", ("paid", "nominal"), "paid") == "nominal",
-        networks=pick(row, "networks", known.networks),
-        categories=pick(row, "categories", known.categories),
+        skips_free=row.choice("free_trips", ("counted", "left_out"), "counted") == "left_out",
+        scope=_read_scope(row, known),
     )
-    row.choice("free_trips", ("counted",), "counted")
     row.close()
     return counter
 
@@ -104,8 +120,7 @@ def _read_cap(
         title=title,
         counter=pick_one(row, "counter", counters),
         limits=tuple(limits),
-        networks=pick(row, "networks", known.networks),
-        categories=pick(row, "categories", known.categories),
+        scope=_read_scope(row, known),
         origin=origins.add(row, name, title),
     )
     row.close()
@@ -127,8 +142,7 @@ def _read_tier(
         measure=Measure.TRIPS if basis == "trips" else Measure.PAID,
         is_split=is_split,
         steps=tuple(read_steps(row, "steps", currency, is_trips=basis == "trips")),
-        networks=pick(row, "networks", known.networks),
-        categories=pick(row, "categories", known.categories),
+        scope=_read_scope(row, known),
         origin=origins.add(row, name, title),
     )
     if not 0 < len(tier.steps) <= STEPS_MAX:
@@ -156,19 +170,21 @@ def read_steps(
 
 def _read_pass(row: Table, currency: Currency, known: Known, origins: Origins) -> PassRule:
     name, title = row.text("name"), read_title(row, needed=True)
-    if row.has("hours") and row.has("days"):
-        row.fault("days", "stands beside `hours`", "one of them, or neither")
+    lengths = [key for key in ("hours", "days", "weeks", "months") if row.has(key)]
+    if len(lengths) > 1:
+        row.fault(lengths[1], f"stands beside `{lengths[0]}`", "one of them, or neither")
     one = PassRule(
         name=name,
         title=title,
         price_minor=row.amount("price", currency.exponent),
         start=PassStart[row.choice("starts", ("purchase", "first_use"), "purchase").upper()],
         duration_us=row.whole("hours", 0, high=100_000) * US_PER_HOUR,
-        service_days=row.whole("days", 0, high=4000),
+        service_days=row.whole("days", 0, high=3650),
+        months=row.whole("months", 0, high=120),
+        weeks=row.whole("weeks", 0, high=255),
         rides=row.whole("rides", -1, low=-1, high=60_000),
-        networks=pick(row, "networks", known.networks),
         zones=pick(row, "zones", known.zones),
-        categories=pick(row, "categories", known.categories),
+        scope=_read_scope(row, known),
         origin=origins.add(row, name, title),
     )
     row.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, time
 
 from fastpath.layers import (
+    Begins,
     Measure,
     Measured,
     OverstayKind,
@@ -54,6 +55,7 @@ class FareNetwork:
     name: str
     lines: tuple[int, ...] = ()
     taps_once: bool = False
+    keeps_span: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,11 +211,21 @@ class TransferRule:
     amount_minor: int
     window_us: int
     measured: Measured
-    from_first: bool
+    begins: Begins
     count_max: int
     categories: Names
     media: tuple[int, ...]
     origin: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which rides a counter, cap, tier or pass is for: the frame is that of the first check-in."""
+
+    networks: Names = ()
+    categories: Names = ()
+    frames: Names = ()
+    media: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +237,8 @@ class CounterRule:
     length: int
     week_start: int
     counts_nominal: bool
-    networks: Names
-    categories: Names
+    skips_free: bool
+    scope: Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +249,7 @@ class CapRule:
     title: dict[str, str]
     counter: str
     limits: tuple[tuple[Names, int], ...]
-    networks: Names
-    categories: Names
+    scope: Scope
     origin: int
 
 
@@ -252,8 +263,7 @@ class TierRule:
     measure: Measure
     is_split: bool
     steps: tuple[tuple[int, int], ...]
-    networks: Names
-    categories: Names
+    scope: Scope
     origin: int
 
 
@@ -267,10 +277,11 @@ class PassRule:
     start: PassStart
     duration_us: int
     service_days: int
+    months: int
+    weeks: int
     rides: int
-    networks: Names
     zones: Names
-    categories: Names
+    scope: Scope
     origin: int
 
 

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from fastpath.layers import (
     ALL_CATEGORIES,
+    ALL_FRAMES,
+    ALL_MEDIA,
     ALL_NETWORKS,
     ALL_ZONES,
     Bands,
+    Begins,
     Counter,
     Frames,
     Join,
@@ -156,13 +159,26 @@ def transfers(draw: st.DrawFn, group_count: int, product_count: int) -> Transfer
         count_max=draw(st.sampled_from([-1, -1, 0, 1, 2])),
         window_us=draw(WINDOWS_US | st.sampled_from([-1, 3 * HOUR_US])),
         measured=draw(st.sampled_from(Measured)),
-        from_first=draw(st.booleans()),
+        begins=draw(st.sampled_from(Begins if start == end else [Begins.LEG, Begins.SPAN])),
         source=draw(SOURCES),
     )
 
 
 @st.composite
-def counters(draw: st.DrawFn, number: int) -> Counter:
+def scopes(draw: st.DrawFn, frame_count: int) -> dict[str, int]:
+    """Networks, categories, time frames and media of a counter, rule or pass."""
+    frames = [ALL_FRAMES, ALL_FRAMES, 0b1, *([0b10, 0b110, 0b11][: frame_count - 1])]
+    frames = [one for one in frames if one == ALL_FRAMES or one >> frame_count == 0]
+    return {
+        "networks": draw(NETWORKS),
+        "categories": draw(CATEGORIES),
+        "frames": draw(st.sampled_from(frames)),
+        "media": draw(st.sampled_from([ALL_MEDIA] * 3 + [0b0011, 0b0101, 0b1100])),
+    }
+
+
+@st.composite
+def counters(draw: st.DrawFn, number: int, frame_count: int) -> Counter:
     window = draw(st.sampled_from(Window))
     length = {Window.ROLLING_DAYS: draw(st.integers(1, 3)), Window.ROLLING: 2 * HOUR_US}
     return Counter(
@@ -171,9 +187,9 @@ def counters(draw: st.DrawFn, number: int) -> Counter:
         window=window,
         length=length.get(window, 0),
         week_start=draw(st.integers(0, 6)),
-        networks=draw(NETWORKS),
-        categories=draw(CATEGORIES),
         counts_nominal=draw(st.booleans()),
+        skips_free=draw(st.booleans()),
+        **draw(scopes(frame_count)),
     )
 
 
@@ -189,7 +205,9 @@ def steps(draw: st.DrawFn, kind: PeriodKind, measure: Measure) -> tuple[Step, ..
 
 
 @st.composite
-def period_rules(draw: st.DrawFn, counter_count: int, *, may_split: bool) -> PeriodRule:
+def period_rules(
+    draw: st.DrawFn, counter_count: int, frame_count: int, *, may_split: bool
+) -> PeriodRule:
     kind = draw(st.sampled_from(PeriodKind))
     measure = draw(st.sampled_from(Measure))
     is_amount = kind == PeriodKind.TIERS and measure == Measure.PAID
@@ -200,14 +218,13 @@ def period_rules(draw: st.DrawFn, counter_count: int, *, may_split: bool) -> Per
         steps=draw(steps(kind, measure)),
         measure=measure,
         is_split=may_split and is_amount and draw(st.booleans()),
-        networks=draw(NETWORKS),
-        categories=draw(CATEGORIES),
         source=draw(SOURCES),
+        **draw(scopes(frame_count)),
     )
 
 
 @st.composite
-def pass_products(draw: st.DrawFn, pass_id: int) -> PassProduct:
+def pass_products(draw: st.DrawFn, pass_id: int, frame_count: int) -> PassProduct:
     return PassProduct(
         name=f"pass {pass_id}",
         pass_id=pass_id,
@@ -215,11 +232,12 @@ def pass_products(draw: st.DrawFn, pass_id: int) -> PassProduct:
         start=draw(st.sampled_from(PassStart)),
         duration_us=draw(st.sampled_from([0, 2 * HOUR_US, DAY_US])),
         service_days=draw(st.sampled_from([0, 0, 1, 3])),
+        months=draw(st.sampled_from([0, 0, 0, 1, 2])),
+        weeks=draw(st.sampled_from([0, 0, 0, 1])),
         rides=draw(st.sampled_from([-1, 1, 2])),
-        networks=draw(NETWORKS),
         zones=draw(ZONES),
-        categories=draw(CATEGORIES),
         source=draw(SOURCES),
+        **draw(scopes(frame_count)),
     )
 
 
@@ -240,7 +258,8 @@ def layers(draw: st.DrawFn, spec: TariffSpec, *, splits_month: bool) -> Layers:
     has_legs = draw(st.sampled_from([True, True, True, False]))
     of_legs = draw(legs(spec, group_count)) if has_legs else None
     sold = len(of_legs.products) // (of_legs.category_count * 16) if of_legs else 0
-    networks = st.integers(0, (of_legs.network_count if of_legs else 1) - 1)
+    network_count = of_legs.network_count if of_legs else 1
+    networks = st.integers(0, network_count - 1)
     stops = st.integers(-1, len(spec.stop_ids) - 1) | st.just(-1)
     joins = st.builds(
         Join,
@@ -251,11 +270,14 @@ def layers(draw: st.DrawFn, spec: TariffSpec, *, splits_month: bool) -> Layers:
         window_us=WINDOWS_US,
         source=SOURCES,
     )
-    counting = tuple(draw(counters(number)) for number in range(draw(st.integers(0, 4))))
+    frame_count = of_legs.frames.count if of_legs else 1
+    counting = tuple(
+        draw(counters(number, frame_count)) for number in range(draw(st.integers(0, 4)))
+    )
     rules: list[PeriodRule] = []
     for _ in range(draw(st.integers(0, 4)) if counting else 0):
         may_split = not splits_month and not any(one.is_split for one in rules)
-        rules.append(draw(period_rules(len(counting), may_split=may_split)))
+        rules.append(draw(period_rules(len(counting), frame_count, may_split=may_split)))
     sellable = draw(st.lists(st.sampled_from(PASS_IDS), unique=True, max_size=2))
     return Layers(
         legs=of_legs,
@@ -267,10 +289,11 @@ def layers(draw: st.DrawFn, spec: TariffSpec, *, splits_month: bool) -> Layers:
         ),
         counters=counting,
         period_rules=tuple(rules),
-        passes=tuple(draw(pass_products(one)) for one in sellable),
+        passes=tuple(draw(pass_products(one, frame_count)) for one in sellable),
         overstay=draw(st.sampled_from(OverstayKind)),
         round_mode=draw(st.sampled_from(RoundMode)),
         group_riders_max=draw(st.sampled_from([1, 1, 2, 4])),
+        span_networks=draw(st.sampled_from([0, 0, 0b1, 0b10 if network_count > 1 else 0])),
     )
 
 
@@ -315,6 +338,7 @@ class LayerTap:
     flags: int = 0
     amount_minor: int = -1
     device: int = 1
+    card: int = 0
 
 
 @dataclass(frozen=True)
@@ -341,6 +365,7 @@ LAYER_TAPS = st.builds(
     flags=st.sampled_from([0, 0, 0]) | FLAGS,
     amount_minor=st.sampled_from([-1, -1, -1, -1, -1, 0, 777]),
     device=st.integers(1, 2),
+    card=st.sampled_from([0, 0, 0, 0, 1, 2]),
 )
 
 
@@ -350,7 +375,10 @@ def rides(draw: st.DrawFn) -> list[LayerTap]:
     line = draw(TAP_LINES)
     entry = LayerTap(draw(GAPS), TapKind.CHECK_IN, draw(PLACES), line)
     stay = draw(st.sampled_from([MINUTE_US, 20 * MINUTE_US, 2 * HOUR_US]))
-    leave = LayerTap(stay, TapKind.CHECK_OUT, draw(PLACES), line, distance_m=draw(DISTANCES))
+    card = draw(st.sampled_from([0, 0, 0, 1]))
+    leave = LayerTap(
+        stay, TapKind.CHECK_OUT, draw(PLACES), line, distance_m=draw(DISTANCES), card=card
+    )
     return [entry, leave]
 
 

@@ -74,6 +74,7 @@ LAYER_PREFIXES: dict[str, type[IntEnum]] = {
     "SAME_STOP": layers.SameStopKind,
     "EFFECT": layers.TransferEffect,
     "MEASURED": layers.Measured,
+    "BEGINS": layers.Begins,
     "WINDOW": layers.Window,
     "MEASURE": layers.Measure,
     "PERIOD": layers.PeriodKind,

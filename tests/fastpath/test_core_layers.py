@@ -43,6 +43,7 @@ def play(world: World, spec: TariffSpec, step: LayerTap | LayerUndo) -> None:
         device=step.device,
         line=step.line,
         distance_m=step.distance_m,
+        card=step.card,
     )
 
 

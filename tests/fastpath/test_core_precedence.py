@@ -279,6 +279,15 @@ def test_second_exit_is_passback_first() -> None:
     assert world.wait(SECOND_US).leave(WEST).reason == Reason.OK
 
 
+def test_passback_is_asked_of_one_medium() -> None:
+    """Two cards of one account at one stop: both pass; the same card twice does not."""
+    world = rider()
+    assert world.tap(TapKind.FLAT, EAST, card=1).reason == Reason.OK
+    assert world.wait(SECOND_US).tap(TapKind.FLAT, EAST, card=2).reason == Reason.OK
+    assert world.wait(SECOND_US).tap(TapKind.FLAT, EAST, card=2).reason == Reason.PASSBACK
+    assert world.wait(SECOND_US).tap(TapKind.FLAT, EAST, card=1).reason == Reason.OK
+
+
 def test_flat_passback_is_at_the_same_stop() -> None:
     world = rider()
     assert world.tap(TapKind.FLAT, EAST).reason == Reason.OK

@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fastpath._tariff import CompiledTariff, TariffBlobError, TariffSpecError
 from fastpath.layers import (
     Bands,
+    Begins,
     Counter,
     Frames,
     Join,
@@ -32,6 +34,7 @@ from fastpath.types import MonthBasis, MonthlyTier
 from tests.fastpath.city import town
 from tests.fastpath.layered_town import by_distance, grid
 
+DATA = Path(__file__).parents[1] / "data"
 DAY = Counter("day", 1, Window.DAY)
 TIERS = PeriodRule("tiers", PeriodKind.TIERS, 0, (Step(100, 900_000), Step(200, 800_000)))
 PASS = PassProduct("pass", 7, 100, PassStart.FIRST_USE)
@@ -168,6 +171,20 @@ BROKEN: dict[str, tuple[Callable[[], Layers], str]] = {
     "pass rides": (but(passes=(replace(PASS, rides=-2),)), "rides of pass 0"),
     "riders": (but(group_riders_max=0), "group_riders_max"),
     "too many riders": (but(group_riders_max=256), "group_riders_max"),
+    "a run of two groups": (
+        but(transfers=(replace(TRANSFER, to_group=2, begins=Begins.RUN),)),
+        "can have no run",
+    ),
+    "a counter of no frame": (but(counters=(replace(DAY, frames=0),)), "scope 0 is of nothing"),
+    "a rule of no medium": (rule(media=0), "scope 1 is of nothing"),
+    "a pass of a frame that is not there": (
+        but(passes=(replace(PASS, frames=0b10),)),
+        "scope 2 names no frame",
+    ),
+    "more media than there are": (rule(media=1 << 16), "frames or media"),
+    "too many months": (but(passes=(replace(PASS, months=121),)), "months of pass 0 is 121"),
+    "too many weeks": (but(passes=(replace(PASS, weeks=256),)), "passes"),
+    "a span of no network": (but(span_networks=0b100), "span_networks names no network"),
 }
 
 
@@ -186,6 +203,31 @@ def test_sound_layers_come_back() -> None:
     assert compiled(SOUND).spec().layers == SOUND
     assert compiled(Layers()).spec().layers == Layers()
     assert CompiledTariff.build(town()).spec().layers is None
+
+
+def test_scopes_come_back_in_a_format_of_their_own() -> None:
+    """Tariffs that use none of it keep the bytes, and so the key, that they had before it came."""
+    some = replace(
+        SOUND,
+        counters=(replace(DAY, frames=0b1, skips_free=True),),
+        period_rules=(replace(TIERS, media=0b101),),
+        passes=(replace(PASS, months=1, media=0b10),),
+        span_networks=0b10,
+    )
+    made = compiled(some)
+    assert made.spec().layers == some
+    assert CompiledTariff.load(made.blob).digest == made.digest
+    formats = [int.from_bytes(one.blob[8:10], "little") for one in (made, compiled(SOUND))]
+    assert formats == [3, 2]
+    with pytest.raises(TariffBlobError, match="are needed"):
+        CompiledTariff.load(made.blob[:8] + (2).to_bytes(2, "little") + made.blob[10:])
+
+
+def test_a_tariff_compiled_before_scopes_came_is_read_and_written_as_it_was() -> None:
+    kept = (DATA / "tariff-2.fgt").read_bytes()
+    loaded = CompiledTariff.load(kept)
+    assert loaded.spec().layers == SOUND
+    assert CompiledTariff.build(loaded.spec()).blob == kept
 
 
 def test_layers_change_the_key() -> None:

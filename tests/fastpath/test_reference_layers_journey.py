@@ -6,10 +6,12 @@ The metro (group 1) costs 3.00, the bus (group 2) 2.00.
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
 from fastpath.layers import (
+    Begins,
     Join,
     Layers,
     Measured,
@@ -19,7 +21,8 @@ from fastpath.layers import (
     Transfer,
     TransferEffect,
 )
-from fastpath.reference import CellType, Chain
+from fastpath.reference import CellType, Chain, Extras
+from fastpath.reference_cells import Span
 from fastpath.types import Act, OutOfStation, Reason
 from tests.fastpath.city import EAST, at, minor, rows
 from tests.fastpath.layered_town import Traveller, by_distance, grid, layered
@@ -113,7 +116,7 @@ def test_windows_include_both_ends(row: list[str]) -> None:
     )
 
 
-HOPPER = transfer(TransferEffect.FIRST_AND_TRANSFER, from_group=2, to_group=2, from_first=1)
+HOPPER = transfer(TransferEffect.FIRST_AND_TRANSFER, from_group=2, to_group=2, begins=Begins.SPAN)
 SCRIPTS = {
     "hopper: any number of buses within an hour of the first": (
         Layers(legs=LEGS, group_count=2, transfers=(HOPPER,)),
@@ -247,6 +250,71 @@ SCRIPTS = {
         9 09:10 out WEST 3.00
         9 09:20 in WEST JOINED_LEG
         9 09:30 out EAST 0.00 JOINED_LEG
+        """,
+    ),
+    "a window from the first of a run, by arrival": (
+        Layers(
+            legs=LEGS,
+            group_count=2,
+            transfers=(
+                transfer(
+                    TransferEffect.FIRST_AND_TRANSFER,
+                    to_group=1,
+                    begins=Begins.RUN,
+                    measured=Measured.ARRIVAL_TO_DEPARTURE,
+                ),
+                transfer(TransferEffect.FIRST_AND_TRANSFER, from_group=2, to_group=1),
+            ),
+        ),
+        """
+        9 08:00 flat EAST line=bus 2.00
+        9 08:10 in EAST
+        9 08:30 out WEST 0.00 TRANSFER
+        9 08:40 in EAST
+        9 09:00 out WEST 0.00 TRANSFER
+        9 09:30 in EAST
+        9 09:40 out WEST 0.00 TRANSFER
+        9 09:41 in EAST
+        9 09:50 out WEST 3.00 -TRANSFER
+        9 10:50 in EAST
+        9 10:55 out WEST 0.00 TRANSFER
+        """,
+    ),
+    "a window from the arrival of the span's first leg": (
+        Layers(
+            legs=LEGS,
+            group_count=2,
+            transfers=(
+                transfer(
+                    TransferEffect.FIRST_AND_TRANSFER,
+                    to_group=1,
+                    begins=Begins.SPAN,
+                    measured=Measured.ARRIVAL_TO_ARRIVAL,
+                ),
+            ),
+        ),
+        """
+        9 08:00 in EAST
+        9 08:30 out WEST 3.00
+        9 08:40 in EAST
+        9 09:00 out WEST 0.00 TRANSFER
+        9 09:10 in EAST
+        9 09:30 out WEST 0.00 TRANSFER
+        9 09:31 in EAST
+        9 09:32 out WEST 3.00 -TRANSFER
+        """,
+    ),
+    "a network that keeps the span": (
+        Layers(legs=LEGS, group_count=2, transfers=(HOPPER,), span_networks=0b01),
+        """
+        9 09:00 flat EAST line=bus 2.00
+        9 09:10 in EAST
+        9 09:20 out WEST 3.00 -TRANSFER
+        9 09:30 flat WEST line=bus 0.00 TRANSFER
+        9 09:31 in EAST
+        9 21:40 in EAST 28.00 MISSING_CHECK_OUT
+        9 21:45 out WEST 3.00
+        9 21:46 flat WEST line=bus 2.00 -TRANSFER
         """,
     ),
     "late taps use no transfer and leave the chain alone": (
@@ -383,3 +451,38 @@ def test_an_undone_joined_leg_can_be_made_again() -> None:
     assert rider.cells.find_chain() == before
     assert before is not None
     assert (before.last_charged_minor, before.last_dep_us) == (5_00, at(9, "09:00"))
+
+
+def test_first_legs_are_put_back_by_a_reversal() -> None:
+    rule = transfer(
+        TransferEffect.FIRST_AND_TRANSFER,
+        to_group=1,
+        begins=Begins.RUN,
+        measured=Measured.ARRIVAL_TO_ARRIVAL,
+    )
+    rider = Traveller(layered(Layers(legs=LEGS, group_count=2, transfers=(rule,))))
+    rider.play("9 09:00 in EAST\n9 09:10 out WEST 3.00\n9 09:20 in WEST")
+    before = replace(rider.cells.find_span() or Span())
+    assert before.first_arr_us == at(9, "09:10")
+    rider.play("9 09:30 out HILL 0.00 TRANSFER")
+    assert (rider.cells.find_span() or Span()).run_arr_us == at(9, "09:10")
+    rider.undo()
+    assert (rider.cells.find_span() or Span()).now == before.now
+    rider.play("9 09:35 out HILL 0.00 TRANSFER")
+    assert (rider.cells.find_span() or Span()).run_dep_us == at(9, "09:00")
+
+
+def test_without_room_for_first_legs_a_window_begins_with_the_leg_before() -> None:
+    rule = transfer(
+        TransferEffect.FIRST_AND_TRANSFER,
+        to_group=1,
+        begins=Begins.RUN,
+        measured=Measured.ARRIVAL_TO_DEPARTURE,
+    )
+    spec = layered(Layers(legs=LEGS, group_count=2, transfers=(rule,)))
+    rider = Traveller(spec, extras=Extras(room=2))
+    rider.play("9 06:00 in EAST TOO_MANY_CELLS\n9 06:00 in EAST opened 0.00\n9 06:10 out WEST 3.00")
+    rider.cells.room = 1
+    rider.play("9 06:20 in EAST")
+    rider.cells.cells = [one for one in rider.cells.cells if one.type != CellType.SPAN]
+    rider.play("9 06:30 out WEST 0.00\n9 07:20 in EAST opened 0.00\n9 07:30 out WEST 0.00 TRANSFER")

@@ -6,6 +6,7 @@ Day 1 is Sunday, 2026-11-01; service days begin at 04:00 UTC; day 31 is the firs
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,8 @@ from fastpath.layers import (
     Window,
 )
 from fastpath.reference import Cell, CellType, Extras, Pass
-from fastpath.types import MonthBasis, MonthlyTier, OutOfStation, Reason
+from fastpath.types import MediumKind, MonthBasis, MonthlyTier, OutOfStation, Reason
+from gateway.tariffs.passes import pass_end_us
 from tests.fastpath.city import EAST, at, minor, rows
 from tests.fastpath.layered_town import Traveller, grid, layered, peak_frames
 from tests.fastpath.world import DAY_US, HOUR_US
@@ -475,9 +477,133 @@ def test_tiers_take_off_only_legs_that_their_counter_counted() -> None:
 
 def test_frames_come_with_chains() -> None:
     legs = grid("3.00", frames=peak_frames(), column=array("i", [0] * 8))
-    rider = Traveller(layered(Layers(legs=legs)))
+    rider = Traveller(layered(Layers(legs=legs), out_of_station=(OutOfStation(1, 2, HOUR_US),)))
     rider.play("9 09:00 in EAST")
     assert rider.cells.find_chain() is not None
+    alone = Traveller(layered(Layers(legs=legs)))
+    alone.play("9 09:00 in EAST")
+    assert alone.cells.cells == [], "without pairs and joins no leg goes on"
     plain = Traveller(layered(Layers(legs=LEGS)))
     plain.play("9 09:00 in EAST")
     assert plain.cells.cells == []
+
+
+PEAKED = grid("3.00", frames=peak_frames(), column=array("i", [0] * 8))
+OFF_PEAK, ON_CARD = 0b01, 1 << MediumKind.CARD
+FREE_TWICE = (Step(0, 0), Step(2, 1_000_000))
+
+
+def two_free(**scope: int) -> Layers:
+    """The first two rides of a day in the scope are free."""
+    counter = Counter("day", 9, Window.DAY, **scope)  # type: ignore[arg-type]
+    rule = PeriodRule("free", PeriodKind.TIERS, 0, FREE_TWICE, Measure.TRIPS, **scope)  # type: ignore[arg-type]
+    return Layers(legs=PEAKED, counters=(counter,), period_rules=(rule,))
+
+
+def test_rides_of_other_frames_pay_and_are_not_counted() -> None:
+    """The peak is from 07:00 to 09:30; the frame is that of the entry."""
+    Traveller(layered(two_free(frames=OFF_PEAK))).play(
+        """
+        9 06:00 flat EAST 0.00 PERIOD_TIER
+        9 07:00 flat EAST 3.00 -PERIOD_TIER
+        9 08:00 in EAST
+        9 09:40 out WEST 3.00 -PERIOD_TIER
+        9 09:30 in EAST
+        9 09:40 out WEST 0.00 PERIOD_TIER
+        9 10:00 flat EAST 3.00 -PERIOD_TIER
+        """
+    )
+
+
+def test_an_undone_ride_leaves_only_the_counters_it_was_counted_by() -> None:
+    rider = Traveller(layered(two_free(frames=OFF_PEAK)))
+    rider.play("9 06:00 flat EAST 0.00\n9 08:00 flat EAST 3.00")
+    rider.undo()
+    counter = rider.cells.find_counter(9)
+    assert counter is not None
+    assert counter.trips == 1
+    rider.play("9 06:30 flat EAST 0.00")
+    rider.undo()
+    assert counter.trips == 1
+    rider.play("9 06:40 flat EAST 0.00\n9 06:50 flat EAST 3.00")
+
+
+def test_other_media_pay_and_are_not_counted() -> None:
+    rider = Traveller(layered(two_free(media=ON_CARD)))
+    rider.play("9 06:00 flat EAST 0.00")
+    rider.medium_kind = MediumKind.QR
+    rider.play("9 06:10 flat EAST 3.00\n9 06:20 flat EAST 3.00")
+    rider.medium_kind = MediumKind.CARD
+    rider.play("9 06:30 flat EAST 0.00\n9 06:40 flat EAST 3.00")
+
+
+def test_caps_and_passes_of_some_frames() -> None:
+    cap = PeriodRule("cap", PeriodKind.CAP, 0, (Step(limit_minor=4_00),), frames=OFF_PEAK)
+    one = PassProduct("pass", 5, 9_00, PassStart.PURCHASE, frames=OFF_PEAK)
+    layers = Layers(legs=PEAKED, counters=(DAY_COUNTER,), period_rules=(cap,), passes=(one,))
+    rider = Traveller(layered(layers))
+    rider.play("9 06:00 flat EAST 3.00\n9 08:00 flat EAST 3.00 -CAP\n9 10:00 flat EAST 0.00 CAP")
+    rider.give(CellType.PASS, 5, Pass())
+    rider.play("10 08:00 flat EAST 3.00 -PASS\n10 10:00 flat EAST 0.00 PASS")
+
+
+@pytest.mark.parametrize("skips", [False, True])
+def test_free_trips_of_caps_may_be_left_out(skips: bool) -> None:
+    """3.00 a day at most; a ride that the cap made free is a trip, or is not."""
+    counter = replace(DAY_COUNTER, skips_free=skips)
+    cap = PeriodRule("cap", PeriodKind.CAP, 0, (Step(limit_minor=3_00),))
+    layers = Layers(legs=LEGS, counters=(counter,), period_rules=(cap,))
+    rider = Traveller(layered(layers))
+    rider.play("9 06:00 flat EAST 3.00\n9 06:10 flat EAST 0.00 CAP\n9 06:20 flat EAST 0.00 CAP")
+    kept = rider.cells.find_counter(9)
+    assert kept is not None
+    assert kept.trips == (1 if skips else 3)
+    rider.undo()
+    assert kept.trips == (1 if skips else 2)
+
+
+CALENDAR_PASSES = {
+    "the month of the first use": (
+        {"months": 1},
+        """
+        29 09:00 flat EAST 0.00 PASS
+        31 03:59 flat EAST 0.00 PASS
+        31 04:00 flat EAST 3.00 -PASS
+        """,
+    ),
+    "two months": (
+        {"months": 2},
+        """
+        29 09:00 flat EAST 0.00 PASS
+        61 09:00 flat EAST 0.00 PASS
+        62 04:00 flat EAST 3.00 -PASS
+        """,
+    ),
+    "a month that the calendar does not end: 31 days": (
+        {"months": 1},
+        """
+        85 09:00 flat EAST 0.00 PASS
+        90 09:00 flat EAST 0.00 PASS
+        """,
+    ),
+    "the week to Sunday": (
+        {"weeks": 1},
+        """
+        11 09:00 flat EAST 0.00 PASS
+        16 03:59 flat EAST 0.00 PASS
+        16 04:00 flat EAST 3.00 -PASS
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALENDAR_PASSES)
+def test_passes_of_the_calendar(name: str) -> None:
+    length, script = CALENDAR_PASSES[name]
+    product = PassProduct("pass", 5, 9_00, PassStart.FIRST_USE, **length)  # type: ignore[arg-type]
+    rider = holder(product, Pass()).play(script)
+    spec = rider.spec
+    used = rider.cells.list_passes()[0][1]
+    sold_us = used.until_us
+    bought = replace(product, start=PassStart.PURCHASE)
+    assert pass_end_us(spec, bought, rider.history[0][1].ts_us) == sold_us

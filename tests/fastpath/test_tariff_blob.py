@@ -31,6 +31,7 @@ NAMES = [
     *("layer_scalars", "frame_row", "frame_start", "frame", "stop_class", "column", "leg_cells"),
     *("line_ids", "line_network", "products", "band_rows", "bands", "leg_factor", "stays"),
     *("same_stops", "joins", "transfers", "counters", "period_rules", "steps", "passes"),
+    *("scopes", "span_networks"),
 ]
 BLOB = CompiledTariff.build(town()).blob
 with warnings.catch_warnings(action="ignore"):  # examples are drawn once, here, on purpose

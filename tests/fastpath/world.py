@@ -153,9 +153,15 @@ class World:
         device: int = 9,
         line: int = 0,
         distance_m: int = 0,
+        card: int = 0,
     ) -> reference.Decision:
-        """One tap now, by a device whose clock is off by `clock_us`."""
+        """One tap now, by a device whose clock is off by `clock_us`.
+
+        card: 0 = the medium; else another one of the account, of another kind.
+        """
         self.seq += 1
+        token = self.medium.token if self.medium else bytes(16)
+        kind_of = self.medium.kind if self.medium else 0
         return self.decide(
             reference.Tap(
                 kind=kind,
@@ -168,8 +174,8 @@ class World:
                 amount_minor=amount_minor,
                 line=line,
                 distance_m=distance_m,
-                token=self.medium.token if self.medium else bytes(16),
-                medium_kind=self.medium.kind if self.medium else 0,
+                token=bytes([card]) + token[1:] if card else token,
+                medium_kind=(kind_of + card) % 16,
                 tariff_slot=slot,
             )
         )
@@ -228,6 +234,7 @@ class World:
             reference.CellType.COUNTERS,
             reference.CellType.CHAIN,
             reference.CellType.CHAIN_BEFORE,
+            reference.CellType.SPAN,
         )
         cells = [
             deepcopy(one)

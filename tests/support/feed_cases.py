@@ -66,7 +66,6 @@ WARNINGS: list[tuple[str, Tables, str, int]] = [
     ("GTFS_NETWORK_FORMS", {"routes": "route_id,network_id\nR,n\n", "networks": "network_id\nn\n"}, "networks", 0),
     ("GTFS_SEVERAL_PRODUCTS", {"fare_products": PRODUCTS + "single,,,2,EUR\nday,,,5,EUR\n", "fare_leg_rules": LEGS + "G,,,,,single\nG,,,,,day\n"}, "fare_leg_rules", 2),
     ("GTFS_DEFAULT_CATEGORY", {"fare_products": PRODUCTS + "single,a,,2,EUR\nsingle,b,,1,EUR\n", "rider_categories": "rider_category_id\na\nb\n"}, "fare_products", 2),
-    ("GTFS_ARRIVAL", {"fare_transfer_rules": TRANSFERS + "G,G,-1,3600,2,0,\n"}, "fare_transfer_rules", 2),
     ("GTFS_BOTH_VERSIONS", {"fare_attributes": ATTRIBUTES + "f,1,EUR,0,0,\n"}, "fare_attributes", 0),
     ("GTFS_UNUSED", {"fare_products": PRODUCTS + "single,,,2,EUR\nlost,,,5,EUR\n"}, "fare_products", 3),
     ("GTFS_JOIN_NETWORKS", {"networks": "network_id\nn\nm\n", "fare_leg_join_rules": "from_network_id,to_network_id\nn,m\n"}, "fare_leg_join_rules", 2),

@@ -63,6 +63,20 @@ def findings_of(path: Path) -> tuple[str, ...]:
         ("zones", "from_first = true", "from_first = 1", "transfer[0].from_first: is 1"),
         ("zones", 'counter = "day"', 'counter = "days"', "counter: 'days' is not known (did you"),
         ("zones", 'limit = "5.25"', "", "cap[0].limit: write either `limit` or `limits`"),
+        ("zones", 'counter = "day"', 'frames = ["noon"]\ncounter = "day"', "frames: 'noon' is not"),
+        (
+            "zones",
+            'counter = "day"',
+            'media = ["gold"]\ncounter = "day"',
+            "media: 'gold' is not known",
+        ),
+        ("months", "months = 1", "months = 1\nweeks = 1", "months: stands beside `weeks`"),
+        (
+            "months",
+            'name = "trips"\n',
+            'name = "trips"\nfree_trips = "no"\n',
+            "free_trips: is 'no'",
+        ),
         ("zones", "until_min = 30", "until_min = 1", "same_station_time[1].until_min: does not"),
         ("zones", "times = 2", "time = 2", "same_station_time[2].time: is not a known key (did"),
         ("zones", 'overstay = "two', 'overstay = "three', "must be one of fee, highest, two_high"),
@@ -92,7 +106,7 @@ def findings_of(path: Path) -> tuple[str, ...]:
         ("network", "net/fares.csv", "net/none.csv", "matrix: net/none.csv cannot be read"),
         ("network", 'fare = "price"', 'fare = "cost"', "net/fares.csv has no column cost"),
         ("network", "[zones]", "[[stop]]\nid = 9\nen = 'X'\n[zones]", "stands beside [network]"),
-        ("journeys", 'from_stop = "Gamma"', 'from_stop = "Delta"', "join[0].from_stop: 'Delta'"),
+        ("journeys", 'from_stop = "Gamma"', 'from_stop = "Omega"', "join[0].from_stop: 'Omega'"),
     ],
 )
 def test_each_fault_is_told(tmp_path: Path, name: str, old: str, new: str, said: str) -> None:

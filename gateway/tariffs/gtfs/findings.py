@@ -55,7 +55,6 @@ CODES: dict[str, tuple[Severity, str]] = {
     "GTFS_SEVERAL_PRODUCTS": (Severity.WARNING, "the cheapest is charged; name passes as such"),
     "GTFS_SEVERAL_GROUPS": (Severity.WARNING, "a leg belongs to several leg groups at once"),
     "GTFS_JOIN_NETWORKS": (Severity.WARNING, "joined legs take the network of the last one"),
-    "GTFS_ARRIVAL": (Severity.WARNING, "measured from the leg before, not from the first one"),
     "GTFS_TIME_ZONES": (Severity.WARNING, "a tariff has one time zone: the agency's first"),
     "GTFS_BOTH_VERSIONS": (Severity.WARNING, "Fares v2 is used, Fares v1 is not"),
     "GTFS_UNUSED": (Severity.WARNING, "nothing refers to it"),

@@ -14,7 +14,6 @@ from gateway.tariffs.units import format_amount
 
 LEGS = "fare_leg_rules.txt"
 TRANSFERS = "fare_transfer_rules.txt"
-BY_ARRIVAL = (2, 3)
 V1_FILES = {"fare_attributes.txt", "fare_rules.txt"}
 
 
@@ -137,12 +136,6 @@ class _Transfers:
                 total, second = (format_amount(one, digits) for one in cheap[rule])
                 said = f"a journey of {total} with a second leg of {second}"
                 self._findings.add("GTFS_CHEAP_TRANSFER", TRANSFERS, said, line=rule.line)
-            is_repeated = rule.from_group_id == rule.to_group_id and rule.count != 1
-            if is_repeated and rule.limit_s >= 0 and rule.limit_type in BY_ARRIVAL:
-                said = f"type {rule.limit_type} over several transfers"
-                self._findings.add(
-                    "GTFS_ARRIVAL", TRANSFERS, said, line=rule.line, field="duration_limit_type"
-                )
 
     def _total(self, rule: TransferRule, first: int, second: int) -> int:
         products = frozenset({rule.product_id}) if rule.product_id else frozenset()

@@ -14,6 +14,7 @@ from fastpath.layers import (
     GROUPS_MAX,
     OWN_TRANSFERS_MAX,
     TRANSFERS_MAX,
+    Begins,
     Measured,
     Transfer,
     TransferEffect,
@@ -135,8 +136,6 @@ def _compile(
     rule: TransferRule, start: int, end: int, prices: PriceTable, tools: TransferTools
 ) -> Iterator[Transfer]:
     same = rule.from_group_id == rule.to_group_id
-    measured = Measured(rule.limit_type)
-    by_departure = measured in (Measured.DEPARTURE_TO_ARRIVAL, Measured.DEPARTURE_TO_DEPARTURE)
     transfer_type = 0 if tools.switches.transfer_type_ignored else rule.transfer_type
     plain = Transfer(
         from_group=start,
@@ -144,8 +143,8 @@ def _compile(
         effect=EFFECTS[transfer_type],
         count_max=rule.count if same else -1,
         window_us=rule.limit_s * US_PER_S if rule.limit_s >= 0 else -1,
-        measured=measured,
-        from_first=same and by_departure and rule.limit_s >= 0,
+        measured=Measured(rule.limit_type),
+        begins=_begins(rule, is_one_group=start == end),
         counts_own=start == end and same and 0 < rule.count <= OWN_TRANSFERS_MAX,
         source=tools.origins.number_of(Origin(FILE, (rule.line,), _products(rule))),
     )
@@ -153,6 +152,16 @@ def _compile(
         plain = replace(plain, count_max=1)
     paid = _with_amount(plain, rule, prices, tools)
     yield from _by_place_in_span(paid, plain, rule, tools.switches)
+
+
+def _begins(rule: TransferRule, *, is_one_group: bool) -> Begins:
+    """A duration of equal leg groups runs from the first of such legs in a row.
+
+    Legs of several leg groups at once may be of two engine groups: then from the span's first leg.
+    """
+    if rule.from_group_id != rule.to_group_id or rule.limit_s < 0:
+        return Begins.LEG
+    return Begins.RUN if is_one_group else Begins.SPAN
 
 
 def _by_place_in_span(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fastpath.layers import Measured, Transfer, TransferEffect
+from fastpath.layers import Begins, Measured, Transfer, TransferEffect
 from gateway.tariffs.calendar import US_PER_S
 from gateway.tariffs.gtfs.findings import Findings
 from gateway.tariffs.gtfs.origins import Origin, Origins
@@ -41,7 +41,7 @@ def _transfer(fare: FareAttribute, group: int, origins: Origins, *, at_arrival: 
         count_max=fare.transfers,
         window_us=fare.duration_s * US_PER_S if fare.duration_s >= 0 else -1,
         measured=Measured.DEPARTURE_TO_ARRIVAL if at_arrival else Measured.DEPARTURE_TO_DEPARTURE,
-        from_first=True,
+        begins=Begins.SPAN,
         source=origins.number_of(Origin(FILE, (fare.line,), frozenset({fare.fare_id}))),
     )
 
