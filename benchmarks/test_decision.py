@@ -123,8 +123,8 @@ def metro(seed: int) -> TariffSpec:
     )
 
 
-def layered(spec: TariffSpec) -> TariffSpec:
-    """The same network with every layer at work on every journey."""
+def layered_legs(spec: TariffSpec) -> Legs:
+    """Two networks, peak and other hours, three categories."""
     pairs = STOPS * STOPS
     days = len(spec.days.start_us) - 1
     columns = 4  # peak or not, adult or not
@@ -140,7 +140,7 @@ def layered(spec: TariffSpec) -> TariffSpec:
     fares = array("i", spec.od_fare_minor)
     for scale in (90, 80, 70):
         fares.extend(fare * scale // 100 for fare in spec.od_fare_minor)
-    legs = Legs(
+    return Legs(
         network_count=2,
         frames=Frames(
             2,
@@ -165,6 +165,10 @@ def layered(spec: TariffSpec) -> TariffSpec:
         factor_ppm=array("i", [1_000_000] * 48 + [950_000] * 48),
         stays_us=array("q", [4 * HOUR_US, 3 * HOUR_US]),
     )
+
+
+def layered(spec: TariffSpec) -> TariffSpec:
+    """The same network with every layer at work on every journey."""
     windows = {
         "day": Window.DAY,
         "week": Window.WEEK,
@@ -173,7 +177,7 @@ def layered(spec: TariffSpec) -> TariffSpec:
     }
     steps = (Step(300, 950_000), Step(20_000, 900_000))
     layers = Layers(
-        legs=legs,
+        legs=layered_legs(spec),
         same_stop=(SameStop(900_000_000, SameStopKind.FREE), SameStop(-1, SameStopKind.FARE)),
         joins=(Join(1, 0, window_us=60_000_000),),
         group_count=4,

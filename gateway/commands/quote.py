@@ -28,7 +28,7 @@ from gateway.commands.gtfs import (
 )
 
 if TYPE_CHECKING:
-    from gateway.tariffs.gtfs.quote import Options
+    from gateway.tariffs.explained import SingleRequest
     from gateway.tariffs.gtfs.settings import FeedSettings
     from gateway.tariffs.loaded import LoadedTariff
 
@@ -108,29 +108,20 @@ def quote(
     """
     asked = _Asked(month_paid, explain, language, as_json)
     if feed is not None:
-        from gateway.tariffs.gtfs.quote import Options
         from gateway.tariffs.gtfs.settings import FeedSettings
 
-        settings = FeedSettings(
-            switches=parse_switches(switches, like_otp=like_otp), passes=frozenset(passes or ())
-        )
-        _quote_feed(feed, journeys, settings, Options(all_options, explain), asked)
+        read_as = parse_switches(switches, like_otp=like_otp)
+        settings = FeedSettings(switches=read_as, passes=frozenset(passes or ()))
+        _quote_feed(feed, journeys, settings, asked, all_options=all_options)
         return
     tariffs = [_load(name, folders) for name in tariff]
     if journeys is not None:
         _quote_many(tariffs, journeys, asked)
         return
-    if not at:
-        raise UsageError(detail="--at is missing: fares depend on the time")
-    from gateway.tariffs.explained import SingleRequest, quote_single
+    from gateway.tariffs.explained import SingleRequest
 
     request = SingleRequest(start, end, at, until, medium, month_paid, category, line, distance_m)
-    explanation = replace(quote_single(tariffs[0], request), language=language.code)
-    if as_json:
-        print_json(explanation.as_dict())
-    else:
-        for text in explanation.lines():
-            typer.echo(text)
+    _quote_one(tariffs[0], request, asked)
 
 
 def _load(name: str, folders: list[Path] | None) -> LoadedTariff:
@@ -145,6 +136,19 @@ class _Asked:
     explain: bool
     language: Language
     as_json: bool
+
+
+def _quote_one(tariff: LoadedTariff, request: SingleRequest, asked: _Asked) -> None:
+    from gateway.tariffs.explained import quote_single
+
+    if not request.at:
+        raise UsageError(detail="--at is missing: fares depend on the time")
+    explanation = replace(quote_single(tariff, request), language=asked.language.code)
+    if asked.as_json:
+        print_json(explanation.as_dict())
+        return
+    for text in explanation.lines():
+        typer.echo(text)
 
 
 def _quote_many(tariffs: list[LoadedTariff], file: Path, asked: _Asked) -> None:
@@ -171,13 +175,14 @@ def _quote_many(tariffs: list[LoadedTariff], file: Path, asked: _Asked) -> None:
 
 
 def _quote_feed(
-    feed: Path, file: Path | None, settings: FeedSettings, options: Options, asked: _Asked
+    feed: Path, file: Path | None, settings: FeedSettings, asked: _Asked, *, all_options: bool
 ) -> None:
     from gateway.tariffs.gtfs.loaded import load
-    from gateway.tariffs.gtfs.quote import quote_journeys
+    from gateway.tariffs.gtfs.quote import Options, quote_journeys
 
     if file is None:
         raise UsageError(detail="--journeys is missing: --feed prices a file of journeys")
+    options = Options(all_options, asked.explain)
     quotes = quote_journeys(load(feed, settings), read_json(file), options)
     why = (text for one in quotes if asked.explain for text in _why(one, asked.language))
     print_feed_quotes(quotes, why, as_json=asked.as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,9 +89,7 @@ def run(
     finally:
         ledger.close()
         records.close()
-    counts: dict[str, int] = {}
-    for one in found.breaks:
-        counts[str(one.type)] = counts.get(str(one.type), 0) + 1
+    counts = Counter(str(one.type) for one in found.breaks)
     print_result(
         {"run": number, "matched": found.matched, "breaks": len(found.breaks), "types": counts},
         as_json=as_json,
