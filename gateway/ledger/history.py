@@ -17,6 +17,8 @@ from gateway.ledger.records import IdClass, Record, read_notes, read_record
 from gateway.ledger.tables import RECORDS
 
 EVENTS_MAX = 1_000
+WINDOW = 20_000
+"""Records of one look for an operation that is seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,16 @@ class History:
         if account_id is not None:
             query = query.where(RECORDS.c.account_id == account_id)
         return self._fetch(query.order_by(RECORDS.c.seq).limit(min(limit, EVENTS_MAX)))
+
+    def of_operation(self, op: int, after: int) -> tuple[list[HistoryRow], int]:
+        """Records of one operation behind a number, oldest first, and how far it looked: at most
+        WINDOW records, and to the end of what is projected, even when that lies before.
+        """
+        with self._database.reading() as connection:
+            upto = min(after + WINDOW, find_watermark(connection).next_seq - 1)
+            query = select(RECORDS).where(RECORDS.c.seq > after, RECORDS.c.seq <= upto)
+            rows = connection.execute(query.where(RECORDS.c.op == op).order_by(RECORDS.c.seq))
+            return list_rows(rows.all()), upto
 
     def _fetch(self, query: Select[Any]) -> list[HistoryRow]:
         with self._database.reading() as connection:

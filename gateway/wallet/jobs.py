@@ -30,10 +30,12 @@ from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.inflows import InflowStore
+from gateway.wallet.stores.purse_ends import PurseEndStore
 from gateway.wallet.stores.requests import prune_requests
 from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
+from gateway.wallet.sweep_job import SweepJob
 from gateway.wallet.topups import TopupRunner
 from gateway.wallet.webhook_job import HookSettings, WebhookJob
 from gateway.wallet.webhook_sender import WebhookSender
@@ -51,6 +53,12 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
     yield from _build_payouts(tools)
     yield _build_rules(tools, commands)
     yield _build_webhooks(tools)
+    yield SweepJob(
+        commands,
+        PurseEndStore(tools.registry, "sweeps"),
+        lambda: History(tools.open_ledger()),
+        tools.now_us,
+    )
 
 
 def _build_payouts(tools: Tools) -> Iterable[Job]:

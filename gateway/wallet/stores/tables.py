@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, LargeBinary, MetaData, String, Table
 
-from gateway.db import I64
+from gateway.db import I64, U64
 
 METADATA = MetaData()
 
@@ -173,6 +173,15 @@ DELIVERIES = Table(
     Index("ix_webhook_deliveries_waiting", "webhook_id", "state", "delivery_id"),
 )
 """One event for one webhook. state: waiting, done, dead."""
+
+PURSE_ENDS = Table(
+    "wallet_purse_ends",
+    METADATA,
+    Column("account_id", U64, primary_key=True, autoincrement=False),
+    Column("purse_id", U64, primary_key=True, autoincrement=False),
+    Column("due_us", I64, nullable=False, index=True),
+)
+"""Purses that end, and when each is swept; read from the ledger."""
 
 NOTICES = Table(
     "notices",

@@ -1,0 +1,71 @@
+"""When purses end, as the ledger says. Each method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.db import Database
+from gateway.wallet.stores.tables import CURSORS, PURSE_ENDS
+
+
+@dataclass(frozen=True, slots=True)
+class PurseEnd:
+    """One purse with an expiry. due_us: when it is looked at next."""
+
+    account_id: int
+    purse_id: int
+    due_us: int
+
+
+class PurseEndStore:
+    """The registry's side of purses that end. cursor: name of how far the ledger was read."""
+
+    def __init__(self, database: Database, cursor: str) -> None:
+        self._database = database
+        self._cursor = cursor
+
+    def position(self) -> int:
+        """Number of the last record that was read."""
+        query = select(CURSORS.c.seq).where(CURSORS.c.name == self._cursor)
+        with self._database.reading() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def note(self, ends: Sequence[PurseEnd], seq: int) -> None:
+        """Purses that were opened, and how far the ledger was read; again is nothing."""
+        insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
+        rows = [
+            {"account_id": one.account_id, "purse_id": one.purse_id, "due_us": one.due_us}
+            for one in ends
+        ]
+        mark = insert(CURSORS).values(name=self._cursor, seq=seq)
+        with self._database.transaction() as connection:
+            if rows:
+                connection.execute(insert(PURSE_ENDS).on_conflict_do_nothing(), rows)
+            connection.execute(
+                mark.on_conflict_do_update(index_elements=[CURSORS.c.name], set_={"seq": seq})
+            )
+
+    def list_due(self, now_us: int, limit: int = 100) -> list[PurseEnd]:
+        """Those whose time has come, the oldest first."""
+        query = select(PURSE_ENDS).where(PURSE_ENDS.c.due_us <= now_us)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(PURSE_ENDS.c.due_us).limit(limit))
+            return [PurseEnd(row.account_id, row.purse_id, row.due_us) for row in rows]
+
+    def drop(self, one: PurseEnd) -> None:
+        """It is gone."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(PURSE_ENDS).where(_is(one)))
+
+    def put_off(self, one: PurseEnd, due_us: int) -> None:
+        """Look at it later."""
+        with self._database.transaction() as connection:
+            connection.execute(update(PURSE_ENDS).where(_is(one)).values(due_us=due_us))
+
+
+def _is(one: PurseEnd) -> ColumnElement[bool]:
+    return and_(PURSE_ENDS.c.account_id == one.account_id, PURSE_ENDS.c.purse_id == one.purse_id)
