@@ -13,6 +13,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    build_actor,
     load_settings,
     print_json,
     print_result,
@@ -213,10 +214,11 @@ def replay(
 
     Example: `faregate adapter replay funding:refund:0192f3c4`
     """
+    from gateway.bootstrap import build_note
     from gateway.clock import now_us
 
     outbox = _outbox(load_settings(config, replaced).config)
-    outbox.replay(key, now_us())
+    outbox.replay(key, now_us(), build_note(build_actor().subject))
     print_result(outbox.show(key), as_json=as_json)
 
 
@@ -284,7 +286,7 @@ def decide(
 
     Example: `faregate adapter decide city-bank E-20261128-17 --account 1001`
     """
-    from gateway.bootstrap import build_registry
+    from gateway.bootstrap import build_note, build_registry
     from gateway.clock import now_us
     from gateway.commands.common import UsageError
     from gateway.delivery.inbox import Inbox
@@ -295,7 +297,7 @@ def decide(
     if ignore:
         decision["ignore"] = True
     inbox = Inbox(build_registry(load_settings(config, replaced).config))
-    inbox.decide(name, message, decision, now_us())
+    inbox.decide(name, message, decision, now_us(), build_note(build_actor().subject))
     print_result({"message_id": message, "state": "stored", **decision}, as_json=as_json)
 
 

@@ -12,6 +12,7 @@ from gateway.commands.common import (
     JsonOption,
     SetOption,
     UsageError,
+    build_actor,
     load_settings,
     print_json,
     print_result,
@@ -125,9 +126,11 @@ def retry(
 
     Example: `faregate clearing retry city-clearing 10452 10460`
     """
+    from gateway.bootstrap import build_note
     from gateway.clock import now_us
 
-    count = _book(load_settings(config, replaced).config, name).retry(row, now_us())
+    book = _book(load_settings(config, replaced).config, name)
+    count = book.retry(row, now_us(), build_note(build_actor().subject))
     print_result({"open": count}, as_json=as_json)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from gateway.credit.tables import CREDIT_WISHES
 from gateway.errors import CreditError
+from gateway.registry.audit import AuditEvent, append
 
 Kind = Literal["limit", "close", "plan", "repay", "write_off"]
 
@@ -93,7 +94,13 @@ def find_wish_at(connection: Connection, account_id: int, at_us: int, *kinds: Ki
 
 
 def add_wish(connection: Connection, wish: Wish) -> None:
-    """Remember it, if it has a name."""
+    """Remember it, if it has a name; the audit trail says whose it is."""
+    if wish.actor:
+        about = {"amount_minor": wish.amount_minor, "number": wish.number, "score": wish.score}
+        facts = {name: value for name, value in about.items() if value}
+        subject = f"account:{wish.account_id}"
+        event = AuditEvent(wish.actor, f"credit.{wish.kind}", subject, wish.at_us, facts=facts)
+        append(connection, event)
     if wish.request:
         values = asdict(wish) | {"is_done": int(wish.is_done)}
         connection.execute(insert(CREDIT_WISHES).values(values))

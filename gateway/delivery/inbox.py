@@ -28,6 +28,7 @@ from gateway.delivery.codec import decode_event, encode_event
 from gateway.delivery.once import insert_once
 from gateway.delivery.tables import INBOX
 from gateway.errors import DeliveryError
+from gateway.registry.changes import Note, say_nothing
 
 PARK_US = 24 * 3600 * 1_000_000
 ID_LENGTH = 180
@@ -118,10 +119,15 @@ class Inbox:
         return bool(changed) and verdict.state is Stored.APPLIED
 
     def decide(
-        self, source: str, message_id: str, decision: Mapping[str, Any], now_us: int
+        self,
+        source: str,
+        message_id: str,
+        decision: Mapping[str, Any],
+        now_us: int,
+        note: Note = say_nothing,
     ) -> None:
         """Give a held, expired or parked event back to its handler with an operator's decision,
-        on top of earlier ones; `tries` counts them.
+        on top of earlier ones; `tries` counts them. note: tells the audit trail.
 
         Raises: DeliveryError DELIVERY_NOT_HELD.
         """
@@ -145,6 +151,7 @@ class Inbox:
                     changed_us=now_us,
                 )
             )
+            note(connection, "inbox.decide", f"event:{source}:{message_id}"[:200], decision)
 
     def list_events(self, source: str, *states: Stored) -> list[dict[str, Any]]:
         """Events of these states, the oldest first, with what an operator needs to decide."""

@@ -26,6 +26,7 @@ from gateway.delivery.codec import decode_command, decode_outcome, encode_comman
 from gateway.delivery.once import insert_once
 from gateway.delivery.tables import OUTBOX
 from gateway.errors import DeliveryError
+from gateway.registry.changes import Note, say_nothing
 
 US = 1_000_000
 LEASE_US = 120 * US
@@ -219,8 +220,9 @@ class Outbox:
             )
         return state
 
-    def replay(self, key: str, now_us: int) -> None:
-        """Take a dead letter up again: asked first, since nobody knows what became of it.
+    def replay(self, key: str, now_us: int, note: Note = say_nothing) -> None:
+        """Take a dead letter up again: asked first, since nobody knows what became of it. note:
+        tells the audit trail.
 
         Raises: DeliveryError DELIVERY_NOT_DEAD: there is none of this key.
         """
@@ -239,6 +241,7 @@ class Outbox:
                 .where(OUTBOX.c.key == key)
                 .values(**values, same_errors=0, failures=0, not_found=0, changed_us=now_us)
             )
+            note(connection, "outbox.replay", f"command:{key}"[:200], {})
 
     def list_dead(self, adapter: str | None = None) -> list[dict[str, Any]]:
         """Dead letters, the oldest first."""

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from sqlalchemy import Connection
 
 from gateway.registry.actors import Actor
 from gateway.registry.audit import AuditEvent, Outcome, append
+
+Note = Callable[[Connection, str, str, Mapping[str, object]], None]
+"""Says what was done, in the caller's transaction; who did it, it knows itself."""
+
+
+def say_nothing(
+    _connection: Connection, _action: str, _subject: str, _facts: Mapping[str, object]
+) -> None:
+    """A Note for what the gateway does by itself."""
 
 
 def note_change(

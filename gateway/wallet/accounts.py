@@ -218,7 +218,7 @@ class Accounts:
         """Let another tenant see and charge an account. Raises: AuthError, CommandError."""
         await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
         await self._commands.read("account_show", account_id=account_id)
-        await asyncio.to_thread(self._store.grant, account_id, tenant_id, self._clock())
+        await asyncio.to_thread(self._store.grant, actor, account_id, tenant_id, self._clock())
         self._access.forget()
 
     async def _change(

@@ -308,7 +308,9 @@ def test_rejected_rows_go_into_the_next_file_under_the_same_id(exchange: Exchang
         exchange.book.retry(["2", "1"], MORNING_US)
     assert refused.value.code == "CLEARING_ROW"
     assert exchange.row_states() == {"accepted": 1, "rejected": 1}
-    exchange.book.retry(["2"], MORNING_US)
+    told: list[object] = []
+    exchange.book.retry(["2"], MORNING_US, lambda _connection, *said: told.append(said))
+    assert told == [("clearing.retry", "clearing:cc", {"rows": ["2"]})]
     exchange.house.unknown.clear()
     (again,) = exchange.make(MORNING_US + 86_400_000_000)
     exchange.give(again)

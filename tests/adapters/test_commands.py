@@ -17,6 +17,7 @@ from gateway.delivery import kinds
 from gateway.delivery.kinds import list_kinds, load_adapters, load_kind
 from gateway.delivery.outbox import Left, Outbox, State
 from gateway.errors import ConfigError
+from gateway.registry.audit import iter_events
 from gateway.registry.store import open_registry
 from tests.control.commands import Cli, make_folder
 
@@ -181,6 +182,10 @@ def test_dead_letters_are_shown_and_replayed(cli: Cli, config: Path) -> None:
     assert cli.fail(3, "adapter", "replay", "k-1")["code"] == "DELIVERY_NOT_DEAD"
     assert cli.fail(3, "adapter", "show", "k-2")["code"] == "DELIVERY_NOT_FOUND"
     assert "Li Lei" not in cli("adapter", "show", "k-1").out
+    with open_registry(config.parent / "registry.sqlite").reading() as connection:
+        (told,) = list(iter_events(connection))
+    assert (told.action, told.subject) == ("outbox.replay", "command:k-1")
+    assert told.actor.startswith("cli:")
 
 
 def test_a_statement_is_handed_in_and_its_doubts_are_decided(cli: Cli, tmp_path: Path) -> None:

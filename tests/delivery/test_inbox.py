@@ -144,7 +144,13 @@ def test_a_doubt_is_held_until_somebody_decides(inbox: Inbox, handler: Ordered) 
     assert handler.performed == ["m1"], "it is not tried again and again"
     (held,) = inbox.list_events("bank", Stored.HELD)
     assert (held["message_id"], held["reason"]) == ("m1", "whose is it")
-    inbox.decide("bank", "m1", {"account_id": 7}, NOW)
+    told: list[object] = []
+
+    def note(_connection: object, *said: object) -> None:
+        told.append(said)
+
+    inbox.decide("bank", "m1", {"account_id": 7}, NOW, note)
+    assert told == [("inbox.decide", "event:bank:m1", {"account_id": 7})]
     assert inbox.apply("bank", handler, NOW) == 1
     with pytest.raises(DeliveryError) as refused:
         inbox.decide("bank", "m1", {"account_id": 8}, NOW)

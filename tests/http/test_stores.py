@@ -60,7 +60,7 @@ def test_accounts_grants_and_freezes(database: Database) -> None:
     accounts, freezes = AccountStore(database), FreezeStore(database)
     for _ in range(2):
         accounts.add(Ownership(5, "school", "ref", "op-5", 1))
-        accounts.grant(5, "hospital", 2)
+        accounts.grant(Actor.system("test"), 5, "hospital", 2)
     found = accounts.find(5)
     assert found is not None
     assert (found.tenant_id, found.granted) == ("school", frozenset({"hospital"}))

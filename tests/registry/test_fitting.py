@@ -11,6 +11,7 @@ from adapters.contract import Capability, Command
 from gateway.db import Database
 from gateway.delivery.outbox import Outbox
 from gateway.errors import RegistryError
+from gateway.registry.actors import Actor
 from gateway.registry.audit import AUDIT_EVENTS
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 from gateway.wallet.stores.fitting import BY_ACCOUNT, JournalEnd, fit_registry
@@ -38,7 +39,7 @@ def test_what_names_an_unknown_account_goes(database: Database) -> None:
     accounts = AccountStore(database)
     for number in (20, 21):
         accounts.add(Ownership(number, "school", "", f"op-{number}", 1))
-        accounts.grant(number, "hospital", 2)
+        accounts.grant(Actor.system("test"), number, "hospital", 2)
     fitted = fit_registry(database, END, "cli:me")
     assert (fitted.accounts, fitted.rows) == (1, 2)
     kept, gone = accounts.find(20), accounts.find(21)
@@ -49,7 +50,8 @@ def test_what_names_an_unknown_account_goes(database: Database) -> None:
     accounts.add(Ownership(21, "clinic", "", "op-anew", 3))
     assert accounts.own_among([20, 21], "school") == {20}
     with database.reading() as connection:
-        (facts,) = connection.scalars(select(AUDIT_EVENTS.c.facts))
+        told = select(AUDIT_EVENTS.c.facts).where(AUDIT_EVENTS.c.action == "registry.fit")
+        (facts,) = connection.scalars(told)
     assert json.loads(facts) == fitted.as_dict()
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from gateway.db import Database
 from gateway.delivery.tables import CLEARING_FILES, CLEARING_ROWS
 from gateway.errors import DeliveryError
+from gateway.registry.changes import Note, say_nothing
 
 
 class ClearingBook:
@@ -77,8 +78,9 @@ class ClearingBook:
                 for state, count, total in connection.execute(query)
             }
 
-    def retry(self, row_ids: Sequence[str], now_us: int) -> int:
-        """Give rejected rows back: they are in the next file. All of them, or none.
+    def retry(self, row_ids: Sequence[str], now_us: int, note: Note = say_nothing) -> int:
+        """Give rejected rows back: they are in the next file. All of them, or none. note: tells
+        the audit trail.
 
         Raises: DeliveryError CLEARING_ROW: one of them is not rejected.
         """
@@ -92,4 +94,6 @@ class ClearingBook:
                 ).rowcount
                 if not changed:
                     raise DeliveryError("CLEARING_ROW", f"row {row_id} is not rejected")
+            facts = {"rows": list(row_ids)}
+            note(connection, "clearing.retry", f"clearing:{self._adapter}", facts)
         return len(row_ids)

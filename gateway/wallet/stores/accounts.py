@@ -11,6 +11,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
 from gateway.errors import RegistryError
+from gateway.registry.actors import Actor
+from gateway.registry.changes import note_change
 from gateway.wallet.stores.tables import ACCOUNTS, GRANTS
 
 TAKEN_HINT = "was the journal restored? `faregate registry fit` takes out what it does not know"
@@ -66,12 +68,17 @@ class AccountStore:
             return Ownership(account_id, granted=granted) if granted else None
         return _ownership(row, granted)
 
-    def grant(self, account_id: int, tenant_id: str, now_us: int) -> None:
+    def grant(self, actor: Actor, account_id: int, tenant_id: str, now_us: int) -> None:
         """Let another tenant see and charge an account; again is nothing."""
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         row = {"account_id": account_id, "tenant_id": tenant_id, "granted_us": now_us}
         with self._database.transaction() as connection:
-            connection.execute(insert(GRANTS).on_conflict_do_nothing(), row)
+            made = connection.execute(insert(GRANTS).on_conflict_do_nothing(), row)
+            if made.rowcount:
+                about = {"tenant_id": tenant_id}
+                note_change(
+                    connection, actor, "account.grant", f"account:{account_id}", now_us, **about
+                )
 
     def list(
         self, *, tenant_id: str | None, among: Sequence[int] | None, after: int, limit: int

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
+from gateway.registry.audit import AuditEvent, append
 from gateway.wallet.stores.tables import FREEZES, NOTICES
 
 OPEN = ("placing", "active")
@@ -86,6 +87,7 @@ class FreezeStore:
             if changed.rowcount:
                 row = _get(connection, freeze_id)
                 _tell(connection, row, notice, placed_us, position)
+                _note(connection, row, "place", row.actor, placed_us)
 
     def drop(self, freeze_id: str) -> None:
         """The engine refused it."""
@@ -107,7 +109,9 @@ class FreezeStore:
                 .values(state=state, lifted_us=now_us, lifted_by=by)
             )
             if changed.rowcount:
-                _tell(connection, _get(connection, freeze_id), notice, now_us, position)
+                row = _get(connection, freeze_id)
+                _tell(connection, row, notice, now_us, position)
+                _note(connection, row, state, by, now_us)
 
     def find(self, freeze_id: str) -> FreezeRow | None:
         """One freeze."""
@@ -188,6 +192,15 @@ def _tell(connection: Connection, row: FreezeRow, kind: str, now_us: int, positi
     }
     made = NewNotice(f"{kind}:{row.freeze_id}", row.account_id, kind, body, now_us, position)
     add_notice(connection, made)
+
+
+def _note(connection: Connection, row: FreezeRow, what: str, by: str, now_us: int) -> None:
+    """Into the audit trail: `freeze.place`, `freeze.lifted`, `freeze.expired`."""
+    facts = {"freeze_id": row.freeze_id, "what": row.what, "reason": row.reason}
+    append(
+        connection,
+        AuditEvent(by, f"freeze.{what}", f"account:{row.account_id}", now_us, facts=facts),
+    )
 
 
 def _get(connection: Connection, freeze_id: str) -> FreezeRow:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
+from gateway.registry.audit import AuditEvent, append
 from gateway.wallet.stores.tables import SAGAS
 
 
@@ -44,7 +45,9 @@ class SagaStore:
         values = {column.name: getattr(row, column.name) for column in SAGAS.columns}
         values["body"] = json.dumps(row.body)
         with self._database.transaction() as connection:
-            connection.execute(dialect(SAGAS).on_conflict_do_nothing(), values)
+            made = connection.execute(dialect(SAGAS).on_conflict_do_nothing(), values)
+            if made.rowcount:
+                _note(connection, row, "start", row.created_us)
 
     def find(self, saga_id: str) -> SagaRow | None:
         """One saga."""
@@ -93,6 +96,8 @@ class SagaStore:
                 .where(SAGAS.c.saga_id == saga_id)
                 .values(**values, changed_us=now_us, **more)
             )
+            if "state" in more:
+                _note(connection, _saga(found), str(more["state"]), now_us)
 
     def note(self, saga_id: str, name: str, value: int) -> int:
         """Write something into the body, once; what stands there then."""
@@ -110,6 +115,18 @@ def _running(connection: Connection, saga_id: str) -> Row[Any] | None:
     """Nobody else changes it until the transaction ends."""
     query = select(SAGAS).where(SAGAS.c.saga_id == saga_id, SAGAS.c.state == "running")
     return connection.execute(query.with_for_update()).one_or_none()
+
+
+def _note(connection: Connection, row: SagaRow, what: str, now_us: int) -> None:
+    """Into the audit trail: `merge.start`, `merge.done`, `merge.failed`."""
+    event = AuditEvent(
+        row.actor,
+        f"{row.kind}.{what}",
+        f"{row.kind}:{row.saga_id}",
+        now_us,
+        tenant_id=row.tenant_id,
+    )
+    append(connection, event)
 
 
 def _saga(row: Row[Any]) -> SagaRow:
