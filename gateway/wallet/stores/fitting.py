@@ -20,7 +20,13 @@ from typing import TypeVar
 from sqlalchemy import Column, Connection, Table, delete, func, select, union, update
 
 from gateway.clock import now_us
-from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_PLANS, CREDIT_STATEMENTS
+from gateway.credit.tables import (
+    CREDIT_INSTALMENTS,
+    CREDIT_LINES,
+    CREDIT_PLANS,
+    CREDIT_STATEMENTS,
+    CREDIT_WISHES,
+)
 from gateway.db import Database
 from gateway.delivery.outbox import OPEN, State
 from gateway.delivery.tables import OUTBOX
@@ -43,7 +49,7 @@ from gateway.wallet.stores.tables import (
 
 BY_ACCOUNT: tuple[Table, ...] = (
     *(OWNERS, MEDIA, ACCOUNTS, GRANTS, FREEZES, TOPUPS, BUDGETS, NOTICES, INFLOWS),
-    *(CREDIT_INSTALMENTS, CREDIT_PLANS, CREDIT_STATEMENTS, CREDIT_LINES),
+    *(CREDIT_INSTALMENTS, CREDIT_PLANS, CREDIT_STATEMENTS, CREDIT_WISHES, CREDIT_LINES),
 )
 """Rows that say something of an account. Not among them: requests (a key keeps its operation) and
 breaks of reconciliations (what was found then)."""
