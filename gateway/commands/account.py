@@ -22,7 +22,7 @@ from gateway.commands.common import (
     print_table,
 )
 from gateway.commands.merging import add_merge
-from gateway.commands.operating import Change, moved, operate
+from gateway.commands.operating import Change, operate
 from gateway.commands.purses import add_to
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def open_account(
 
     number = _currency_number(currency)
     do = operate(config, replaced, operation_id, as_json, note=note)
-    made = do.run(
+    made = do.told(
         lambda shell: shell.accounts.open(
             do.actor,
             do.cause,
@@ -117,7 +117,7 @@ def open_account(
             account_id=account_id or 0,
         )
     )
-    print_operation(moved(made), number, as_json=as_json)
+    print_operation(made, number, as_json=as_json)
 
 
 def show(
@@ -174,7 +174,7 @@ def credit(
             do.actor, do.cause, account_id, CreditOrder(minor, number, source="cli")
         )
 
-    do.print_moved(account_id, put_in, amount)
+    do.print_change(account_id, put_in, amount)
 
 
 def debit(
@@ -199,7 +199,7 @@ def debit(
 
     do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
     for_what, number = read_purpose(purpose), key or PURSES[purse]
-    do.print_moved(
+    do.print_change(
         account_id,
         lambda shell: partial(
             shell.money.pay,
@@ -317,7 +317,7 @@ def set_limit(
     Example: `faregate account limit 1001 20.00`
     """
     do = operate(config, replaced, operation_id, as_json, note=note)
-    do.print_moved(
+    do.print_change(
         account_id,
         lambda shell: partial(shell.accounts.set_credit_limit, do.actor, do.cause, account_id),
         amount,
@@ -339,7 +339,7 @@ def set_tier(
     Example: `faregate account tier 1001 2 --note "passport seen at the desk"`
     """
     do = operate(config, replaced, operation_id, as_json, note=note)
-    do.print_moved(
+    do.print_change(
         account_id,
         lambda shell: partial(shell.purses.set_tier, do.actor, do.cause, account_id, tier),
     )
@@ -358,7 +358,7 @@ def close(
     Example: `faregate account close 1001`
     """
     do = operate(config, replaced, operation_id, as_json, note=note)
-    do.print_moved(
+    do.print_change(
         account_id, lambda shell: partial(shell.accounts.close, do.actor, do.cause, account_id)
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,14 +14,15 @@ from gateway.commands.common import (
     OperationIdOption,
     ReferenceOption,
     SetOption,
-    UsageError,
     load_settings,
     print_json,
     print_table,
 )
+from gateway.commands.operating import Change, operate
 
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
+    from gateway.shell import Shell
 
 AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 HoldArgument = Annotated[
@@ -71,15 +73,19 @@ def place(
 
     Example: `faregate hold place 1001 7 300.00 --minutes 1440 --purpose medical`
     """
-    args = {
-        "key": key,
-        "expires_us": _minutes_from_now(minutes),
-        "purpose": _purpose(purpose),
-        "merchant": merchant,
-        "reference": reference,
-        "note": note,
-    }
-    _move("hold_place", account_id, amount, args, operation_id, _client(config, replaced), as_json)
+    from gateway.commands.money import read_purpose
+    from gateway.wallet.holds import HoldOrder
+
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    until_us, number = _minutes_from_now(minutes), read_purpose(purpose)
+
+    def take(shell: Shell) -> Change:
+        holds = shell.holds
+        return lambda minor: holds.place(
+            do.actor, do.cause, account_id, HoldOrder(minor, until_us, number, merchant, key=key)
+        )
+
+    do.print_change(account_id, take, amount)
 
 
 def capture(
@@ -98,9 +104,17 @@ def capture(
 
     Example: `faregate hold capture 1001 7 120.50 --final`
     """
-    args = {"key": key, "final": final, "reference": reference, "note": note}
-    client = _client(config, replaced)
-    _move("hold_capture", account_id, amount, args, operation_id, client, as_json)
+    from gateway.wallet.holds import name_of
+
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+
+    def take(shell: Shell) -> Change:
+        holds = shell.holds
+        return lambda minor: holds.capture(
+            do.actor, do.cause, account_id, name_of(key), minor, is_final=final
+        )
+
+    do.print_change(account_id, take, amount)
 
 
 def release(
@@ -116,8 +130,13 @@ def release(
 
     Example: `faregate hold release 1001 7`
     """
-    args = {"account_id": account_id, "key": key, "note": note}
-    _send("hold_release", args, operation_id, _client(config, replaced), as_json)
+    from gateway.wallet.holds import name_of
+
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_change(
+        account_id,
+        lambda shell: partial(shell.holds.release, do.actor, do.cause, account_id, name_of(key)),
+    )
 
 
 def extend(
@@ -134,9 +153,14 @@ def extend(
 
     Example: `faregate hold extend 1001 7 --minutes 2880`
     """
-    expires_us = _minutes_from_now(minutes)
-    args = {"account_id": account_id, "key": key, "expires_us": expires_us, "note": note}
-    _send("hold_extend", args, operation_id, _client(config, replaced), as_json)
+    from gateway.wallet.holds import name_of
+
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    until_us, name = _minutes_from_now(minutes), name_of(key)
+    do.print_change(
+        account_id,
+        lambda shell: partial(shell.holds.extend, do.actor, do.cause, account_id, name, until_us),
+    )
 
 
 def show(
@@ -186,18 +210,14 @@ def refund(
 
     named: str | int = int(charge_client) if charge_client.isdigit() else charge_client
     shown = format_operation_id(read_operation_id(charge))
-    texts = {"charge": {"client": named, "id": shown}, "reference": reference, "note": note}
-    _move("refund", account_id, amount, texts, operation_id, _client(config, replaced), as_json)
-
-
-def _purpose(text: str) -> str | int:
-    from fastpath.wallet import PURPOSES
-
-    if text.isdigit():
-        return int(text)
-    if text not in PURPOSES:
-        raise UsageError(detail=f"--purpose {text}: one of {', '.join(PURPOSES)}, or 0 to 31")
-    return text
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    do.print_change(
+        account_id,
+        lambda shell: partial(
+            shell.holds.refund, do.actor, do.cause, account_id, shown, charge_client=named
+        ),
+        amount,
+    )
 
 
 def _minutes_from_now(minutes: int) -> int:
@@ -210,29 +230,3 @@ def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
     from gateway.bootstrap import build_control_client
 
     return build_control_client(load_settings(config, replaced).config)
-
-
-def _move(
-    op: str,
-    account_id: int,
-    amount: str,
-    args: dict[str, Any],
-    operation_id: str | None,
-    client: ControlClient,
-    as_json: bool,
-) -> None:
-    """An operation with an amount: read in the account's own currency."""
-    from gateway.commands.money import currency_of, parse_minor, print_operation, send
-
-    currency = currency_of(client, account_id)
-    named = {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
-    print_operation(send(client, op, named | args, operation_id), currency, as_json=as_json)
-
-
-def _send(
-    op: str, args: dict[str, Any], operation_id: str | None, client: ControlClient, as_json: bool
-) -> None:
-    from gateway.commands.money import currency_of, print_operation, send
-
-    currency = currency_of(client, args["account_id"])
-    print_operation(send(client, op, args, operation_id), currency, as_json=as_json)

@@ -18,7 +18,7 @@ from gateway.commands.common import (
     load_settings,
     print_result,
 )
-from gateway.commands.operating import Operating, moved, operate
+from gateway.commands.operating import Operating, operate
 
 if TYPE_CHECKING:
     from gateway.shell import Shell
@@ -197,8 +197,7 @@ def _print(
     """Change a medium, and show what was done; its token in short."""
     from gateway.keys import short_token
 
-    made = do.run(work)
-    print_result({"token": short_token(token)} | moved(made), as_json=do.as_json)
+    print_result({"token": short_token(token)} | do.told(work), as_json=do.as_json)
 
 
 def _end_of(day: str) -> int:

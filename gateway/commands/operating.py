@@ -5,7 +5,7 @@ is shown.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.clock import format_operation_id
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.registry.actors import Actor
     from gateway.shell import Shell
-    from gateway.wallet.commands import Cause, Movement
+    from gateway.wallet.commands import Cause
 
 T = TypeVar("T")
-Change = Callable[..., Awaitable["Movement"]]
+Change = Callable[..., Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,14 @@ class Operating:
 
         Raises: FareGatewayError.
         """
+        return self._do(work)[0]
+
+    def told(self, work: Callable[[Shell], Coroutine[Any, Any, object]]) -> dict[str, Any]:
+        """Do it; what the journal's record of it says. Raises: FareGatewayError."""
+        result = self._do(work)[1].commands.told
+        return {"operation_id": result["operation_id"]} | result
+
+    def _do(self, work: Callable[[Shell], Coroutine[Any, Any, T]]) -> tuple[T, Shell]:
         import asyncio
 
         from gateway.bootstrap import build_shell
@@ -53,22 +61,24 @@ class Operating:
             finally:
                 await shell.close()
 
-        return asyncio.run(main())
+        return asyncio.run(main()), shell
 
-    def print_moved(
+    def print_change(
         self, account_id: int, take: Callable[[Shell], Change], amount: str | None = None
     ) -> None:
-        """Do it, and show what moved. amount: read in the account's currency."""
+        """Do it, and show its record. amount: read in the account's currency."""
         from gateway.commands.money import parse_minor, print_operation
 
-        async def main(shell: Shell, change: Change) -> tuple[Movement, int]:
-            shown = await shell.commands.read("account_show", account_id=account_id)
-            currency = int(shown["currency"])
-            minor = () if amount is None else (parse_minor(amount, currency),)
-            return await change(*minor), currency
+        currencies: list[int] = []
 
-        made, currency = self.run(lambda shell: main(shell, take(shell)))
-        print_operation(moved(made), currency, as_json=self.as_json)
+        async def main(shell: Shell, change: Change) -> None:
+            shown = await shell.commands.read("account_show", account_id=account_id)
+            currencies.append(int(shown["currency"]))
+            minor = () if amount is None else (parse_minor(amount, currencies[0]),)
+            await change(*minor)
+
+        told = self.told(lambda shell: main(shell, take(shell)))
+        print_operation(told, currencies[0], as_json=self.as_json)
 
 
 def operate(
@@ -86,9 +96,3 @@ def operate(
 
     cause = Cause(read_operation_id(operation_id), "", reference, note)
     return Operating(load_settings(config, replaced).config, build_actor(), cause, as_json)
-
-
-def moved(made: Movement) -> dict[str, Any]:
-    """A movement as the command line shows it."""
-    fields = asdict(made)
-    return fields | {"repeated": fields.pop("replayed")}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -13,8 +14,8 @@ from gateway.commands.common import (
     OperationIdOption,
     SetOption,
     UsageError,
-    load_settings,
 )
+from gateway.commands.operating import operate
 from gateway.commands.spans import UntilOption, read_until
 
 AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
@@ -55,16 +56,14 @@ def purse_open(
 
     Example: `faregate account purse-open 1001 11 --for meal --until 2027-06-30`
     """
-    args = {
-        "account_id": account_id,
-        "key": key,
-        "purposes": _mask(purposes),
-        "priority": priority,
-        "expires_us": read_until(until),
-        "merchant": sponsor,
-        "note": note,
-    }
-    _send("purse_open", args, operation_id, config, replaced, as_json)
+    from gateway.wallet.purses import PurseOrder
+
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    order = PurseOrder(_purposes(purposes), priority, read_until(until), sponsor, key)
+    do.print_change(
+        account_id,
+        lambda shell: partial(shell.purses.open, do.actor, do.cause, account_id, order),
+    )
 
 
 def purse_close(
@@ -80,8 +79,11 @@ def purse_close(
 
     Example: `faregate account purse-close 1001 11`
     """
-    args = {"account_id": account_id, "key": key, "note": note}
-    _send("purse_close", args, operation_id, config, replaced, as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_change(
+        account_id,
+        lambda shell: partial(shell.purses.close, do.actor, do.cause, account_id, key),
+    )
 
 
 def purse_sweep(
@@ -97,37 +99,24 @@ def purse_sweep(
 
     Example: `faregate account purse-sweep 1001 11`
     """
-    args = {"account_id": account_id, "key": key, "note": note}
-    _send("purse_sweep", args, operation_id, config, replaced, as_json)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    do.print_change(
+        account_id,
+        lambda shell: partial(shell.purses.sweep, do.actor, do.cause, account_id, key),
+    )
 
 
-def _mask(text: str) -> int:
-    """Bits of purposes given by name or number. Raises: UsageError."""
+def _purposes(text: str) -> tuple[int, ...]:
+    """Purposes given by name or number. Raises: UsageError."""
     from fastpath.wallet import PURPOSES, PURPOSES_MAX
 
-    mask = 0
+    found = []
     for word in filter(None, (one.strip() for one in text.split(","))):
         number = int(word) if word.isdigit() else PURPOSES.get(word, PURPOSES_MAX)
         if number >= PURPOSES_MAX:
             known = ", ".join(name for name, at in PURPOSES.items() if at < PURPOSES_MAX)
             raise UsageError(detail=f"--for {word}: one of {known}, or 0 to 31")
-        mask |= 1 << number
-    if not mask:
+        found.append(int(number))
+    if not found:
         raise UsageError(detail="--for: name at least one purpose")
-    return mask
-
-
-def _send(
-    op: str,
-    args: dict[str, Any],
-    operation_id: str | None,
-    config: ConfigOption,
-    replaced: SetOption,
-    as_json: bool,
-) -> None:
-    from gateway.bootstrap import build_control_client
-    from gateway.commands.money import currency_of, print_operation, send
-
-    client = build_control_client(load_settings(config, replaced).config)
-    currency = currency_of(client, args["account_id"])
-    print_operation(send(client, op, args, operation_id), currency, as_json=as_json)
+    return tuple(found)

@@ -75,6 +75,8 @@ class HoldOrder:
     merchant_id: int = 0
     token: bytes = b""
     """Of the medium that was shown; empty = the account is reached without."""
+    key: int = 0
+    """Its number; 0 = what follows from the operation."""
 
 
 class Charges(Protocol):
@@ -98,7 +100,7 @@ class Holds:
         """Reserve value of the main purse and the credit line until an instant."""
         await self._access.require_shown(self._commands, actor, account_id, order.token)
         await self._access.require_merchant(actor, order.merchant_id)
-        key = key_of(cause.operation_id)
+        key = order.key or key_of(cause.operation_id)
         return await self._do(
             actor,
             cause,
@@ -188,12 +190,15 @@ class Holds:
         charge_id: str,
         amount_minor: int,
         *,
-        charge_client: str = API_CLIENT,
+        charge_client: str | int = API_CLIENT,
     ) -> tuple[Refund, bool]:
-        """Give back of a payment or capture, never more in total than it took."""
+        """Give back of a payment or capture, never more in total than it took.
+
+        Args: charge_client: whose operation it was; the house may name it by its number.
+        """
         actor.require(Scope.REFUNDS_WRITE)
         if not actor.is_house:
-            await self._require_charge(actor, account_id, charge_client, charge_id)
+            await self._require_charge(actor, account_id, str(charge_client), charge_id)
         done = await self._commands.do(
             actor,
             cause,

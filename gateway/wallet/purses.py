@@ -28,12 +28,15 @@ class OpenedPurse:
 
 @dataclass(frozen=True, slots=True)
 class PurseOrder:
-    """What a purse is for. priority: lower ones pay first. expires_us: 0 = never."""
+    """What a purse is for. priority: lower ones pay first. expires_us: 0 = never. key: its number,
+    0 = what follows from the operation.
+    """
 
     purposes: Iterable[int]
     priority: int
     expires_us: int = 0
     merchant_id: int = 0
+    key: int = 0
 
 
 class Purses:
@@ -49,7 +52,7 @@ class Purses:
     ) -> tuple[OpenedPurse, bool]:
         """An empty purse, and whether it was opened before."""
         await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
-        key = key_of(cause.operation_id)
+        key = order.key or key_of(cause.operation_id)
         done = await self._commands.do(
             actor,
             cause,

@@ -55,6 +55,7 @@ async def care(hands: Running) -> int:
     await call("plan_repay", key=4, amount_minor=1_000)
     version = (await hands.account(account))["version"]
     await call("write_off", amount_minor=500, expected_version=version)
+    await call("debit", amount_minor=70, fee=True, way_home=True)
     return account
 
 
@@ -84,6 +85,7 @@ async def test_every_wallet_command_is_posted_where_it_belongs(tmp_path: Path) -
         ("receivable", "merchant:3", 4_600),
         ("stored", "merchant:3", 45_400),
     ]
+    assert posted(Op.DEBIT, 2) == [("receivable", "fees", 70)]
     assert posted(Op.PLAN_OPEN) == [("plans", "receivable", 4_000)]
     assert posted(Op.PLAN_REPAY) == [("receivable", "plans", 1_000)]
     assert posted(Op.WRITE_OFF) == [("write_offs", "receivable", 500)]
