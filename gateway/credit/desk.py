@@ -15,7 +15,17 @@ from gateway.credit.asking import NOBODY, check_agreed
 from gateway.credit.book import CLOSED, OPEN, OPENING, CreditLine
 from gateway.credit.giving_up import WriteOffDesk
 from gateway.credit.instalments import InstalmentDesk
-from gateway.credit.wishes import Asked, Kind, Wish, add_wish, end_wish, find_wish, find_wish_at
+from gateway.credit.wishes import (
+    Asked,
+    Kind,
+    Wish,
+    add_wish,
+    end_wish,
+    find_wish,
+    find_wish_at,
+    find_wish_called,
+    move_wish,
+)
 from gateway.errors import CreditError, FareGatewayError, Retry
 
 
@@ -26,6 +36,23 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
         """What was asked for under this name before. Raises: CreditError CREDIT_ERROR."""
         with self.book.transaction() as connection:
             return find_wish(connection, account_id, asked, kind)
+
+    def find_open(self, request: str) -> bool | None:
+        """Whether the command of this wish is still to be carried out, or its end not known; None:
+        nothing was wished under this name, or it was refused.
+        """
+        with self.book.transaction() as connection:
+            wish = find_wish_called(connection, request)
+            if wish is None:
+                return None
+            if wish.kind == "plan":
+                return self.book.find_plan_state(connection, request) == OPENING
+            if wish.kind in ("repay", "write_off"):
+                return not wish.is_done
+            line = self.book.find_line(connection, wish.account_id)
+        if line is None or line.wanted_us != wish.at_us:
+            return False
+        return line.state == OPENING or line.limit_minor != line.wanted_limit_minor
 
     def decide_limit(self, account_id: int, policy: str, *, score: int) -> int:
         """What the rules would give now, minor units; policy: "" = that of the account's line.
@@ -126,6 +153,7 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
                 "tier": account["tier"],
                 "wanted_limit_minor": decision.limit_minor,
                 "wanted_us": _later(self.now_us(), line),
+                "next_us": self.now_us(),
             }
             self.book.change_line(connection, account_id, **wanted)
             line = self.book.get_line(connection, account_id)
@@ -152,8 +180,10 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
             if is_open or account["balance_minor"] < 0:
                 raise CreditError("CREDIT_STATEMENT", "something is drawn, or still to be paid")
             if wish is None:
-                at_us = _later(self.now_us(), line)
-                self.book.change_line(connection, account_id, wanted_limit_minor=0, wanted_us=at_us)
+                now_us = self.now_us()
+                at_us = _later(now_us, line)
+                wanted = {"wanted_limit_minor": 0, "wanted_us": at_us, "next_us": now_us}
+                self.book.change_line(connection, account_id, **wanted)
                 made = Wish.of(account_id, asked, "close", at_us=at_us, amount_minor=0)
                 add_wish(connection, made)
             line = self.book.get_line(connection, account_id)
@@ -163,14 +193,35 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
         return replace(line, state=CLOSED)
 
     def push_limit(self, line: CreditLine) -> CreditLine:
-        """Bring the limit that is wanted to the data plane. A line that is refused never was."""
+        """Bring the limit that is wanted to the data plane. A line that is refused never was.
+
+        Whoever carries out an older wish meanwhile may be heard last: when the book has another
+        wish by now, that one is sent once more, under an id of its own.
+        """
         if line.limit_minor == line.wanted_limit_minor and line.state != OPENING:
             return line
-        account_id, wanted_minor = line.account_id, line.wanted_limit_minor
+        while True:
+            self._send_limit(line)
+            with self.book.transaction() as connection:
+                newest = self.book.find_line(connection, line.account_id) or line
+                if newest.wanted_us == line.wanted_us:
+                    limit_minor = line.wanted_limit_minor
+                    state = CLOSED if newest.state == CLOSED else OPEN
+                    values = {"limit_minor": limit_minor, "state": state}
+                    self.book.change_line(connection, line.account_id, **values)
+                    return replace(newest, limit_minor=limit_minor, state=state)
+                now_us = self.now_us()
+                line = replace(newest, wanted_us=_later(now_us, newest))
+                values = {"wanted_us": line.wanted_us, "next_us": now_us}
+                self.book.change_line(connection, line.account_id, **values)
+                move_wish(connection, line.account_id, newest.wanted_us, line.wanted_us)
+
+    def _send_limit(self, line: CreditLine) -> None:
+        account_id = line.account_id
         with self.book.transaction() as connection:
             wish = find_wish_at(connection, account_id, line.wanted_us, "limit", "close")
         said = wish.said() if wish is not None else {}
-        args = {"account_id": account_id, "amount_minor": wanted_minor, **said}
+        args = {"account_id": account_id, "amount_minor": line.wanted_limit_minor, **said}
         op_id = derived_operation_id(line.wanted_us, "credit limit", str(account_id))
         try:
             self.commands.call("set_credit_limit", args, operation_id=op_id)
@@ -181,10 +232,6 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
                     if wish is not None:
                         end_wish(connection, wish, is_done=False)
             raise
-        done = replace(line, limit_minor=wanted_minor, state=OPEN)
-        with self.book.transaction() as connection:
-            self.book.change_line(connection, account_id, limit_minor=wanted_minor, state=OPEN)
-        return done
 
 
 def _decision(line: CreditLine, asked: Asked) -> Wish:

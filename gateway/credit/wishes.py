@@ -93,6 +93,21 @@ def find_wish_at(connection: Connection, account_id: int, at_us: int, *kinds: Ki
     return None if row is None else _wish(row)
 
 
+def find_wish_called(connection: Connection, request: str) -> Wish | None:
+    """The wish of this name, whosever account it is about."""
+    query = select(CREDIT_WISHES).where(CREDIT_WISHES.c.request == request)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else _wish(row)
+
+
+def move_wish(connection: Connection, account_id: int, at_us: int, to_us: int) -> None:
+    """Its limit is sent once more, under the id of another instant."""
+    table = CREDIT_WISHES.c
+    same = and_(table.account_id == account_id, table.at_us == at_us)
+    where = and_(same, table.kind.in_(["limit", "close"]))
+    connection.execute(update(CREDIT_WISHES).where(where).values(at_us=to_us))
+
+
 def add_wish(connection: Connection, wish: Wish) -> None:
     """Remember it, if it has a name; the audit trail says whose it is."""
     if wish.actor:

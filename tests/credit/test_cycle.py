@@ -125,6 +125,37 @@ def test_a_decision_is_made_once_under_its_name_and_the_journal_says_by_whom(wor
         world.desk.change_score(ME, score=800, asked=Asked("c"), agreed_minor=1)
 
 
+@pytest.mark.parametrize("what", ["score", "close"])
+def test_a_limit_that_was_not_carried_out_is_at_the_next_look(world: World, what: str) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.until("2026-01-11T12:00")
+    world.bank.now_us = at("2026-01-12T12:00")
+    world.bank.die_in = 0
+    with pytest.raises(Died):
+        world.desk.change_score(ME, score=0) if what == "score" else world.desk.close_line(ME)
+    assert world.bank.accounts[ME].limit_minor == 50_000
+    world.until("2026-01-12T12:01")
+    assert world.bank.accounts[ME].limit_minor == 0
+
+
+def test_an_older_wish_that_is_heard_last_is_not_the_last_word(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.now_us = at("2026-01-12T12:00")
+    world.bank.die_in = 0
+    with pytest.raises(Died):
+        world.desk.change_score(ME, score=800)
+    with world.book.transaction() as connection:
+        older = world.book.get_line(connection, ME)
+    assert world.desk.change_score(ME, score=0).limit_minor == 0
+    assert world.desk.push_limit(older).limit_minor == 0
+    assert world.bank.accounts[ME].limit_minor == 0
+    world.until("2026-01-13T12:00")
+    with world.book.transaction() as connection:
+        line = world.book.get_line(connection, ME)
+    assert (line.limit_minor, line.wanted_limit_minor) == (0, 0)
+    assert world.bank.accounts[ME].limit_minor == 0
+
+
 @pytest.mark.parametrize(("score", "policy"), [(10, "ride-first"), (900, "no-such")])
 def test_no_rule_no_credit(world: World, score: int, policy: str) -> None:
     with pytest.raises(CreditError):
