@@ -128,17 +128,23 @@ def test_a_merge_that_was_cut_goes_through_all_steps_again(database: Database) -
         ("c", "running", 2, OLD, YOUNG),
         ("d", "done", 3, YOUNG, YOUNG),
         ("e", "running", 0, YOUNG, YOUNG),
+        ("f", "running", 2, OLD, YOUNG),
+        ("g", "failed", 2, OLD, YOUNG),
     ):
         times = (created_us, changed_us, 0)
-        store.add(SagaRow(name, "merge", "", "me", state, step, body, *times))
-    assert fit(database).again.resumed == 2
-    found = {name: store.find(name) for name in "abcde"}
+        undo = {"undo": 2} if name in "fg" else {}
+        store.add(SagaRow(name, "merge", "", "me", state, step, body | undo, *times))
+    found_again = fit(database).again
+    assert (found_again.resumed, found_again.torn) == (2, 2)
+    found = {name: store.find(name) for name in "abcdefg"}
     assert {name: (row.state, row.step) for name, row in found.items() if row} == {
         "a": ("done", 3),
         "b": ("running", 0),
         "c": ("running", 0),
         "d": ("failed", 3),
         "e": ("running", 0),
+        "f": ("failed", 2),
+        "g": ("failed", 2),
     }
     assert found["b"] is not None
     assert found["b"].body == body

@@ -1,10 +1,10 @@
 """What a registry takes for done and the restored journal beside it may not know.
 
 Marks that are younger than the journal are taken back, so that it is done again: every operation
-has an id that follows from its row, and what is in the journal after all is only answered. A merge
-that was begun before the journal's end goes through its steps once more; one begun later moved
-nothing. What only people can put right is counted: payouts the bank was told of, whose debit may
-be missing, and value that others put in, which they may put in again under the same reference.
+has an id that follows from its row, and what is in the journal after all is only answered. What
+only people can put right is counted: merges that were being undone, payouts the bank was told of,
+whose debit may be missing, and value that others put in, which they may put in again under the same
+reference.
 Each function runs inside the caller's transaction.
 """
 
@@ -26,6 +26,8 @@ from gateway.delivery.outbox import FINAL
 from gateway.delivery.tables import CLEARING_FILES, CLEARING_ROWS, CURSORS, INBOX, OUTBOX
 from gateway.wallet.stores.tables import FREEZES, INFLOWS, REQUESTS, SAGAS, TOPUPS
 
+NOT_THERE = "not_in_journal"
+"""Why a merge is over that the journal does not know, or not to its end."""
 CUT = "cut"
 """Reason of a fare that the journal knows no more."""
 RULE = "rule:"
@@ -36,8 +38,8 @@ RULE = "rule:"
 class Again:
     """How many of each. events, deny_lists, freezes, limits, topups, resumed: are done again.
 
-    requests: are not known to be done. fares: were sent to a clearing house and are gone. paid_out,
-    credits: a person has to look.
+    requests: are not known to be done. fares: were sent to a clearing house and are gone. torn,
+    paid_out, credits: a person has to look.
     """
 
     events: int = 0
@@ -46,6 +48,7 @@ class Again:
     limits: int = 0
     topups: int = 0
     resumed: int = 0
+    torn: int = 0
     requests: int = 0
     fares: int = 0
     paid_out: int = 0
@@ -58,13 +61,15 @@ class Again:
 
 def do_again(connection: Connection, last_us: int, last_seq: int) -> Again:
     """Take marks back that are younger than a journal's last group and record."""
+    resumed, torn = _resume(connection, last_us)
     return Again(
         events=_apply_again(connection, last_us),
         deny_lists=_read_again(connection, last_us),
         freezes=_freeze_again(connection, last_us),
         limits=_tell_again(connection, last_us),
         topups=_top_up_again(connection, last_us),
-        resumed=_resume(connection, last_us),
+        resumed=resumed,
+        torn=torn,
         requests=_forget_answers(connection, last_us),
         fares=_clear_again(connection, last_seq),
         paid_out=_count_paid_out(connection, last_us),
@@ -133,18 +138,28 @@ def _top_up_again(connection: Connection, last_us: int) -> int:
     return count
 
 
-def _resume(connection: Connection, last_us: int) -> int:
-    """Merges that may have been cut in the middle go through all steps; later ones have failed."""
-    table = SAGAS.c
-    is_younger = (table.kind == "merge") & table.state.in_(["running", "done"])
-    begun = is_younger & (table.step > 0)
-    later = update(SAGAS).where(begun, table.created_us > last_us)
-    connection.execute(
-        later.values(state="failed", last_error="not_in_journal", changed_us=now_us())
-    )
-    cut = begun & (table.changed_us > last_us)
-    values = {"state": "running", "step": 0, "next_us": 0, "changed_us": now_us()}
-    return connection.execute(update(SAGAS).where(cut).values(values)).rowcount
+def _resume(connection: Connection, last_us: int) -> tuple[int, int]:
+    """Merges that may have been cut in the middle; how many go on, how many somebody has to look
+    at.
+
+    One on its way there goes through all steps again; one begun later has failed, nothing of it
+    moved. One that was being undone is stopped: what of it is left cannot be told from here.
+    """
+    query = select(SAGAS).where(SAGAS.c.kind == "merge", SAGAS.c.changed_us > last_us)
+    resumed = torn = 0
+    for row in connection.execute(query.where(SAGAS.c.last_error != NOT_THERE)).all():
+        is_undone = "undo" in json.loads(row.body)
+        is_later = row.created_us > last_us
+        if row.step == 0 or (is_later and row.state == "failed"):
+            continue
+        values: dict[str, object] = {"state": "failed", "last_error": NOT_THERE}
+        if not is_later and not is_undone:
+            values = {"state": "running", "step": 0, "next_us": 0}
+            resumed += 1
+        torn += is_undone and not is_later
+        same = SAGAS.c.saga_id == row.saga_id
+        connection.execute(update(SAGAS).where(same).values(values))
+    return resumed, torn
 
 
 def _forget_answers(connection: Connection, last_us: int) -> int:
