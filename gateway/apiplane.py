@@ -40,7 +40,7 @@ from gateway.wallet.purses import Purses
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.sealing import Sealer
-from gateway.wallet.steps import PlanSteps, SagaSteps
+from gateway.wallet.steps import CreditSteps, PlacedSteps, SagaSteps
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
 from gateway.wallet.stores.inflows import InflowStore
@@ -58,6 +58,13 @@ if TYPE_CHECKING:
 
 NOBODY = Actor(ActorKind.TENANT, "nobody")
 """Who calls an endpoint without login: holds nothing."""
+
+LINE = "post_accounts_account_id_credit_line"
+OF_LINE = (
+    *("", "_score", "_close", "_plans"),
+    *("_plans_plan_id_repayments", "_statements_month_write_off"),
+)
+"""Endpoints that wish for something of a credit line, by their names."""
 
 
 def build_events(config: Config, access: Access, ledger: Database) -> Events:
@@ -135,13 +142,15 @@ def build_request_book(
     config: Config, access: Access, commands: Commands, book: Requests, desk: CreditDesk
 ) -> RequestBook:
     """What became of requests. A request goes on for a command's time-out behind its own."""
+    sagas = SagaStore(access.database)
     patience_s = config.api.timeout_s + config.control.timeout_s
     return RequestBook(
         commands,
         book,
         {
-            "post_merges": SagaSteps(SagaStore(access.database)),
-            "post_accounts_account_id_credit_line_plans": PlanSteps(desk.book),
+            "post_merges": SagaSteps(sagas),
+            "post_accounts_account_id_payouts": PlacedSteps(sagas),
+            **dict.fromkeys((LINE + name for name in OF_LINE), CreditSteps(desk)),
         },
         now_us,
         patience_us=round(patience_s * 1_000_000),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.clock import format_operation_id
-from gateway.credit.book import OPENING, CreditBook
+from gateway.credit.desk import CreditDesk
 from gateway.wallet.requests import State, Told
 from gateway.wallet.stores.sagas import SagaStore
 
@@ -25,16 +25,24 @@ class SagaSteps:
         return state, row.last_error if state == "refused" else ""
 
 
-class PlanSteps:
-    """Instalment plans: one that was refused is there no more."""
-
-    def __init__(self, book: CreditBook) -> None:
-        self._book = book
+class PlacedSteps(SagaSteps):
+    """Payouts: what was asked for is done when one is placed; the worker does the rest."""
 
     def find(self, operation_id: bytes) -> Told | None:
         """As Steps has it."""
-        with self._book.transaction() as connection:
-            state = self._book.find_plan_state(connection, format_operation_id(operation_id))
-        if state is None:
+        told = super().find(operation_id)
+        return ("done", "") if told is not None and told[0] == "in_flight" else told
+
+
+class CreditSteps:
+    """What was wished of a credit line; a wish that was refused is there no more."""
+
+    def __init__(self, desk: CreditDesk) -> None:
+        self._desk = desk
+
+    def find(self, operation_id: bytes) -> Told | None:
+        """As Steps has it."""
+        is_open = self._desk.find_open(format_operation_id(operation_id))
+        if is_open is None:
             return None
-        return ("in_flight" if state == OPENING else "done"), ""
+        return ("in_flight" if is_open else "done"), ""

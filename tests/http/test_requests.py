@@ -9,15 +9,16 @@ import pytest
 
 from gateway.clock import now_us
 from gateway.errors import Uncertain
+from gateway.http.catalogue import all_endpoints
 from gateway.http.serving import Server
 from gateway.wallet.lending import Lending
-from gateway.wallet.merges import PAUSE_US, MergeRunner, Merges
+from gateway.wallet.merge_runner import PAUSE_US, MergeRunner
+from gateway.wallet.merges import Merges
 from gateway.wallet.money import Money
 from gateway.wallet.requests import RequestBook
 from tests.http.town import Town
 
 PAYMENT = {"amount_minor": 1, "purpose": 0}
-HOLD = {"amount_minor": 1, "purpose": 0}
 
 
 async def _post(town: Town, body: Any) -> Any:
@@ -189,7 +190,7 @@ async def test_a_merge_that_goes_on_is_in_flight_until_it_is_done(
     forward(town, monkeypatch)
     assert (await town.city.ok("GET", "/v1/requests/m"))["state"] == "in_flight"
     runner = town.api.services.get(Merges)._runner
-    monkeypatch.setattr(runner, "_clock", lambda: now_us() + 2 * PAUSE_US)
+    monkeypatch.setattr(runner, "clock", lambda: now_us() + 2 * PAUSE_US)
     assert await runner.run_due() == 1
     state = await town.city.ok("GET", "/v1/requests/m")
     assert (state["state"], state["code"]) == ("done", "")
@@ -198,14 +199,38 @@ async def test_a_merge_that_goes_on_is_in_flight_until_it_is_done(
 
 async def test_a_merge_that_failed_was_refused(town: Town) -> None:
     old, new = await town.city.account(700), await town.city.account()
-    await town.city.ok(
-        "POST", f"/v1/accounts/{old}/holds", HOLD | {"expires_us": now_us() + 60_000_000}
-    )
-    await town.city.ok(
-        "POST", "/v1/merges", {"from_account_id": old, "to_account_id": new}, key="m"
-    )
+    order = {"from_account_id": old, "to_account_id": new, "tokens": ["33" * 16]}
+    await town.city.ok("POST", "/v1/merges", order, key="m")
     state = await town.city.ok("GET", "/v1/requests/m")
-    assert (state["state"], state["code"]) == ("refused", "balance_not_zero")
+    assert (state["state"], state["code"]) == ("refused", "unknown_medium")
+
+
+def test_what_is_done_in_steps_is_known_by_its_endpoint(town: Town) -> None:
+    names = {endpoint.name for endpoint in all_endpoints()}
+    assert set(town.api.services.get(RequestBook)._steps) <= names
+
+
+async def test_a_limit_that_is_not_carried_out_is_in_flight(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await town.city.account()
+    path = f"/v1/accounts/{account}/credit-line"
+    await town.city.ok("POST", f"/v1/accounts/{account}/tier", {"tier": 2})
+    await town.city.ok("POST", path, {"policy": "ride-first", "score": 650})
+    desk = town.api.services.get(Lending)._desk
+
+    def lose(*_: object, **__: object) -> None:
+        raise Uncertain("UNCERTAIN_OUTCOME", "no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk, "_send_limit", lose)
+        said = await town.city("POST", f"{path}/score", {"score": 0}, key="s")
+    assert said.status == 504
+    forward(town, monkeypatch)
+    assert (await town.city.ok("GET", "/v1/requests/s"))["state"] == "in_flight"
+    again = await town.city.ok("POST", f"{path}/score", {"score": 0}, key="s")
+    assert again["limit_minor"] == 0
+    assert (await town.city.ok("GET", "/v1/requests/s"))["state"] == "done"
 
 
 async def test_a_plan_whose_answer_was_lost_is_in_flight_until_it_is_open(
