@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from gateway.tariffs.gtfs.columns import COLUMNS, REQUIRED
 from gateway.tariffs.gtfs.findings import Findings
 from gateway.tariffs.gtfs.read import FeedFiles, open_feed
 from gateway.tariffs.gtfs.rows import DAY_S, Reader, parse_date
+from gateway.tariffs.gtfs.settings import Switches
 from gateway.tariffs.gtfs.tables import (
     Agency,
     FareAttribute,
@@ -39,15 +40,16 @@ COUNT_MAX = 255
 PRIORITY_MAX = 999_999_999
 
 
-def load_feed(path: Path, findings: Findings) -> Feed:
+def load_feed(path: Path, findings: Findings, switches: Switches) -> Feed:
     """Read every table fares need. Cost: about 1 us a value; stop_times only when needed."""
-    return _Loader(open_feed(path, findings), findings).load()
+    return _Loader(open_feed(path, findings), findings, switches).load()
 
 
 @dataclass(slots=True)
 class _Loader:
     files: FeedFiles
     findings: Findings
+    switches: Switches
 
     def load(self) -> Feed:
         rules = self.table("fare_rules.txt", _fare_rule)
@@ -63,7 +65,7 @@ class _Loader:
             leg_rules=self.table("fare_leg_rules.txt", _leg_rule),
             join_rules=self.table("fare_leg_join_rules.txt", _join_rule),
             transfer_rules=self.table("fare_transfer_rules.txt", _transfer_rule),
-            timeframes=self.table("timeframes.txt", _timeframe),
+            timeframes=tuple(self.timeframes()),
             categories=self.table("rider_categories.txt", _category),
             media=self.table("fare_media.txt", _medium),
             areas=self.table("areas.txt", _named("area")),
@@ -83,6 +85,21 @@ class _Loader:
             last_day=parse_date(last),
             version=version,
         )
+
+    def timeframes(self) -> Iterator[Timeframe]:
+        """Rows that end after they begin; by a switch others are two, cut at midnight."""
+        for one in self.table("timeframes.txt", _timeframe):
+            if one.end_s > one.start_s:
+                yield one
+            elif one.end_s < one.start_s and self.switches.timeframe_over_midnight:
+                yield replace(one, end_s=DAY_S)
+                if one.end_s > 0:
+                    yield replace(one, start_s=0)
+            else:
+                said = "is not after start_time: write two rows at midnight"
+                self.findings.add(
+                    "GTFS_TIME", "timeframes.txt", said, line=one.line, field="end_time"
+                )
 
     def table(self, file: str, build: Callable[[Reader], Typed]) -> tuple[Typed, ...]:
         """Typed rows of a file; () when there is none."""
@@ -179,14 +196,11 @@ def _transfer_count(row: Reader) -> int:
 def _timeframe(row: Reader) -> Timeframe:
     if bool(row.text("start_time")) != bool(row.text("end_time")):
         row.fault("GTFS_PAIR", "start_time", "stands without the other time")
-    start_s, end_s = row.time_of_day("start_time", 0), row.time_of_day("end_time", DAY_S)
-    if end_s <= start_s:
-        row.fault("GTFS_TIME", "end_time", "is not after start_time: write two rows at midnight")
     return Timeframe(
         line=row.row.line,
         group_id=row.needed("timeframe_group_id"),
-        start_s=start_s,
-        end_s=end_s,
+        start_s=row.time_of_day("start_time", 0),
+        end_s=row.time_of_day("end_time", DAY_S),
         service_id=row.needed("service_id"),
     )
 

@@ -32,7 +32,7 @@ def load(path: Path, settings: FeedSettings | None = None) -> LoadedFeed:
     """
     settings = settings or FeedSettings()
     findings = Findings()
-    feed = load_feed(path, findings)
+    feed = load_feed(path, findings, settings.switches)
     check_feed(feed, findings)
     findings.raise_if_any()
     built = build_tariff(feed, settings, findings)
@@ -45,7 +45,7 @@ def inspect(path: Path, settings: FeedSettings | None = None) -> list[Finding]:
     """Everything that is wrong or suspicious, errors first."""
     settings = settings or FeedSettings()
     findings = Findings()
-    feed = load_feed(path, findings)
+    feed = load_feed(path, findings, settings.switches)
     check_feed(feed, findings)
     if not any(findings.errors()):
         warn_of_feed(feed, settings, build_tariff(feed, settings, findings), findings)

@@ -12,6 +12,8 @@ class Switches:
 
     timeframe_end_included: bool = False
     """A timeframe lasts through its end_time, which the text excludes."""
+    timeframe_over_midnight: bool = False
+    """A timeframe may end before it begins: it goes on after midnight, on days of its service."""
     transfer_product_once: bool = False
     """The product of a transfer is paid once for legs in a row, not for each transfer."""
     product_held: bool = False
@@ -24,6 +26,7 @@ class Switches:
 
 LIKE_OTP = Switches(
     timeframe_end_included=True,
+    timeframe_over_midnight=True,
     transfer_product_once=True,
     product_held=True,
     transfer_type_ignored=True,
