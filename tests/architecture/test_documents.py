@@ -155,3 +155,21 @@ def test_every_other_post_wants_an_idempotency_key() -> None:
         and not any("Idempotency-Key" in json.dumps(one) for one in post.get("parameters", []))
     }
     assert without == WITHOUT_KEY
+
+
+def _cut_rows(text: str) -> list[int]:
+    """Lines of table rows that stand in no table: before them is neither a head nor another row."""
+    lines = ["", *text.splitlines()]
+    is_row = [line.startswith("|") for line in lines]
+    begins = [at for at in range(1, len(lines)) if is_row[at] and not is_row[at - 1]]
+    rule = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*")
+    return [at for at in begins if not rule.fullmatch("".join(lines[at + 1 : at + 2]))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_no_paragraph_cuts_a_table(path: Path) -> None:
+    assert _cut_rows(path.read_text(encoding="utf-8")) == []
+
+
+def test_a_cut_table_is_found() -> None:
+    assert _cut_rows("| a |\n|---|\n| b |\n\nsays\n| c |\n") == [6]
