@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from sqlalchemy import Column, Connection, Index, Integer, LargeBinary, String, Table, select
 
-from gateway.db import I64, Database
+from gateway.db import I64
 from gateway.errors import AuthError
 from gateway.registry.store import METADATA
 
@@ -136,12 +136,6 @@ def append(connection: Connection, event: AuditEvent) -> AuditHead:
     values = {name: getattr(row, name) for name in AuditRow.__dataclass_fields__}
     connection.execute(AUDIT_EVENTS.insert().values(values | {"hash": digest}))
     return AuditHead(row.seq, digest)
-
-
-def append_alone(database: Database, event: AuditEvent) -> AuditHead:
-    """Add an event that goes with no other change: a refusal. Raises: DatabaseError."""
-    with database.transaction() as connection:
-        return append(connection, event)
 
 
 def refusal(error: AuthError, actor: str, action: str, subject: str, at_us: int) -> AuditEvent:

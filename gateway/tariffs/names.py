@@ -49,10 +49,6 @@ class StationNames:
             "TARIFF_STATION_UNKNOWN", f"{text!r} is not a station", hint=hint, findings=close
         )
 
-    def by_id(self, stop_id: int) -> Station:
-        """The station with this id. Raises: KeyError."""
-        return self._by_id[stop_id]
-
     def ambiguous(self) -> dict[str, tuple[Station, ...]]:
         """Spellings that mean more than one station."""
         return {key: tuple(found) for key, found in self._by_name.items() if len(found) > 1}

@@ -16,9 +16,10 @@ from gateway.ledger.auditing import AuditReport, Evidence, audit
 from gateway.ledger.checkpoints import make_checkpoint, write_file
 from gateway.ledger.record_tables import CHECKPOINTS
 from gateway.ledger.tables import ACCOUNT_BALANCES, GROUPS, POSTINGS, RECORDS, WATERMARK
-from gateway.registry.audit import AUDIT_EVENTS, AuditEvent, append_alone, iter_events
+from gateway.registry.audit import AUDIT_EVENTS, AuditEvent, iter_events
 from tests.ledger.books import calendar
 from tests.ledger.scribe import take, writing
+from tests.support.trail import append_alone
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 

@@ -14,12 +14,12 @@ from gateway.registry.audit import (
     AuditEvent,
     Outcome,
     append,
-    append_alone,
     check_trail,
     find_head,
     iter_events,
 )
 from gateway.registry.store import open_registry
+from tests.support.trail import append_alone
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -68,7 +68,7 @@ ANCHORS = """
 @pytest.mark.parametrize("row", ANCHORS.split("\n")[1:-1])
 def test_ids_never_change(beijing, row):
     stop_id, name = row.split()
-    assert beijing.names.by_id(int(stop_id)).zh == name
+    assert beijing.names.get(stop_id).zh == name
 
 
 def test_stations_that_share_a_name_are_two(network):
@@ -137,7 +137,7 @@ def relax(ways: dict[str, dict[str, int]], start: str) -> dict[str, int]:
 def test_every_distance_of_the_main_network_is_right(facts, beijing):
     ways = ways_of(facts)
     spec, names = beijing.spec, beijing.names
-    index = {names.by_id(stop_id).zh: at for at, stop_id in enumerate(spec.stop_ids)}
+    index = {names.get(str(stop_id)).zh: at for at, stop_id in enumerate(spec.stop_ids)}
     assert len(ways) == 416
     for start in ways:
         far = relax(ways, start)
@@ -207,7 +207,7 @@ def test_the_table_is_whole_and_the_same_both_ways(beijing):
 def test_highest_fares(beijing):
     spec = beijing.spec
     highest = {
-        beijing.names.by_id(stop_id).zh: spec.highest_minor[at]
+        beijing.names.get(str(stop_id)).zh: spec.highest_minor[at]
         for at, stop_id in enumerate(spec.stop_ids)
     }
     assert highest["国贸"] == 800
