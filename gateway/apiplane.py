@@ -78,7 +78,7 @@ def build_events(config: Config, access: Access, ledger: Database) -> Events:
 def build_api(config: Config, access: Access, ledger: Database) -> Api:
     """Everything behind the API of one process. It connects when first asked."""
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
-    book = Requests(access.database)
+    book = Requests(access.database, sealer=Sealer(load_control_secrets(config).registry_keys))
     store = AccountStore(access.database)
     accounts = AccountAccess(store, access.links, access.tenants)
     commands = Commands(pipe, PastOperations(History(ledger), pipe.client), accounts.may_read)

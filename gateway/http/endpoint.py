@@ -75,8 +75,10 @@ class Answer:
     """0 = the endpoint's."""
     version: int = 0
     """Sent as ETag."""
-    replayed: bool = False
-    """This is the first answer of an earlier request with the same key."""
+    replayed: bool | None = None
+    """This is the first answer of an earlier request with the same key, from the journal. None: no
+    record tells it, so it is kept.
+    """
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -110,6 +112,12 @@ class Endpoint:
     """The body is a form (application/x-www-form-urlencoded), as OAuth2 wants it."""
     has_version: bool = False
     """The answer carries an ETag."""
+    is_secret: bool = False
+    """The answer shows something once: it is not kept, and a repeat is told that it was given."""
+    is_personal: bool = False
+    """The answer shows personal data, which an erasure ends: it is not kept, a repeat shows what is
+    there now.
+    """
     more_statuses: tuple[int, ...] = ()
     """Other statuses of success, with the same answer."""
 

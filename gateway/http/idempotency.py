@@ -1,8 +1,9 @@
 """Idempotency-Key: the same request sent again has its effect once and gets the first answer.
 
 The book keeps (caller, key) → operation id, written down before the handler begins. Whatever the
-handler does it does under that id, so running it again after a crash has the same effect and the
-same answer. Only one request with a key is at work in this process at a time.
+handler does it does under that id, so running it again after a crash has the same effect, and the
+same answer where a journal record tells it. Elsewhere the first answer is kept, and given again.
+Only one request with a key is at work in this process at a time.
 Source: draft-ietf-httpapi-idempotency-key-header-07.
 """
 
@@ -24,6 +25,11 @@ class RequestBook(Protocol):
 
     def settle(self, caller: str, key: str, status: int, *, account_id: int = 0) -> None:
         """Note how it was answered, some time soon. Nothing depends on it."""
+
+    async def keep(
+        self, caller: str, key: str, status: int, answer: bytes, *, account_id: int = 0
+    ) -> None:
+        """The same with the answer, for requests that no journal record tells."""
 
 
 class Keys:

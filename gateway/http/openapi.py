@@ -230,6 +230,7 @@ def codes_of(endpoint: Endpoint) -> set[str]:
         codes.add("API_NOT_FOUND")
     if endpoint.needs_key:
         codes |= {"API_KEY_MISSING", "API_KEY_REUSED", "API_KEY_IN_FLIGHT"}
+        codes |= {"API_KEY_SPENT"} if endpoint.is_secret else set()
     if endpoint.if_match != "none":
         codes.add("API_PRECONDITION")
     if endpoint.if_match == "required":

@@ -18,11 +18,16 @@ from gateway.http.problems import status_of
 from gateway.http.reading import Reader, digest_of
 from gateway.http.remote import HEADER, Proxies
 from gateway.shapes import Shapes, to_json
+from gateway.wallet.book import BookEntry
 
 if TYPE_CHECKING:
     from gateway.registry.actors import Actor
 
 AioHandler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+
+
+REPLAYED = "Idempotent-Replayed"
+KEPT_HEADERS = ("ETag", "Location")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +101,64 @@ async def _serve_once(
 ) -> web.Response:
     caller, key = caller_of(call.actor), call.key
     async with server.keys.hold(caller, key, endpoint.name, digest) as entry:
+        if given := _given_before(endpoint, entry):
+            return given
         keyed = replace(call, operation_id=entry.operation_id, digest=digest)
         account_id = int(call.path.get("account_id", 0))
+        book = server.keys.book
         try:
-            response = render(endpoint, await endpoint.handler(keyed))
+            value = await endpoint.handler(keyed)
         except FareGatewayError as error:
-            server.keys.book.settle(caller, key, status_of(error.code), account_id=account_id)
+            book.settle(caller, key, status_of(error.code), account_id=account_id)
             raise
-        server.keys.book.settle(caller, key, response.status, account_id=account_id)
+        response = render(endpoint, value)
+        if _is_kept(value):
+            answer = b"" if endpoint.is_secret or endpoint.is_personal else _pack(response)
+            await book.keep(caller, key, response.status, answer, account_id=account_id)
+        else:
+            book.settle(caller, key, response.status, account_id=account_id)
+        if endpoint.is_personal and _is_success(entry.status):
+            response.headers[REPLAYED] = "true"
         return response
+
+
+def _given_before(endpoint: Endpoint, entry: BookEntry) -> web.Response | None:
+    """The first answer, where it was kept. Raises: ApiError API_KEY_SPENT: it was a secret."""
+    if entry.answer:
+        return _unpack(entry.answer)
+    if endpoint.is_secret and _is_success(entry.status):
+        said = "this request was answered before, with what is shown once"
+        raise ApiError("API_KEY_SPENT", said)
+    return None
+
+
+def _is_success(status: int) -> bool:
+    return 200 <= status < 300
+
+
+def _is_kept(value: Any) -> bool:
+    """Whether no record of the journal tells the answer again."""
+    return not isinstance(value, Answer) or value.replayed is None
+
+
+def _pack(response: web.Response) -> bytes:
+    kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
+    body = response.body if isinstance(response.body, bytes) else b""
+    said = {"status": response.status, "headers": kept, "body": body.decode()}
+    return json.dumps(said, ensure_ascii=False).encode()
+
+
+def _unpack(answer: bytes) -> web.Response:
+    said = json.loads(answer)
+    headers = {**said["headers"], REPLAYED: "true"}
+    if not said["body"]:
+        return web.Response(status=said["status"], headers=headers)
+    return web.Response(
+        body=said["body"].encode(),
+        status=said["status"],
+        headers=headers,
+        content_type="application/json",
+    )
 
 
 def render(endpoint: Endpoint, value: Any) -> web.Response:
@@ -114,7 +168,7 @@ def render(endpoint: Endpoint, value: Any) -> web.Response:
     if answer.version:
         headers["ETag"] = f'"{answer.version}"'
     if answer.replayed:
-        headers["Idempotent-Replayed"] = "true"
+        headers[REPLAYED] = "true"
     status = answer.status or endpoint.status
     if status == 204:
         return web.Response(status=204, headers=headers)

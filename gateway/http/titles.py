@@ -11,6 +11,7 @@ TITLES: dict[str, Words] = {
     "API_INVALID": ("Something in the request is not right", "填写的内容有误"),
     "API_KEY_MISSING": ("Idempotency-Key is missing", "缺少 Idempotency-Key"),
     "API_KEY_REUSED": ("The same key stands for another request", "该请求键已用于其他请求"),
+    "API_KEY_SPENT": ("Answered before; a secret is shown once", "该请求已答复，密钥仅显示一次"),
     "API_KEY_IN_FLIGHT": ("The request is still being carried out", "请求正在处理，请稍候"),
     "API_RATE_LIMITED": ("Too many requests", "请求过于频繁，请稍后再试"),
     "API_PRECONDITION": ("The state has changed meanwhile", "信息已变更，请刷新后重试"),

@@ -16,3 +16,5 @@ class BookEntry:
     created_us: int = 0
     status: int = 0
     account_id: int = 0
+    answer: bytes = b""
+    """The first answer as it was kept; empty = the journal tells it, or there was none."""

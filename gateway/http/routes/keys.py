@@ -94,6 +94,7 @@ ENDPOINTS = [
         path="/v1/keys",
         handler=_create,
         summary="Make an API key or an OAuth2 client; its secret is in this answer only",
+        is_secret=True,
         tag="keys",
         body=NewKey,
         answer=KeyMade,

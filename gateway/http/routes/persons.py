@@ -278,7 +278,7 @@ READ, WRITE = ("persons:read",), ("persons:write",)
 
 ENDPOINTS = [
     _endpoint("POST", "", _add, "Enter a person", body=PersonData, answer=PersonShown,
-              status=201, scopes=WRITE, errors=LIVING),
+              status=201, scopes=WRITE, errors=LIVING, is_personal=True),
     _endpoint("POST", "/search", _search, "Find persons by an exact value", body=PersonSearch,
               answer=PersonList, scopes=READ, errors=("REGISTRY_KEY",), idempotent=False),
     _endpoint("GET", "/{person_id}", _get, "Show a person", answer=PersonShown, scopes=READ,
@@ -300,7 +300,8 @@ ENDPOINTS = [
     _endpoint("GET", "/{person_id}/media", _media, "List the media of a person",
               answer=OwnedMedia, scopes=READ, errors=LIVING),
     _endpoint("POST", "/{person_id}/consents", _consent, "Give a consent", body=NewConsent,
-              answer=ConsentShown, status=201, scopes=("consents:write",), errors=LIVING),
+              answer=ConsentShown, status=201, scopes=("consents:write",), errors=LIVING,
+              is_personal=True),
     _endpoint("POST", "/{person_id}/consents/withdraw", _withdraw, "Withdraw a consent",
               body=EndOfConsent, answer=ConsentShown, scopes=("consents:write",), errors=LIVING),
     _endpoint("GET", "/{person_id}/consents", _consents, "List the consents of a person",

@@ -1,5 +1,8 @@
 """The book of idempotency keys: (caller, key) → operation id, durable before the command is sent.
 
+First answers are kept with it where the journal cannot tell them, sealed: an answer may show what
+nobody else is to see.
+
 One thread writes; all that came while it wrote share the next transaction, so that a key costs a
 part of a sync. Thread: `begin` and `settle` from the loop only.
 """
@@ -20,13 +23,15 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.clock import format_operation_id, new_operation_id, now_us, parse_operation_id
 from gateway.db import Database
-from gateway.errors import DatabaseError, FareGatewayError
+from gateway.errors import ConfigError, DatabaseError, FareGatewayError
 from gateway.wallet.book import BookEntry
+from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.tables import REQUESTS
 
 log = logging.getLogger(__name__)
 
 SETTLE_EVERY_S = 0.2
+ANSWER_BYTES_MAX = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,22 @@ class _Wanted:
     answer: asyncio.Future[BookEntry]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    row: dict[str, Any]
+    done: asyncio.Future[None]
+
+
 class Requests:
     """The book over SQL. One process writes with one of these; several processes may share it."""
 
-    def __init__(self, database: Database, clock: Callable[[], int] = now_us) -> None:
+    def __init__(
+        self, database: Database, clock: Callable[[], int] = now_us, sealer: Sealer | None = None
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._sealer = sealer
+        self._kept: list[_Kept] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="requests")
         self._wanted: list[_Wanted] = []
         self._settled: list[dict[str, Any]] = []
@@ -83,6 +98,29 @@ class Requests:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(SETTLE_EVERY_S, self._wake)
 
+    async def keep(
+        self, caller: str, key: str, status: int, answer: bytes, *, account_id: int = 0
+    ) -> None:
+        """As `settle`, with the answer, durable when this returns; a very long one is not kept.
+
+        A book that cannot be written keeps no answer: what was done is done.
+        """
+        if self._sealer is None or len(answer) > ANSWER_BYTES_MAX:
+            self.settle(caller, key, status, account_id=account_id)
+            return
+        row = {
+            "of_caller": caller,
+            "of_key": key,
+            "status": status,
+            "account_id": account_id,
+            "settled_us": self._clock(),
+            "answer": self._sealer.seal(_name(caller, key), answer),
+        }
+        kept = _Kept(row, asyncio.get_running_loop().create_future())
+        self._kept.append(kept)
+        self._wake()
+        await kept.done
+
     async def find(self, caller: str, key: str) -> BookEntry | None:
         """The entry of this key. Raises: DatabaseError."""
         return await asyncio.get_running_loop().run_in_executor(
@@ -105,13 +143,15 @@ class Requests:
 
     async def _write_all(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._wanted or self._settled:
+        while self._wanted or self._settled or self._kept:
             wanted, self._wanted = self._wanted, []
             settled, self._settled = self._settled, []
+            kept, self._kept = self._kept, []
+            answers = [one.row for one in kept]
             self._timer = None
             try:
                 entries = await loop.run_in_executor(
-                    self._thread, self._write, [one.row for one in wanted], settled
+                    self._thread, self._write, [one.row for one in wanted], settled, answers
                 )
             except FareGatewayError as error:
                 log.warning("requests_not_written", extra=error.as_dict())
@@ -119,18 +159,28 @@ class Requests:
                     if not one.answer.done():
                         one.answer.set_exception(error)
                 continue
+            finally:
+                for done in (one.done for one in kept):
+                    if not done.done():
+                        done.set_result(None)
             for one, entry in zip(wanted, entries, strict=True):
                 if not one.answer.done():
                     one.answer.set_result(entry)
 
     def _write(
-        self, rows: Sequence[dict[str, Any]], settled: Sequence[dict[str, Any]]
+        self,
+        rows: Sequence[dict[str, Any]],
+        settled: Sequence[dict[str, Any]],
+        answers: Sequence[dict[str, Any]],
     ) -> list[BookEntry]:
         with self._transaction() as connection:
             kept = _keep(connection, rows, is_sqlite=self._database.is_sqlite) if rows else {}
-            if settled:
-                _settle(connection, settled)
-        return [_entry(kept[row["caller"], row["key"]], made=row["operation_id"]) for row in rows]
+            for some in (settled, answers):
+                if some:
+                    _settle(connection, some)
+        return [
+            self._entry(kept[row["caller"], row["key"]], made=row["operation_id"]) for row in rows
+        ]
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -157,7 +207,27 @@ class Requests:
         query = select(REQUESTS).where(REQUESTS.c.caller == caller, REQUESTS.c.key == key)
         with self._database.transaction() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else _entry(row, made="")
+        return None if row is None else self._entry(row, made="")
+
+    def _entry(self, row: Row[Any], *, made: str) -> BookEntry:
+        return BookEntry(
+            operation_id=parse_operation_id(row.operation_id),
+            endpoint=row.endpoint,
+            digest=bytes.fromhex(row.digest),
+            is_new=row.operation_id == made,
+            created_us=row.created_us,
+            status=row.status,
+            account_id=row.account_id,
+            answer=self._open(row),
+        )
+
+    def _open(self, row: Row[Any]) -> bytes:
+        if not row.answer or self._sealer is None:
+            return b""
+        try:
+            return self._sealer.open(_name(row.caller, row.key), row.answer)
+        except ConfigError:
+            return b""  # its key is gone: the request is answered from what there is
 
 
 def prune_requests(database: Database, before_us: int) -> int:
@@ -189,13 +259,5 @@ def _settle(connection: Connection, settled: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _entry(row: Row[Any], *, made: str) -> BookEntry:
-    return BookEntry(
-        operation_id=parse_operation_id(row.operation_id),
-        endpoint=row.endpoint,
-        digest=bytes.fromhex(row.digest),
-        is_new=row.operation_id == made,
-        created_us=row.created_us,
-        status=row.status,
-        account_id=row.account_id,
-    )
+def _name(caller: str, key: str) -> str:
+    return f"answer {caller} {key}"

@@ -22,8 +22,11 @@ REQUESTS = Table(
     Column("status", Integer, nullable=False),
     Column("account_id", I64, nullable=False),
     Column("settled_us", I64, nullable=False),
+    Column("answer", LargeBinary, nullable=True),
 )
-"""Idempotency keys. status: HTTP status of the last answer, 0 = none yet."""
+"""Idempotency keys. status: HTTP status of the last answer, 0 = none yet. answer: the first one,
+sealed, where no journal record tells it.
+"""
 
 ACCOUNTS = Table(
     "wallet_accounts",
