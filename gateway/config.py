@@ -322,6 +322,9 @@ class LedgerConfig:
     """IANA zone of business days where no tariff names the service date."""
     currency: Annotated[int, Strict(), Field(ge=1, le=999)] = 156
     """ISO 4217 number of rides that no account pays and whose tariff is not kept any more."""
+    settle_days: Annotated[int, Strict(), Field(ge=0, le=60)] = 7
+    """So many service days the worker settles when the newest of them is over: what came late makes
+    the next file of its day. 0 = only by `faregate settle run`."""
     batch_records: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] = 20_000
     """About how many journal records one transaction projects."""
     names: dict[Annotated[str, Field(pattern="^[a-z_]{1,16}(:[0-9]{1,20})?$")], Text] = field(
@@ -490,6 +493,11 @@ class Config:
     def ledger_page_path(self) -> Path:
         """What the projector says of itself."""
         return self.run_dir / "ledger-page"
+
+    @property
+    def settlements_dir(self) -> Path:
+        """Settlement files of the worker, and by default those of the command."""
+        return self.gateway.data_dir / "settlements"
 
     @property
     def checkpoints_dir(self) -> Path:

@@ -25,6 +25,7 @@ from gateway.delivery.receive import build_receive_jobs
 from gateway.errors import FareGatewayError, InvariantError
 from gateway.jobs import Job, JobFactory, Tools
 from gateway.ledger.auditing import build_audit_jobs
+from gateway.ledger.settling import build_settlement_jobs
 from gateway.observability.worker_page import write_page
 from gateway.readiness import tell_ready
 from gateway.registry.jobs import build_registry_jobs
@@ -43,6 +44,7 @@ JOBS: tuple[JobFactory, ...] = (
     build_rerating_jobs,
     build_wallet_jobs,
     build_audit_jobs,
+    build_settlement_jobs,
     build_registry_jobs,
 )
 """Everything that makes jobs, in the order of their start."""

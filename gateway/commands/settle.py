@@ -65,7 +65,7 @@ def run(
             note=build_note(build_actor().subject),
         )
         files = settlement.run(day, now_us(), code=account or None, open_day=open_day)
-        paths = write_files(out or settings.gateway.data_dir / "settlements", files)
+        paths = write_files(out or settings.settlements_dir, files)
     finally:
         ledger.close()
         records.close()

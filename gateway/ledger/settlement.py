@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select
 
@@ -26,7 +27,7 @@ from gateway.ledger.csvs import render
 from gateway.ledger.days import day_number
 from gateway.ledger.identity import key_of
 from gateway.ledger.movements import Movement, find_account, list_movements, list_settled
-from gateway.ledger.periods import start_of
+from gateway.ledger.periods import local_date, start_of
 from gateway.ledger.record_tables import SETTLEMENTS
 from gateway.ledger.words import purpose_name
 
@@ -148,6 +149,14 @@ class Settlement:
                 for account in self._accounts(connection, code, day)
             ]
         return [self._number(one, now_us) for one in found]
+
+    def find_newest_over(self) -> date | None:
+        """The newest service date whose end the ledger has seen; None = it has seen nothing."""
+        with self._ledger.reading() as connection:
+            seen_us = find_watermark(connection).ts_us
+        if not seen_us:
+            return None
+        return local_date(seen_us - LATE_END_US, ZoneInfo(self._zone)) - timedelta(days=1)
 
     def _check_over(self, connection: Connection, day: date) -> None:
         """Service days may end hours after midnight."""
