@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fastpath.layers import Window
+from fastpath.types import MediumKind
 from gateway.tariffs.examples import run_example
 from gateway.tariffs.load import load_tariff
 from gateway.tariffs.loaded import LoadedTariff, load
@@ -106,7 +108,7 @@ def test_points_are_examples_inside_the_files(key: str, facts: dict[str, Any]) -
     assert {metres(km) for km, _ in points} <= rides
 
 
-@pytest.mark.parametrize("key", ["cn-beijing-subway", "cn-guangzhou-metro", "cn-qingdao-metro"])
+@pytest.mark.parametrize("key", ["cn-beijing-subway", "cn-guangzhou-metro"])
 def test_monthly_tiers_are_those_of_the_facts(key: str, facts: dict[str, Any]) -> None:
     source = tariff_of(FILE_OF[key]).source
     month = facts[key]["monthly_accumulation"]
@@ -114,6 +116,24 @@ def test_monthly_tiers_are_those_of_the_facts(key: str, facts: dict[str, Any]) -
     ours = [(tier.from_minor, tier.factor_ppm) for tier in source.tiers]
     assert ours == [step for step in wanted if step != (0, 1_000_000)]
     assert source.rules.tier_split == ("part" in month["tier_chosen_by"])
+
+
+def test_tiers_of_qingdao_are_those_of_the_facts_and_the_card_s(facts: dict[str, Any]) -> None:
+    month = facts["cn-qingdao-metro"]["monthly_accumulation"]
+    assert month["basis"] == "actual spend of the card"
+    [tier] = tariff_of("qingdao").source.layers.tiers
+    assert list(tier.steps) == [(amount * 100, ppm(factor)) for amount, factor in month["tiers"]]
+    assert (tier.is_split, tier.scope.media) == (False, (MediumKind.CARD, MediumKind.PHONE))
+
+
+def test_free_rides_of_chengdu_s_seniors(facts: dict[str, Any]) -> None:
+    source = tariff_of("chengdu").source
+    [tier], [counter] = source.layers.tiers, source.layers.counters
+    free = facts["cn-chengdu-metro"]["extras"]["senior_offpeak_free_trips_per_month"]
+    assert tier.steps == ((0, 0), (free, 1_000_000))
+    assert counter.window == Window.MONTH
+    assert tier.scope == counter.scope
+    assert tier.scope.frames == ("other",)
 
 
 def test_sums_of_beijing_are_examples(facts: dict[str, Any]) -> None:
