@@ -7,7 +7,7 @@ import json
 from sqlalchemy import Table, insert, select
 
 from adapters.contract import Capability, Command
-from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES
+from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_STATEMENTS, CREDIT_WISHES
 from gateway.db import Database
 from gateway.delivery.cursors import set_cursor
 from gateway.delivery.outbox import Outbox, State
@@ -25,7 +25,7 @@ def fit(database: Database) -> Fitted:
     end = JournalEnd(lambda _: True, LAST_SEQ, LAST_US)
     found = fit_registry(database, end, "test")
     again = fit_registry(database, end, "test").as_dict()
-    assert not any(again[name] for name in again.keys() - {"paid_out", "credits"})
+    assert not any(again[name] for name in again.keys() - {"paid_out", "credits", "lending"})
     return found
 
 
@@ -87,6 +87,20 @@ def test_freezes_hold_and_end_as_the_registry_says(database: Database) -> None:
     assert found == [("a", "active"), ("b", "placing"), ("c", "lifted"), ("d", "active")]
     expires = dict(read(database, FREEZES, "freeze_id", "expires_us"))
     assert (expires["a"], expires["d"] > YOUNG) == (0, True)
+
+
+def test_fees_are_taken_again_and_repayments_told_to_a_person(database: Database) -> None:
+    put(database, CREDIT_LINES, account_id=1, state="open", next_us=9)
+    for month, at_us in ((1, OLD), (2, YOUNG)):
+        values = {"account_id": 1, "month": month, "fee_us": at_us, "is_fee_done": 1}
+        put(database, CREDIT_STATEMENTS, **values)
+    for name, kind, at_us in (("a", "repay", YOUNG), ("b", "limit", YOUNG), ("c", "repay", OLD)):
+        values = {"account_id": 1, "request": name, "kind": kind, "at_us": at_us, "is_done": 1}
+        put(database, CREDIT_WISHES, **values)
+    found = fit(database).again
+    assert (found.limits, found.lending) == (1, 1)
+    assert read(database, CREDIT_STATEMENTS, "month", "is_fee_done") == [(1, 1), (2, 0)]
+    assert read(database, CREDIT_LINES, "account_id", "next_us") == [(1, 0)]
 
 
 def test_credit_lines_are_told_again(database: Database) -> None:

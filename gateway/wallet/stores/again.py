@@ -19,7 +19,7 @@ from adapters.contract import Capability
 from adapters.transit.clearing.lines import Kind
 from gateway.clock import now_us
 from gateway.credit.book import OPENING
-from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES
+from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_STATEMENTS, CREDIT_WISHES
 from gateway.delivery.clearing.outgoing import CLEARED
 from gateway.delivery.inbox import PARK_US, Stored
 from gateway.delivery.outbox import FINAL
@@ -53,6 +53,7 @@ class Again:
     fares: int = 0
     paid_out: int = 0
     credits: int = 0
+    lending: int = 0
 
     def as_dict(self) -> dict[str, int]:
         """For JSON."""
@@ -74,6 +75,7 @@ def do_again(connection: Connection, last_us: int, last_seq: int) -> Again:
         fares=_clear_again(connection, last_seq),
         paid_out=_count_paid_out(connection, last_us),
         credits=_count_credits(connection, last_us),
+        lending=_count_lending(connection, last_us),
     )
 
 
@@ -105,7 +107,7 @@ def _freeze_again(connection: Connection, last_us: int) -> int:
 
 
 def _tell_again(connection: Connection, last_us: int) -> int:
-    """Limits, late states and instalments of credit lines: the cycle tells the data plane."""
+    """Limits, late states, fees and instalments of lines: the cycle tells the data plane."""
     lines, parts = CREDIT_LINES.c, CREDIT_INSTALMENTS.c
     limit = (lines.wanted_us > last_us) & (lines.state != OPENING)
     count = connection.execute(
@@ -115,6 +117,12 @@ def _tell_again(connection: Connection, last_us: int) -> int:
     count += connection.execute(
         update(CREDIT_LINES).where(late).values(is_late=1 - lines.wants_late, next_us=0)
     ).rowcount
+    fees = CREDIT_STATEMENTS.c
+    charged = (fees.fee_us > last_us) & (fees.is_fee_done == 1)
+    owners = select(fees.account_id).where(charged).scalar_subquery()
+    connection.execute(update(CREDIT_LINES).where(lines.account_id.in_(owners)).values(next_us=0))
+    again = update(CREDIT_STATEMENTS).where(charged).values(is_fee_done=0)
+    count += connection.execute(again).rowcount
     moved = (parts.begun_us > last_us) & (parts.is_moved == 1)
     owners = select(parts.account_id).where(moved).scalar_subquery()
     connection.execute(update(CREDIT_LINES).where(lines.account_id.in_(owners)).values(next_us=0))
@@ -200,4 +208,11 @@ def _count_paid_out(connection: Connection, last_us: int) -> int:
 def _count_credits(connection: Connection, last_us: int) -> int:
     theirs = ~INFLOWS.c.source.startswith(RULE, autoescape=True)
     query = select(func.count()).select_from(INFLOWS).where(INFLOWS.c.created_us > last_us, theirs)
+    return int(connection.scalar(query) or 0)
+
+
+def _count_lending(connection: Connection, last_us: int) -> int:
+    table = CREDIT_WISHES.c
+    is_younger = table.kind.in_(["repay", "write_off"]) & (table.at_us > last_us)
+    query = select(func.count()).select_from(CREDIT_WISHES).where(is_younger, table.is_done == 1)
     return int(connection.scalar(query) or 0)
