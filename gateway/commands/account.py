@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
+    AmountArgument,
     ConfigOption,
     JsonOption,
     NoteOption,
     OperationIdOption,
     ReferenceOption,
     SetOption,
-    load_settings,
+    open_client,
     print_json,
     print_result,
     print_table,
@@ -26,15 +28,9 @@ from gateway.commands.operating import Change, operate
 from gateway.commands.purses import add_to
 
 if TYPE_CHECKING:
-    from gateway.control.client import ControlClient
     from gateway.registry.actors import Actor
     from gateway.shell import Shell
     from gateway.wallet.freezes import Freezes
-
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
-AmountArgument = Annotated[
-    str, typer.Argument(metavar="AMOUNT", help='As "12.34", in the account\'s currency.')
-]
 
 
 class Purse(StrEnum):
@@ -132,7 +128,7 @@ def show(
     """
     from gateway.commands.money import with_amounts
 
-    fields = _client(config, replaced).call("account_show", {"account_id": account_id})
+    fields = open_client(config, replaced).call("account_show", {"account_id": account_id})
     fields = with_amounts(fields, fields["currency"])
     print_result(fields if as_json else _main_fields(fields), as_json=as_json)
     if fields.get("limits") and not as_json:
@@ -369,12 +365,6 @@ def _reason(text: str) -> str:
     if not 1 <= len(text) <= REASON_MAX or not text.isprintable():
         raise UsageError(detail=f"--reason: 1 to {REASON_MAX} characters on one line")
     return text
-
-
-def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
-    from gateway.bootstrap import build_control_client
-
-    return build_control_client(load_settings(config, replaced).config)
 
 
 def _currency_number(code: str) -> int:

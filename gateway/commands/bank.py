@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
     ConfigOption,
     JsonOption,
     OperationIdOption,
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.registry.actors import Actor
     from gateway.wallet.payouts import Payout, Payouts
-
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 
 
 def register(app: typer.Typer) -> None:

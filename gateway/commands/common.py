@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from gateway.config import LoadedConfig
+    from gateway.control.client import ControlClient
     from gateway.registry.actors import Actor
 
 WIDTH_MAX = 2_000
@@ -23,6 +24,10 @@ EXIT_FINDINGS = 1
 EXIT_USAGE = 2
 EXIT_ENVIRONMENT = 3
 
+AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
+AmountArgument = Annotated[
+    str, typer.Argument(metavar="AMOUNT", help='As "12.34", in the account\'s currency.')
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -76,6 +81,13 @@ def build_actor() -> Actor:
     except KeyError:
         name = str(os.getuid())
     return Actor.system(f"cli:{name}")
+
+
+def open_client(config: Path | None, replaced: list[str] | None) -> ControlClient:
+    """The running data plane of these settings; it connects when it is first asked."""
+    from gateway.bootstrap import build_control_client
+
+    return build_control_client(load_settings(config, replaced).config)
 
 
 def load_settings(config: Path | None, replaced: list[str] | None) -> LoadedConfig:

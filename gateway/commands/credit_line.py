@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
     ConfigOption,
     JsonOption,
     NoteOption,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from gateway.shell import Shell
     from gateway.wallet.lending import LineOfCredit, PlanOfCredit
 
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 ScoreOption = Annotated[
     int, typer.Option(min=0, max=1_000, help="What the scoring partner says, 0 to 1000.")
 ]

@@ -8,28 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
+    AmountArgument,
     ConfigOption,
     JsonOption,
     NoteOption,
     OperationIdOption,
     ReferenceOption,
     SetOption,
-    load_settings,
+    open_client,
     print_json,
     print_table,
 )
 from gateway.commands.operating import Change, operate
 
 if TYPE_CHECKING:
-    from gateway.control.client import ControlClient
     from gateway.shell import Shell
 
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 HoldArgument = Annotated[
     int, typer.Argument(metavar="HOLD", min=1, help="A number for it, one an account.")
-]
-AmountArgument = Annotated[
-    str, typer.Argument(metavar="AMOUNT", help='As "12.34", in the account\'s currency.')
 ]
 PurposeOption = Annotated[
     str, typer.Option(help="What it is for: transit, meal, medical ... or 0 to 31.")
@@ -175,7 +172,7 @@ def show(
     """
     from gateway.commands.money import with_amounts
 
-    fields = _client(config, replaced).call("account_show", {"account_id": account_id})
+    fields = open_client(config, replaced).call("account_show", {"account_id": account_id})
     holds = [with_amounts(one, fields["currency"]) for one in fields["holds"]]
     if as_json:
         print_json({"account_id": account_id, "held_minor": fields["held_minor"], "holds": holds})
@@ -224,9 +221,3 @@ def _minutes_from_now(minutes: int) -> int:
     from gateway.clock import now_us
 
     return now_us() + minutes * MINUTE_US
-
-
-def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
-    from gateway.bootstrap import build_control_client
-
-    return build_control_client(load_settings(config, replaced).config)

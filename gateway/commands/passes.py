@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
     ConfigOption,
     JsonOption,
     NoteOption,
@@ -14,7 +16,7 @@ from gateway.commands.common import (
     ReferenceOption,
     SetOption,
     UsageError,
-    load_settings,
+    open_client,
     print_json,
     print_table,
 )
@@ -23,7 +25,6 @@ from gateway.commands.spans import FromOption, UntilOption, read_from, read_unti
 if TYPE_CHECKING:
     from gateway.control.client import ControlClient
 
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 PassArgument = Annotated[
     str,
     typer.Argument(metavar="PASS", help="The product's name in the tariff, or #NUMBER as shown."),
@@ -70,7 +71,8 @@ def add(
         raise UsageError(detail="--rides 0: a pass has at least one ride, or -1 for any number")
     args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
     args |= {"until_us": read_until(until), "rides": rides, "reference": reference, "note": note}
-    _move("pass_add", account_id, price, args, operation_id, _client(config, replaced), as_json)
+    sending = _Sending(open_client(config, replaced), operation_id, as_json)
+    sending.move("pass_add", account_id, price, args)
 
 
 def remove(
@@ -91,7 +93,8 @@ def remove(
     """
     args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
     args |= {"reference": reference, "note": note}
-    _move("pass_remove", account_id, refund, args, operation_id, _client(config, replaced), as_json)
+    sending = _Sending(open_client(config, replaced), operation_id, as_json)
+    sending.move("pass_remove", account_id, refund, args)
 
 
 def show(
@@ -104,7 +107,7 @@ def show(
 
     Example: `faregate pass show 1001`
     """
-    fields = _client(config, replaced).call("cells_show", {"account_id": account_id})
+    fields = open_client(config, replaced).call("cells_show", {"account_id": account_id})
     cells: list[dict[str, Any]] = fields["cells"]
     if as_json:
         print_json({"account_id": account_id, "version": fields["version"], "cells": cells})
@@ -131,8 +134,8 @@ def set_concession(
     if args["until_us"] <= args["from_us"]:
         raise UsageError(detail="--until must lie behind --from")
     args |= {"account_id": account_id, "rider_category": category}
-    client = _client(config, replaced)
-    _operate("concession_set", args | {"note": note}, operation_id, client, as_json)
+    sending = _Sending(open_client(config, replaced), operation_id, as_json)
+    sending.operate("concession_set", args | {"note": note})
 
 
 def remove_concession(
@@ -149,13 +152,8 @@ def remove_concession(
     Example: `faregate concession remove 1001 2`
     """
     args = {"account_id": account_id, "rider_category": category, "note": note}
-    _operate("concession_remove", args, operation_id, _client(config, replaced), as_json)
-
-
-def _client(config: ConfigOption, replaced: SetOption) -> ControlClient:
-    from gateway.bootstrap import build_control_client
-
-    return build_control_client(load_settings(config, replaced).config)
+    sending = _Sending(open_client(config, replaced), operation_id, as_json)
+    sending.operate("concession_remove", args)
 
 
 def _pass_id(name: str) -> int:
@@ -176,25 +174,23 @@ def _row(cell: dict[str, Any]) -> tuple[object, ...]:
     return kind, f"#{owner}" if kind == "pass" else owner, rest
 
 
-def _move(
-    op: str,
-    account_id: int,
-    amount: str,
-    args: dict[str, Any],
-    operation_id: str | None,
-    client: ControlClient,
-    as_json: bool,
-) -> None:
-    from gateway.commands.money import currency_of, parse_minor, print_operation, send
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """One operation on its way."""
 
-    currency = currency_of(client, account_id)
-    args |= {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
-    print_operation(send(client, op, args, operation_id), currency, as_json=as_json)
+    client: ControlClient
+    operation_id: str | None
+    as_json: bool
 
+    def move(self, op: str, account_id: int, amount: str, args: dict[str, Any]) -> None:
+        from gateway.commands.money import currency_of, parse_minor
 
-def _operate(
-    op: str, args: dict[str, Any], operation_id: str | None, client: ControlClient, as_json: bool
-) -> None:
-    from gateway.commands.money import print_operation, send
+        currency = currency_of(self.client, account_id)
+        args |= {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
+        self.operate(op, args, currency)
 
-    print_operation(send(client, op, args, operation_id), None, as_json=as_json)
+    def operate(self, op: str, args: dict[str, Any], currency: int | None = None) -> None:
+        from gateway.commands.money import print_operation, send
+
+        result = send(self.client, op, args, self.operation_id)
+        print_operation(result, currency, as_json=self.as_json)

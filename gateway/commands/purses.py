@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
     ConfigOption,
     JsonOption,
     NoteOption,
@@ -18,7 +19,6 @@ from gateway.commands.common import (
 from gateway.commands.operating import operate
 from gateway.commands.spans import UntilOption, read_until
 
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 PurseArgument = Annotated[
     int, typer.Argument(metavar="PURSE", min=2, help="A number for it, one an account.")
 ]

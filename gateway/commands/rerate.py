@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.common import (
+    AccountArgument,
     ConfigOption,
     JsonOption,
     SetOption,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from gateway.config import Config
     from gateway.rerating.show import Explain
 
-AccountArgument = Annotated[int, typer.Argument(metavar="ACCOUNT", min=1, help="Its number.")]
 COLUMNS = ("at_us", "kind", "stop", "charged_minor", "fare_minor", "rules")
 
 
