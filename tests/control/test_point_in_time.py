@@ -75,7 +75,9 @@ def test_the_balance_is_that_of_then(
         there.ok("account", "credit", "1", "0.50")  # the journal goes on from there
         again = there.ok("account", "open")["account_id"]
         with closing(open_registry(tmp_path / "then" / "registry.sqlite")) as registry:
-            assert AccountStore(registry).find(again) is None  # not the school's of before
+            now_of = AccountStore(registry).find(again)
+            assert now_of is not None
+            assert now_of.tenant_id == "", "not the school's of before"
     finally:
         assert gateway.stop() == 0
     verified = verify_journal(tmp_path / "then" / "journal")
