@@ -51,6 +51,18 @@ def test_a_limit_names_the_line_of_its_rule(policy: CreditPolicy) -> None:
     assert lines[rule.line] == "score_from = 600"
 
 
+def test_a_fee_for_being_late_is_an_amount(tmp_path: Path) -> None:
+    text = (shipped_dir() / "credit" / "ride-first.toml").read_text()
+    assert load_policy(shipped_dir() / "credit" / "ride-first.toml").late_fee_minor == 0
+    path = tmp_path / "ride-first.toml"
+    path.write_text(text.replace("# [fee]", "[fee]").replace('# late = "5.00"', 'late = "5.00"'))
+    assert load_policy(path).late_fee_minor == 500
+    path.write_text(text + "[fee]\nlate = -1\nearly = 2\n")
+    with pytest.raises(ConfigError) as caught:
+        load_policy(path)
+    assert len(caught.value.findings) == 2
+
+
 def test_every_fault_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(
