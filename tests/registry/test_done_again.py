@@ -165,10 +165,11 @@ def test_a_merge_that_was_cut_goes_through_all_steps_again(database: Database) -
 
 
 def test_answers_are_asked_of_the_journal(database: Database) -> None:
-    for key, at_us in (("a", OLD), ("b", YOUNG)):
-        put(database, REQUESTS, caller="me", key=key, created_us=at_us, status=201)
+    for key, at_us, answer in (("a", OLD, None), ("b", YOUNG, None), ("c", YOUNG, b"kept")):
+        row = {"created_us": at_us, "status": 201, "answer": answer}
+        put(database, REQUESTS, caller="me", key=key, **row)
     assert fit(database).again.requests == 1
-    assert read(database, REQUESTS, "key", "status") == [("a", 201), ("b", 0)]
+    assert read(database, REQUESTS, "key", "status") == [("a", 201), ("b", 0), ("c", 201)]
 
 
 def test_fares_give_up_numbers_that_are_given_out_again(database: Database) -> None:

@@ -171,8 +171,9 @@ def _resume(connection: Connection, last_us: int) -> tuple[int, int]:
 
 
 def _forget_answers(connection: Connection, last_us: int) -> int:
-    """What became of a request is to be asked of the journal."""
+    """What became of a request is to be asked of the journal, where it tells the answer."""
     is_younger = (REQUESTS.c.created_us > last_us) & (REQUESTS.c.status != 0)
+    is_younger &= REQUESTS.c.answer.is_(None)
     return connection.execute(update(REQUESTS).where(is_younger).values(status=0)).rowcount
 
 
