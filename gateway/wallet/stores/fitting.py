@@ -42,13 +42,14 @@ from gateway.wallet.stores.tables import (
     GRANTS,
     INFLOWS,
     NOTICES,
+    PURSE_ENDS,
     SAGAS,
     TOPUPS,
     WEBHOOKS,
 )
 
 BY_ACCOUNT: tuple[Table, ...] = (
-    *(OWNERS, MEDIA, ACCOUNTS, GRANTS, FREEZES, TOPUPS, BUDGETS, NOTICES, INFLOWS),
+    *(OWNERS, MEDIA, ACCOUNTS, GRANTS, FREEZES, TOPUPS, BUDGETS, NOTICES, INFLOWS, PURSE_ENDS),
     *(CREDIT_INSTALMENTS, CREDIT_PLANS, CREDIT_STATEMENTS, CREDIT_WISHES, CREDIT_LINES),
 )
 """Rows that say something of an account. Not among them: requests (a key keeps its operation) and
