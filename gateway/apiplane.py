@@ -25,6 +25,7 @@ from gateway.wallet.budgets import BudgetBook, Budgets
 from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
 from gateway.wallet.eyes import Eyes
+from gateway.wallet.fares import Fares
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
 from gateway.wallet.inflows import Inflows
@@ -108,6 +109,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
             Money(commands, accounts, eyes, inflows),
             Holds(commands, accounts, events),
+            Fares(commands, accounts, eyes, History(ledger)),
             Purses(commands, accounts, eyes),
             Media(commands, accounts, access.links, now_us, step_up_s=config.riders.step_up_s),
             Freezes(commands, accounts, FreezeStore(access.database), eyes, now_us),

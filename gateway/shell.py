@@ -18,6 +18,7 @@ from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
 from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.eyes import Eyes
+from gateway.wallet.fares import Fares
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
 from gateway.wallet.inflows import Inflows
@@ -91,6 +92,11 @@ class Telling(Commands):
         return self.told
 
 
+class _NoTaps:
+    def find_fare(self, device: int, boot: int, seq: int) -> tuple[int, int] | None:
+        return None
+
+
 class Shell:
     """The services for one command. Thread: the loop's; a service is made when it is named."""
 
@@ -123,6 +129,11 @@ class Shell:
     @property
     def holds(self) -> Holds:
         return Holds(self.commands, self._reach, self._late)
+
+    @property
+    def fares(self) -> Fares:
+        """By tap, account and amount: the ledger is not asked."""
+        return Fares(self.commands, self._reach, self._eyes, _NoTaps())
 
     @property
     def purses(self) -> Purses:

@@ -70,6 +70,7 @@ def register(app: typer.Typer) -> None:
         ("show", show),
         ("credit", credit),
         ("debit", debit),
+        ("adjust", adjust),
         ("freeze", freeze),
         ("freezes", freezes),
         ("unfreeze", unfreeze),
@@ -208,6 +209,43 @@ def debit(
         ),
         amount,
     )
+
+
+def adjust(
+    account_id: AccountArgument,
+    amount: AmountArgument,
+    version: Annotated[
+        int, typer.Option(min=1, help="The account's version, as `account show` has it.")
+    ],
+    note: Annotated[str, typer.Option(help="Why, for the audit.")],
+    take: Annotated[bool, typer.Option("--take", help="Take it out instead.")] = False,
+    purse: PurseOption = Purse.STORED,
+    key: KeyOption = None,
+    reference: ReferenceOption = "",
+    operation_id: OperationIdOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct a balance, when somebody else agrees; into debt if need be.
+
+    Example: `faregate account adjust 1001 3.00 --version 12 --note "ticket 88"`
+    """
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    number = key or PURSES[purse]
+
+    def correct(shell: Shell) -> Change:
+        money = shell.money
+        return lambda minor: money.adjust(
+            do.actor,
+            do.cause,
+            account_id,
+            -minor if take else minor,
+            expected_version=version,
+            purse_id=number,
+        )
+
+    do.print_change(account_id, correct, amount)
 
 
 def freeze(

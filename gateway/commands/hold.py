@@ -186,7 +186,10 @@ def refund(
     amount: AmountArgument,
     charge: Annotated[
         str, typer.Option("--charge", metavar="ID", help="Operation id of the debit or capture.")
-    ],
+    ] = "",
+    tap: Annotated[
+        str, typer.Option("--tap", metavar="TAP", help="Of a fare: device-boot-number.")
+    ] = "",
     charge_client: Annotated[
         str,
         typer.Option(help="Client that charged: its name, or its number as in `journal show`."),
@@ -198,16 +201,28 @@ def refund(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give back of a debit or capture, never more in total than it took.
+    """Give back of a debit, a capture or, when somebody else agrees, a fare: never more in total
+    than it took.
 
     Example: `faregate refund 1001 4.50 --charge 0199b0c2-5f7e-7000-8000-0123456789ab`
     """
     from gateway.clock import format_operation_id
+    from gateway.commands.common import UsageError
     from gateway.commands.money import read_operation_id
 
+    if bool(charge) == bool(tap):
+        raise UsageError(detail="name --charge or --tap")
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+    if tap:
+
+        def give_back(shell: Shell) -> Change:
+            fares = shell.fares
+            return lambda minor: fares.give_back(do.actor, do.cause, account_id, tap, minor)
+
+        do.print_change(account_id, give_back, amount)
+        return
     named: str | int = int(charge_client) if charge_client.isdigit() else charge_client
     shown = format_operation_id(read_operation_id(charge))
-    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
     do.print_change(
         account_id,
         lambda shell: partial(

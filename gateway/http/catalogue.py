@@ -22,6 +22,7 @@ from gateway.http.routes import (
     reports,
     rules,
     sessions,
+    taps,
     tenants,
     webhooks,
 )
@@ -32,6 +33,7 @@ MODULES = (
     purses,
     money,
     payouts,
+    taps,
     holds,
     freezes,
     media,

@@ -141,6 +141,13 @@ PATH_TYPES: dict[str, Any] = {
     "operation_id": Annotated[
         str, says("operation id", pattern="^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
     ],
+    "tap_id": Annotated[
+        str,
+        says(
+            "a tap: device, boot, number, as in settlement files",
+            pattern="^[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,10}$",
+        ),
+    ],
     "key": Annotated[str, says("an Idempotency-Key", pattern="^[!-~]{1,255}$")],
     "purpose": Annotated[int, says("a purpose; -1 = all", minimum=-1, maximum=31)],
     "month": Annotated[str, says("a month, as 2026-02", pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")],

@@ -100,6 +100,18 @@ class History:
         with self._database.reading() as connection:
             return connection.scalar(select(func.min(RECORDS.c.ts_us))) or 0
 
+    def find_fare(self, device: int, boot: int, seq: int) -> tuple[int, int] | None:
+        """(account, fare) that a tap took, also where a settlement posted it; None = nothing."""
+        query = (
+            select(RECORDS.c.account_id, RECORDS.c.fare_minor)
+            .where(RECORDS.c.id_c == seq, RECORDS.c.id_b == boot, RECORDS.c.id_a == device)
+            .where(RECORDS.c.id_class != int(IdClass.COMMAND), RECORDS.c.fare_minor > 0)
+            .where(RECORDS.c.account_id != 0)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return (row.account_id, row.fare_minor) if row is not None else None
+
     def _find(self, id_class: IdClass, id_a: int, id_b: int, id_c: int) -> HistoryRow | None:
         query = (
             select(RECORDS)

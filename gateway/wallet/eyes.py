@@ -68,6 +68,14 @@ class Eyes:
         proposal = _proposal(Action.WRITE_OFF, account_id, amount_minor, about)
         await self._require(actor, cause, proposal)
 
+    async def require_fare_reversal(
+        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, *, tap_id: str
+    ) -> None:
+        """Raises: ApprovalNeeded."""
+        about = {"amount_minor": amount_minor, "tap_id": tap_id}
+        proposal = _proposal(Action.FARE_REVERSAL, account_id, amount_minor, about)
+        await self._require(actor, cause, proposal)
+
     async def require_payout(self, actor: Actor, cause: Cause, order: PayoutOrder) -> None:
         """The approver sees the end of the destination, and agrees to all of it.
 

@@ -20,6 +20,7 @@ A = "/v1/accounts/{account}"
 LINE = A + "/credit-line"
 HOUR_US = 3_600_000_000
 ELSEWHERE = {
+    "/v1/taps/{tap_id}/reversal": "tests/http/test_fares.py has a tap",
     "/v1/accounts/{account_id}/purses/{purse_id}/sweep": "needs a purse that has ended",
     "/v1/accounts/{account_id}/credit-line/statements/{month}/write-off": "needs a month's end",
 }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from adapters.transit.clearing.files import FareRow
-from fastpath.types import MediumKind, Op
+from fastpath.types import MediumKind, Op, Purpose
 from gateway.clock import now_us
 from gateway.db import Database
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.history import HistoryRow, list_rows
+from gateway.ledger.origins import is_fare_refund
 from gateway.ledger.records import COMMANDS_FROM
 from gateway.ledger.tables import RECORDS
 from gateway.observability import page
@@ -55,7 +57,8 @@ class LedgerSource:
         now_us: Callable[[], int] = now_us,
     ) -> None:
         self._ledger = ledger
-        self._wanted = [RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0]
+        is_fare = and_(RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0)
+        self._wanted: list[ColumnElement[bool]] = [or_(is_fare, _MAY_GIVE_BACK)]
         if slots:
             self._wanted.append(RECORDS.c.tariff_slot.in_(list(slots)))
         if currency:
@@ -87,12 +90,51 @@ class LedgerSource:
             if rows and not self._has_earlier(connection, rows[-1].seq, until_us):
                 while rows and rows[-1].ts_us >= until_us:
                     rows.pop()
-        return [(row.seq, _fare(row)) for row in rows]
+            return [
+                (row.seq, fare) for row in rows if (fare := self._row(connection, row)) is not None
+            ]
+
+    def _row(self, connection: Connection, row: HistoryRow) -> FareRow | None:
+        """A fare, or one that an operator gave back: below 0, with the tap it was for."""
+        record = row.record()
+        if not record.head.is_command:
+            return _fare(row)
+        facts = record.facts
+        if facts is None or not is_fare_refund(record):
+            return None
+        query = select(RECORDS).where(
+            RECORDS.c.id_a == facts.charge_client,
+            RECORDS.c.id_b == facts.charge_high,
+            RECORDS.c.id_c == facts.charge_low,
+            RECORDS.c.op < COMMANDS_FROM,
+            RECORDS.c.fare_minor > 0,
+        )
+        taps = list_rows(connection.execute(query.limit(1)).all())
+        return _given_back(row, taps[0]) if taps else None
 
     def _has_earlier(self, connection: Connection, behind: int, until_us: int) -> bool:
         """Whether a fare behind a number was posted before an instant."""
         query = select(RECORDS.c.seq).where(RECORDS.c.seq > behind, RECORDS.c.ts_us < until_us)
         return connection.execute(query.where(*self._wanted).limit(1)).first() is not None
+
+
+_MAY_GIVE_BACK = and_(
+    RECORDS.c.op == int(Op.REFUND),
+    RECORDS.c.purpose == int(Purpose.TRANSIT),
+    RECORDS.c.merchant == 0,
+    RECORDS.c.amount_minor > 0,
+)
+"""Refunds of fares, and of payments for transit to the house, which are none."""
+
+
+def _given_back(row: HistoryRow, tap: HistoryRow) -> FareRow:
+    return replace(
+        _fare(tap),
+        row_id=str(row.seq),
+        tap_kind=Op(row.op).name.lower(),
+        fare_minor=-row.amount_minor,
+        subsidy_minor=row.record().head.subsidy_minor,
+    )
 
 
 def _fare(row: HistoryRow) -> FareRow:
