@@ -1,7 +1,8 @@
 """What came back to an account, and what it had at an instant: read from its journal records.
 
 The after-image of an account's first line holds the main purse's balance; what it grew by is a
-repayment, except where a ride was undone or priced again, or a debt was given up.
+repayment, except where a ride was undone or priced again. A debt that the credit desk gave up is in
+its statement already; one that somebody else gave up is owed no more, as if it were paid.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Protocol
 from fastpath.records import RecordView
 from fastpath.types import Item, Op
 
-NO_REPAYMENT = frozenset({Op.RERATE, Op.WRITE_OFF, Op.PASS_REMOVE})
+NO_REPAYMENT = frozenset({Op.RERATE, Op.PASS_REMOVE})
 
 
 class AccountRecords(Protocol):
@@ -29,10 +30,12 @@ class Flows:
     """Reads an account's records as flows of its main purse.
 
     Both start at a record that is known, whose after-image says what there was before.
+    desk_client: whose commands those of the credit desk are, as records name it.
     """
 
-    def __init__(self, records: AccountRecords) -> None:
+    def __init__(self, records: AccountRecords, *, desk_client: int) -> None:
         self._records = records
+        self._desk_client = desk_client
 
     def position(self) -> int:
         """Up to which journal position flows are known."""
@@ -57,9 +60,14 @@ class Flows:
             if record.seq <= seq:
                 continue
             seq = record.seq
-            if record.op >= Op.ACCOUNT_OPEN and record.op not in NO_REPAYMENT:
+            if self._is_repayment(record):
                 repaid_minor += max(balance_minor - before_minor, 0)
         return repaid_minor, seq
+
+    def _is_repayment(self, record: RecordView) -> bool:
+        if record.op == Op.WRITE_OFF:
+            return record.id_a != self._desk_client
+        return record.op >= Op.ACCOUNT_OPEN and record.op not in NO_REPAYMENT
 
 
 def balance_after(record: RecordView, before_minor: int) -> int:

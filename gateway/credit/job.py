@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from fastpath.records import RecordView, view_record
 from gateway.config import Config
+from gateway.control.arguments import client_number
 from gateway.control.client import ControlClient
 from gateway.credit.book import CreditBook
 from gateway.credit.cycle import CreditCycle
@@ -61,5 +62,5 @@ def build_desk(config: Config, registry: Database, now_us: Callable[[], int]) ->
 def build_credit_jobs(tools: Tools) -> Iterable[Job]:
     """The credit cycle. Raises: ConfigError."""
     desk = build_desk(tools.config, tools.registry, tools.now_us)
-    flows = Flows(LedgerRecords(tools.open_ledger))
+    flows = Flows(LedgerRecords(tools.open_ledger), desk_client=client_number(CLIENT))
     return [CreditCycle(desk, flows, tools.now_us, every_s=tools.config.credit.every_s)]

@@ -53,11 +53,13 @@ class Bank:
         self.accounts[account_id] = Account()
         return self.accounts[account_id]
 
-    def move(self, account_id: int, amount_minor: int, op: Op = Op.CREDIT) -> None:
+    def move(
+        self, account_id: int, amount_minor: int, op: Op = Op.CREDIT, *, client: int = 0
+    ) -> None:
         """Something that is not credit's business: a ride, money put in."""
         account = self.accounts[account_id]
         account.balance_minor += amount_minor
-        self._record(account_id, op)
+        self._record(account_id, op, client)
 
     def list_from(self, account_id: int, seq: int) -> Iterator[codec.RecordView]:
         return (one for one in self.records[account_id] if one.seq >= seq)
@@ -146,7 +148,7 @@ class Bank:
             raise AssertionError(op)
         return ""
 
-    def _record(self, account_id: int, op: Op) -> None:
+    def _record(self, account_id: int, op: Op, client: int = 0) -> None:
         account = self.accounts[account_id]
         account.version += 1
         self._seq += 1
@@ -170,6 +172,7 @@ class Bank:
             seq=self._seq,
             ts_us=self.now_us,
             account_id=account_id,
+            id_a=client,
             items=[codec.build_item(Item.ACCOUNT_LINE, 0, 1, line)],
         )
         self.records[account_id].append(codec.view_record(record))

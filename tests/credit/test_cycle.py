@@ -48,7 +48,7 @@ class World:
         self.bank.open(ME)
         self.book = CreditBook(database)
         self.desk = CreditDesk(self.book, {policy.policy_id: policy}, self.bank, self.bank.clock)
-        self.cycle = CreditCycle(self.desk, Flows(self.bank), self.bank.clock)
+        self.cycle = CreditCycle(self.desk, Flows(self.bank, desk_client=0), self.bank.clock)
 
     @property
     def account(self) -> object:
@@ -123,6 +123,18 @@ def test_a_decision_is_made_once_under_its_name_and_the_journal_says_by_whom(wor
         world.desk.open_plan(ME, 30_000, 3, asked=first)
     with pytest.raises(CreditError, match="not 1: ask again"):
         world.desk.change_score(ME, score=800, asked=Asked("c"), agreed_minor=1)
+
+
+def test_a_debt_that_others_gave_up_is_owed_no_more(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-03-15T12:00")
+    assert [one.open_minor for one in world.statements()] == [3_000, 0]
+    assert world.bank.accounts[ME].late
+    world.bank.move(ME, 3_000, Op.WRITE_OFF, client=9)
+    world.until("2026-03-20T12:00")
+    assert [one.open_minor for one in world.statements()] == [0, 0]
+    assert not world.bank.accounts[ME].late
 
 
 @pytest.mark.parametrize("what", ["score", "close"])
