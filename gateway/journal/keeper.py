@@ -18,8 +18,9 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -116,17 +117,24 @@ def write_file(files: FileOps, path: Path, data: bytes) -> None:
 def file_sha256(files: FileOps, path: Path, pause: Callable[[], None] | None = None) -> str:
     """SHA-256 of a whole file, in hex; with `pause` piece by piece."""
     digest = hashlib.sha256()
+    pieces = getattr(files, "pieces", None) or partial(_pieces, files)
+    for piece in pieces(path, HASH_BYTES):
+        digest.update(piece)
+        if pause is not None:
+            pause()
+    return digest.hexdigest()
+
+
+def _pieces(files: FileOps, path: Path, size: int) -> Iterator[bytes]:
+    """The whole file by ordinary reads."""
     fd = files.open(path)
     try:
         offset = 0
-        while data := files.pread(fd, HASH_BYTES, offset):
-            digest.update(data)
+        while data := files.pread(fd, size, offset):
+            yield data
             offset += len(data)
-            if pause is not None:
-                pause()
     finally:
         files.close(fd)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

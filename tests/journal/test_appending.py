@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 
 from gateway.journal.appending import BLOCK, SyncedAppends, block_end
 from gateway.journal.files import RealFiles
+from gateway.journal.keeper import file_sha256
+from tests.support.faultfs import FaultFiles
 
 FILE_BYTES = 64 * BLOCK
 WRITE_BYTES_MAX = 5 * BLOCK
@@ -160,3 +163,15 @@ def test_a_disk_that_failed_is_said(tmp_path: Path) -> None:
 
 def test_block_ends() -> None:
     assert [block_end(at) for at in (0, 1, BLOCK, BLOCK + 1)] == [0, BLOCK, BLOCK, 2 * BLOCK]
+
+
+@pytest.mark.parametrize("size", [0, 1, BLOCK, 3 * BLOCK, 5 * BLOCK + 7])
+def test_a_file_is_hashed_as_it_is(tmp_path: Path, size: int) -> None:
+    """Past the page cache and through it; right behind writes of both kinds."""
+    path = tmp_path / "file"
+    data = os.urandom(size)
+    path.write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert file_sha256(RealFiles(), path) == expected
+    assert file_sha256(FaultFiles(RealFiles()), path) == expected
+    assert b"".join(bytes(one) for one in RealFiles().pieces(path, BLOCK)) == data
