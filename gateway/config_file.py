@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -137,6 +138,8 @@ def make_data_dir(folder: Path) -> Path:
             raise EnvironmentFault("ENV_EXISTS", f"{path} is there already")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not any(folder.iterdir()):  # made for us, perhaps by a package, perhaps for all to read
+            folder.chmod(folder.stat().st_mode & ~stat.S_IRWXO)
         secrets.mkdir(mode=0o700)
         for name in SECRET_NAMES:
             write_secret(secrets / name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -51,11 +52,15 @@ _REFUSALS = (
 _REFUSED_CODES = frozenset({"DATABASE_NEWER"})
 """Of errors that are else worth another try."""
 
+OURS = 0o077
+"""Whatever a process of the gateway writes is for its own user, where nothing else is said."""
+
 log = logging.getLogger(__name__)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one process to its end."""
+    os.umask(OURS)
     options = _parse(argv)
     if options.life_fd != NO_PIPE:
         follow_parent(options.life_fd)

@@ -223,6 +223,20 @@ def test_init_makes_two_different_private_secrets(file: Path) -> None:
     assert secrets.master_key.hex() not in repr(secrets)
 
 
+def test_an_empty_folder_that_was_there_is_closed_to_others(tmp_path: Path) -> None:
+    folder = tmp_path / "var"
+    folder.mkdir()
+    folder.chmod(0o755)
+    config_file.make_data_dir(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o755)
+    (shared / "of somebody else").touch()
+    config_file.make_data_dir(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o755, "not ours to close"
+
+
 def test_init_overwrites_nothing(file: Path) -> None:
     before = {path: path.read_bytes() for path in file.parent.rglob("*") if path.is_file()}
     with pytest.raises(EnvironmentFault) as refused:

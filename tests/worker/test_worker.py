@@ -211,6 +211,7 @@ def test_the_process_says_ready_and_drains_at_sigterm(tmp_path: Path) -> None:
             time.sleep(0.02)
         assert view is not None
         assert view.pid == process.pid
+        assert page.stat().st_mode & 0o077 == 0
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, process.stderr.read() if process.stderr else ""
     finally:
