@@ -56,6 +56,9 @@ def run(
     major: Annotated[
         bool, typer.Option("--major", help="Amounts are 12.34, not minor units.")
     ] = False,
+    currency: Annotated[
+        str, typer.Option(help="Of amounts by --major: ISO 4217 letters; else the settings'.")
+    ] = "",
     encoding: Annotated[str, typer.Option(help="Of the files: utf-8-sig, gb18030.")] = "utf-8-sig",
     config: ConfigOption = None,
     replaced: SetOption = None,
@@ -79,7 +82,8 @@ def run(
         dates = parse_period(period, settings.ledger.zone)
     except ValueError as error:
         raise UsageError(detail=str(error)) from error
-    columns = Columns(key, amount, day, status, major, encoding)
+    digits = _digits(currency, settings.ledger.currency)
+    columns = Columns(key, amount, day, status, major, encoding, digits)
     order = Order(account, dates.first, dates.behind, _files(taps, bill), columns)
     ledger, records = build_ledger(settings), build_registry(settings)
     try:
@@ -96,6 +100,16 @@ def run(
     )
     if found.breaks:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _digits(code: str, number: int) -> int:
+    """Of the minor unit. Raises: UsageError: not a currency that is known here."""
+    from gateway.tariffs.units import CURRENCIES, CURRENCY_BY_NUMBER
+
+    known = CURRENCIES.get(code.upper()) if code else CURRENCY_BY_NUMBER.get(number)
+    if known is None:
+        raise UsageError(detail=f"--currency: one of {', '.join(CURRENCIES)}")
+    return known.exponent
 
 
 def _files(taps: Path | None, bill: Path | None) -> dict[Source, Path]:

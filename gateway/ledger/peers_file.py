@@ -17,7 +17,6 @@ from pathlib import Path
 from gateway.errors import LedgerError
 
 FAULTS_MAX = 20
-MINOR_PER_MAJOR = 100
 AMOUNT_MAX = 1 << 60
 REFUSED_WORDS = frozenset({"refused", "failed", "declined", "拒绝", "失败"})
 REVERSED_WORDS = frozenset({"reversed", "cancelled", "canceled", "voided", "已撤销", "已冲正"})
@@ -25,7 +24,10 @@ REVERSED_WORDS = frozenset({"reversed", "cancelled", "canceled", "voided", "已�
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns are called; "" = the file has none. is_major: amounts as `12.34`."""
+    """What the columns are called; "" = the file has none.
+
+    is_major: amounts as `12.34`, in a currency whose minor unit has so many digits (exponent).
+    """
 
     key: str = "key"
     amount: str = "amount_minor"
@@ -33,6 +35,7 @@ class Columns:
     status: str = "status"
     is_major: bool = False
     encoding: str = "utf-8-sig"
+    exponent: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def _amount(text: str, columns: Columns) -> int:
         value = Decimal(text)
     except InvalidOperation:
         raise ValueError(f"{text!r} is no amount") from None
-    minor = value * MINOR_PER_MAJOR if columns.is_major else value
+    minor = value.scaleb(columns.exponent) if columns.is_major else value
     if not minor.is_finite() or minor != minor.to_integral_value() or abs(minor) > AMOUNT_MAX:
         raise ValueError(f"{text!r} is no amount in whole minor units")
     return int(minor)

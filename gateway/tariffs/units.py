@@ -34,12 +34,14 @@ class Currency:
 CURRENCIES = {
     one.code: one
     for one in (
+        Currency("BHD", 48, 3),
         Currency("CNY", 156, 2),
         Currency("EUR", 978, 2),
         Currency("GBP", 826, 2),
         Currency("HKD", 344, 2),
         Currency("JPY", 392, 0),
         Currency("KRW", 410, 0),
+        Currency("KWD", 414, 3),
         Currency("PLN", 985, 2),
         Currency("SGD", 702, 2),
         Currency("USD", 840, 2),

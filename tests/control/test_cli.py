@@ -236,6 +236,8 @@ def test_yen_have_no_decimals_and_unknown_currencies_no_amounts() -> None:
         parse_minor("1.0", 392)
     with pytest.raises(UsageError):
         parse_minor("1", 999)
+    assert [parse_minor(text, 48) for text in ("1", "1.5", "0.005")] == [1000, 1500, 5]
+    assert with_amounts({"balance_minor": 1234}, 414)["balance"] == "1.234"
 
 
 @given(st.integers(0, 10**8))

@@ -13,6 +13,7 @@ from gateway.ledger.breaks import BreakBook, BreakState, ageing
 from gateway.ledger.peers_file import Columns, read_peer_file
 from gateway.ledger.reconcile import BreakType, Source
 from gateway.ledger.reconciling import Order, reconcile
+from gateway.tariffs.units import CURRENCIES
 from tests.ledger.scribe import Scribe, take, writing
 
 DAY_US = 86_400_000_000
@@ -154,6 +155,23 @@ def test_every_faulty_line_is_named(tmp_path: Path) -> None:
     assert refused.value.code == "LEDGER_FILE"
     assert all(f"line {number}:" in refused.value.detail for number in (3, 4, 5, 6))
     assert "line 2:" not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "minor"), [("CNY", "12.3", 1230), ("JPY", "12", 12), ("KRW", "5e3", 5000),
+                                ("BHD", "1.234", 1234), ("KWD", "0.005", 5)]
+)  # fmt: skip
+def test_major_units_have_the_digits_of_their_currency(
+    tmp_path: Path, code: str, text: str, minor: int
+) -> None:
+    path = tmp_path / "bill.csv"
+    path.write_text(f"key,amount\nX1,{text}\n")
+    digits = CURRENCIES[code].exponent
+    columns = Columns(amount="amount", is_major=True, exponent=digits)
+    assert [line.amount_minor for line in read_peer_file(path, columns)] == [minor]
+    path.write_text("key,amount\nX1,0." + "0" * digits + "1\n")
+    with pytest.raises(LedgerError, match="whole minor units"):
+        read_peer_file(path, columns)
 
 
 def test_amounts_in_major_units_and_other_columns(tmp_path: Path) -> None:
