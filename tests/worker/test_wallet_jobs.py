@@ -121,6 +121,16 @@ def test_a_budget_warns(city: City) -> None:
     wait(lambda: any(kind.startswith("budget_") for kind in told()))
 
 
+def test_an_expired_purse_goes_back_by_itself(city: City) -> None:
+    path = city.account()
+    order = {"purposes": [1], "priority": 5, "expires_us": now_us() + 1_500_000}
+    purse_id = city.ask("POST", f"{path}/purses", order)["purse_id"]
+    money = {"amount_minor": 70, "reference": "meal", "purse_id": purse_id}
+    city.ask("POST", f"{path}/credits", money)
+    wait(lambda: purse_id not in [one["purse_id"] for one in city.ask("GET", path)["purses"]])
+    wait(lambda: city.job("sweeps").get("swept") == 1)
+
+
 def test_events_reach_a_webhook(city: City) -> None:
     got: list[bytes] = []
 
