@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 from gateway.clock import format_operation_id, now_us
+from gateway.errors import ApiError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
@@ -119,6 +120,8 @@ class Accounts:
         """
         actor.require(Scope.ACCOUNTS_WRITE)
         actor.require_tenant(tenant_id)
+        if tenant_id not in ("", actor.tenant_id):
+            await asyncio.to_thread(self._store.check_tenant, tenant_id)
         result = await self._commands.do(
             actor,
             cause,
@@ -215,10 +218,22 @@ class Accounts:
         )
 
     async def grant(self, actor: Actor, account_id: int, tenant_id: str) -> None:
-        """Let another tenant see and charge an account. Raises: AuthError, CommandError."""
+        """Let another tenant see and charge an account.
+
+        Raises: AuthError, CommandError. RegistryError REGISTRY_UNKNOWN: there is no such tenant.
+        """
         await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
         await self._commands.read("account_show", account_id=account_id)
+        await asyncio.to_thread(self._store.check_tenant, tenant_id)
         await asyncio.to_thread(self._store.grant, actor, account_id, tenant_id, self._clock())
+        self._access.forget()
+
+    async def take_back(self, actor: Actor, account_id: int, tenant_id: str) -> None:
+        """End a grant; another process feels it within seconds. Raises: ApiError API_NOT_FOUND."""
+        await self._access.require(actor, account_id, Scope.ACCOUNTS_WRITE)
+        how = (actor, account_id, tenant_id, self._clock())
+        if not await asyncio.to_thread(self._store.take_back, *how):
+            raise ApiError("API_NOT_FOUND", f"nothing is granted to {tenant_id}")
         self._access.forget()
 
     async def _change(

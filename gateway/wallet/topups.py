@@ -130,9 +130,11 @@ class Topups:
     async def set_state(
         self, actor: Actor, account_id: int, rule_id: str, state: Literal["active", "off"]
     ) -> TopupRule:
-        """Switch a rule off, or take it up again."""
+        """Switch a rule off, or take it up again: a tenant its own, which goes by its ceiling."""
         await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
         row = await asyncio.to_thread(self._get, account_id, rule_id)
+        if not actor.may_touch(row.tenant_id):
+            raise ApiError("API_NOT_FOUND", "the account has no such rule")
         await asyncio.to_thread(self._store.set_topup_state, actor, row, state, self._clock())
         return rule_of(await asyncio.to_thread(self._get, account_id, rule_id))
 

@@ -175,6 +175,29 @@ async def test_a_granted_tenant_sees_and_charges_for_its_own_merchant_only(town:
     assert await town.city.balance(account) == 99
 
 
+async def test_a_grant_opens_no_more_than_it_says_and_is_taken_back(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}"
+    rule = {"kind": "threshold", "source": "salary", "threshold_minor": 5, "amount_minor": 5}
+    ruled = await town.city.ok("POST", f"{path}/top-up-rules", rule)
+    said = await town.city("POST", f"{path}/grants", {"tenant_id": "nobody"})
+    assert (said.status, said.code) == (404, "REGISTRY_UNKNOWN")
+    await town.city.ok("POST", f"{path}/grants", {"tenant_id": "school"})
+    assert await town.school.balance(account) == 100
+    for where, body in (
+        ("media", {"token": TOKEN}),
+        ("budgets", {"month_minor": 5}),
+        (f"top-up-rules/{ruled['rule_id']}/state", {"state": "off"}),
+    ):
+        said = await town.school("POST", f"{path}/{where}", body)
+        assert said.status == 404, (where, said)
+    assert (await town.city("DELETE", f"{path}/grants/school")).status == 204
+    assert (await town.school("GET", path)).status == 404
+    assert (await town.city("DELETE", f"{path}/grants/school")).code == "API_NOT_FOUND"
+    said = await town.city("POST", "/v1/accounts", {"tenant_id": "nobody"})
+    assert (said.status, said.code) == (404, "REGISTRY_UNKNOWN")
+
+
 async def test_a_tenant_lists_what_it_may_see(town: Town) -> None:
     mine = [await town.city.account(tenant_id="school") for _ in range(3)]
     await town.city.account()

@@ -66,6 +66,7 @@ async def make_things(town: Town, tenant_id: str, caller: Caller) -> Things:
         "credential_id": key["key"]["credential_id"],
         "merchant_id": merchant.merchant_id,
         "purpose": 1,
+        "tenant_id": "hospital",
     }
     return Things(names, token, paid["operation_id"])
 

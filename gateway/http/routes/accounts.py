@@ -138,6 +138,12 @@ async def _grant(call: Call) -> Granted:
     return Granted(account_id=account_id, tenant_id=tenant_id)
 
 
+async def _take_back(call: Call) -> Answer:
+    account_id, tenant_id = call.path["account_id"], call.path["tenant_id"]
+    await call.service(Accounts).take_back(call.actor, account_id, tenant_id)
+    return Answer(value=None, status=204)
+
+
 def cause_of(call: Call, note: str = "", reference: str = "") -> Cause:
     """What the commands of this request follow from."""
     return Cause(call.operation_id, call.key, reference, note)
@@ -164,7 +170,14 @@ ENDPOINTS = [
         answer=Movement,
         status=201,
         scopes=("accounts:write",),
-        errors=("too_many_accounts", "AUTH_FORBIDDEN", "REGISTRY_TAKEN", "op_too_old", *COMMANDS),
+        errors=(
+            "too_many_accounts",
+            "AUTH_FORBIDDEN",
+            "REGISTRY_TAKEN",
+            "REGISTRY_UNKNOWN",
+            "op_too_old",
+            *COMMANDS,
+        ),
     ),
     Endpoint(
         method="GET",
@@ -232,6 +245,16 @@ ENDPOINTS = [
         body=GrantAccess,
         answer=Granted,
         scopes=("accounts:write",),
-        errors=ACCOUNT,
+        errors=("REGISTRY_UNKNOWN", *ACCOUNT),
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/v1/accounts/{account_id}/grants/{tenant_id}",
+        handler=_take_back,
+        summary="Let a tenant see and charge an account no more",
+        tag="accounts",
+        status=204,
+        scopes=("accounts:write",),
+        errors=("unknown_account", "API_NOT_FOUND"),
     ),
 ]

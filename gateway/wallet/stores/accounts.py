@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
 from gateway.errors import RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.changes import note_change
+from gateway.registry.tenants import get_tenant
 from gateway.wallet.stores.tables import ACCOUNTS, GRANTS
 
 TAKEN_HINT = "was the journal restored? `faregate registry fit` takes out what it does not know"
@@ -79,6 +80,21 @@ class AccountStore:
                 note_change(
                     connection, actor, "account.grant", f"account:{account_id}", now_us, **about
                 )
+
+    def take_back(self, actor: Actor, account_id: int, tenant_id: str, now_us: int) -> bool:
+        """End a grant. Returns whether there was one."""
+        mine = (GRANTS.c.account_id == account_id) & (GRANTS.c.tenant_id == tenant_id)
+        with self._database.transaction() as connection:
+            if not connection.execute(delete(GRANTS).where(mine)).rowcount:
+                return False
+            subject, about = f"account:{account_id}", {"tenant_id": tenant_id}
+            note_change(connection, actor, "account.take_back", subject, now_us, **about)
+        return True
+
+    def check_tenant(self, tenant_id: str) -> None:
+        """Raises: RegistryError REGISTRY_UNKNOWN: there is no such tenant, yet."""
+        with self._database.reading() as connection:
+            get_tenant(connection, tenant_id)
 
     def list(
         self, *, tenant_id: str | None, among: Sequence[int] | None, after: int, limit: int
