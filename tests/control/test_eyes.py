@@ -46,6 +46,11 @@ def test_nothing_the_policy_names_is_done_by_one_alone(cli: Cli) -> None:
     cli.agreed("account", "limit", account, "20.00")
     assert cli.ok("account", "show", account)["credit_limit"] == "20.00"
     assert cli.agreed("account", "limit", account, "0.00")["op"] == "set_credit_limit"
+    version = str(cli.ok("account", "show", account)["version"])
+    words = ("account", "adjust", account, "3.00", "--take", "--version", version, "--note", "odd")
+    adjusted = cli.agreed(*words)
+    assert (adjusted["op"], adjusted["balance"]) == ("adjust", "2.00")
+    assert cli.fail(1, *words)["code"] == "version_conflict"
     cli.ok("account", "tier", account, "3")
     opened = cli.agreed("credit-line", "open", account, "--score", "500")
     assert opened["limit"] == "50.00"
@@ -60,10 +65,10 @@ def test_every_way_to_what_the_policy_names_is_walked_above() -> None:
     """What asks for eyes; a new one has to be walked at the command line, too."""
     tree = ast.parse(inspect.getsource(eyes.Eyes))
     asked = {one.name for one in ast.walk(tree) if isinstance(one, ast.AsyncFunctionDef)}
-    walked = {"require_unfreeze", "require_credit_limit", "require_credit"}
-    elsewhere = {"require_write_off", "require_payout"}  # tests of credit lines, and of banks
-    no_command = {"require_adjustment"}
-    assert asked - {"_require", "require_reversal"} == walked | elsewhere | no_command
+    walked = {"require_unfreeze", "require_credit_limit", "require_credit", "require_adjustment"}
+    # in the tests of credit lines, of banks, and of fares
+    elsewhere = {"require_write_off", "require_payout", "require_fare_reversal"}
+    assert asked - {"_require"} == walked | elsewhere
 
 
 def test_a_freeze_has_reason_end_and_notice(cli: Cli, folder: Path) -> None:
