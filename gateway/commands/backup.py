@@ -73,9 +73,9 @@ def restore(
     if done.fitted is None:
         say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
         say("then, before serving: faregate registry fit, with that configuration")
-    elif done.fitted.again.paid_out:
-        say(f"{done.fitted.again.paid_out} payouts the bank was told of are younger than the")
-        say("journal: look at each account's statement whether it was debited")
+    elif done.fitted.again.torn:
+        say(f"{done.fitted.again.torn} merges were being undone, and are stopped: compare their")
+        say("accounts (`not_in_journal`)")
     for setting, path in done.missing:
         say(f"{setting} names {path}, which is not here: bring that file along")
     if secrets is None:

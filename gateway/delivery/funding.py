@@ -5,6 +5,7 @@
     payout_return   a refund of ours came back: credited again
     bank_debit      a refund of ours was booked; anything else is held for an operator
     payout_refused  the bank refused a refund: credited again (written by the relay)
+    payout_again    a restored journal may lack the debit of a refund: taken again, if it does
 
 Every operation's id is derived from the bank's name and its own reference and instant, so that it
 happens once even if this registry is restored from yesterday. What the engine refuses is held, with
@@ -87,8 +88,18 @@ class BankEvents:
             return self._give_back(event, decision)
         if event.kind == "bank_return":
             return self._take_back(event, decision)
+        if event.kind == "payout_again":
+            return self._take_out_again(event)
         known = event.kind == "bank_debit" and self._payout(str(event.payload.get("reference")))
         return _APPLIED if known else Verdict(Stored.HELD, "money left our account unasked")
+
+    def _take_out_again(self, event: Event) -> Verdict:
+        """The bank was told of it, so the money is gone, whatever the account has now."""
+        payout = self._payout(event.subject)
+        if payout is None:
+            return Verdict(Stored.HELD, "there is no such refund")
+        reply = take_out(self._commands, self._bank, payout)
+        return _APPLIED if reply.ok else Verdict(Stored.HELD, reply.code)
 
     def record(self, connection: Connection, event: Event, verdict: Verdict) -> None:
         """The journal has it; nothing more here."""
@@ -300,19 +311,43 @@ class PayoutDesk:
         return reply
 
     def _debit(self, payout: Payout) -> Reply:
-        debit = {
-            "account_id": payout.account_id,
-            "amount_minor": payout.money.amount_minor,
-            "currency": payout.money.currency,
-            "flow": "payout",
-            "reference": payout.key,
-            "note": f"refund to bank {self.bank}",
-        }
         said = {"actor": payout.actor, "idempotency_key": payout.idempotency_key[:64]}
-        debit |= {name: value for name, value in said.items() if value}
-        operation_id = payout_debit_id(self.bank, payout.key, payout.at_us)
-        done = find_done(self.commands, operation_id)
-        return done or ask(self.commands, "debit", debit, operation_id=operation_id)
+        return take_out(self.commands, self.bank, _order(payout), said)
+
+
+def take_out(
+    commands: Commands, bank: str, order: Command, said: Mapping[str, str] | None = None
+) -> Reply:
+    """Take what an order to the bank pays out of its account, once. said: of who asks."""
+    account_id, at_us = int(order.facts["account_id"]), int(order.facts["at_us"])
+    operation_id = payout_debit_id(bank, order.key, at_us)
+    done = find_done(commands, operation_id)
+    if done is not None or order.money is None:
+        return done or Reply(b"", False, "amount_invalid")
+    debit: dict[str, Any] = {
+        "account_id": account_id,
+        "amount_minor": order.money.amount_minor,
+        "currency": order.money.currency,
+        "flow": "payout",
+        "reference": order.key,
+        "note": f"refund to bank {bank}",
+    }
+    debit |= {name: value for name, value in (said or {}).items() if value}
+    return ask(commands, "debit", debit, operation_id=operation_id)
+
+
+def take_out_later(connection: Connection, bank: str, order: Command, now_us: int) -> None:
+    """Have the bank's inbox see to it that an order's amount was taken out; again is nothing."""
+    event = Event(
+        message_id=f"again:{order.key}",
+        kind="payout_again",
+        subject=order.key,
+        occurred_us=int(order.facts["at_us"]),
+        aggregate=order.key,
+        version=0,
+        payload={"entry_ref": order.key, "account_id": order.facts["account_id"]},
+    )
+    store(connection, bank, event, now_us)
 
 
 def payout_debit_id(bank: str, key: str, at_us: int) -> bytes:

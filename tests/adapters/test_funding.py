@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import delete
@@ -403,6 +404,26 @@ async def test_a_refund_leaves_the_account_once_and_reaches_the_bank_once(
     assert desk.engine.balances[1001] == 200
     assert desk.bench.remote.effects == {payout.key: 1}
     assert Outbox(desk.database).find(payout.key)[0] is State.DONE
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_a_refund_that_a_restored_journal_lacks_is_taken_out_again(
+    desk: Desk, payout: Payout, clock: Clock, refused: bool
+) -> None:
+    desk.engine.balances[1001] = 1000
+    made = replace(payout, destination=CLOSED_ACCOUNT) if refused else payout
+    place(desk, made, clock)
+    await carry(desk, clock)
+    desk.apply()
+    desk.engine = Engine(1001)
+    desk.engine.balances[1001] = 1000
+    desk.events = BankEvents("city-bank", desk.engine, desk.database)
+    for _ in range(2):
+        fit_registry(desk.database, JournalEnd(lambda _: True, 0, 0), "test")
+        desk.apply()
+        assert desk.engine.balances[1001] == (1000 if refused else 200)
+    wanted = ["debit", "credit"] if refused else ["debit"]
+    assert [op for op, _ in desk.engine.sent] == wanted
 
 
 async def test_more_than_there_is_never_reaches_the_bank(

@@ -6,7 +6,7 @@ import json
 
 from sqlalchemy import Table, insert, select
 
-from adapters.contract import Capability, Command
+from adapters.contract import Capability, Command, Money
 from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_STATEMENTS, CREDIT_WISHES
 from gateway.db import Database
 from gateway.delivery.cursors import set_cursor
@@ -192,10 +192,14 @@ def test_fares_give_up_numbers_that_are_given_out_again(database: Database) -> N
     put(database, CLEARING_ROWS, adapter="ahead", row_id="501", state="sent")
 
 
-def test_payouts_the_bank_was_told_of_are_counted(database: Database) -> None:
-    outbox = Outbox(database)
+def test_payouts_the_bank_was_told_of_are_taken_out_again(database: Database) -> None:
+    outbox, facts = Outbox(database), {"account_id": 1, "at_us": 1}
     for key, created_us in (("old", OLD), ("young", YOUNG)):
-        outbox.put("bank", key, Command(key, Capability.REFUND, "somebody"), created_us)
+        order = Command(key, Capability.REFUND, "somebody", Money(5, 156), facts=facts)
+        outbox.put("bank", key, order, created_us)
     with database.transaction() as connection:
         connection.execute(OUTBOX.update().values(state=State.DONE))
     assert fit(database).again.paid_out == 1
+    assert read(database, INBOX, "message_id", "source", "state") == [
+        ("again:young", "bank", "stored")
+    ]

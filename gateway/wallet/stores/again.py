@@ -2,9 +2,8 @@
 
 Marks that are younger than the journal are taken back, so that it is done again: every operation
 has an id that follows from its row, and what is in the journal after all is only answered. What
-only people can put right is counted: merges that were being undone, payouts the bank was told of,
-whose debit may be missing, and value that others put in, which they may put in again under the same
-reference.
+only people can put right is counted: merges that were being undone, and value that others put in,
+which they may put in again under the same reference.
 Each function runs inside the caller's transaction.
 """
 
@@ -21,6 +20,8 @@ from gateway.clock import now_us
 from gateway.credit.book import OPENING
 from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_STATEMENTS, CREDIT_WISHES
 from gateway.delivery.clearing.outgoing import CLEARED
+from gateway.delivery.codec import decode_command
+from gateway.delivery.funding import take_out_later
 from gateway.delivery.inbox import PARK_US, Stored
 from gateway.delivery.outbox import FINAL
 from gateway.delivery.tables import CLEARING_FILES, CLEARING_ROWS, CURSORS, INBOX, OUTBOX
@@ -36,10 +37,11 @@ RULE = "rule:"
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """How many of each. events, deny_lists, freezes, limits, topups, resumed: are done again.
+    """How many of each. events, deny_lists, freezes, limits, topups, resumed, paid_out: are done
+    again.
 
     requests: are not known to be done. fares: were sent to a clearing house and are gone. torn,
-    paid_out, credits: a person has to look.
+    credits: a person has to look.
     """
 
     events: int = 0
@@ -73,7 +75,7 @@ def do_again(connection: Connection, last_us: int, last_seq: int) -> Again:
         torn=torn,
         requests=_forget_answers(connection, last_us),
         fares=_clear_again(connection, last_seq),
-        paid_out=_count_paid_out(connection, last_us),
+        paid_out=_take_out_again(connection, last_us),
         credits=_count_credits(connection, last_us),
         lending=_count_lending(connection, last_us),
     )
@@ -199,11 +201,17 @@ def _clear_again(connection: Connection, last_seq: int) -> int:
     return connection.execute(update(CLEARING_ROWS).where(gone).values(row_id=named)).rowcount
 
 
-def _count_paid_out(connection: Connection, last_us: int) -> int:
-    table = OUTBOX.c
+def _take_out_again(connection: Connection, last_us: int) -> int:
+    """Payouts the bank was told of: the money left, so its debit has to be there."""
+    table, count = OUTBOX.c, 0
     is_younger = (table.capability == str(Capability.REFUND)) & (table.created_us > last_us)
-    query = select(func.count()).select_from(OUTBOX).where(is_younger, table.state.in_(FINAL))
-    return int(connection.scalar(query) or 0)
+    query = select(table.adapter, table.body).where(is_younger, table.state.in_(FINAL))
+    for row in connection.execute(query).all():
+        order = decode_command(row.body, attempt=1)
+        if order.money is not None:
+            take_out_later(connection, row.adapter, order, now_us())
+            count += 1
+    return count
 
 
 def _count_credits(connection: Connection, last_us: int) -> int:
