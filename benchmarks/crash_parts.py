@@ -91,7 +91,7 @@ class MortalFiles(FaultFiles):
         try:
             return super().write_synced(fd, data, offset)
         except OSError as error:
-            part = self.rng.choice((0, len(data) // 2, len(data)))
+            part = self.rng.choice((0, len(data) // 2, *[len(data)] * 3))  # mostly the sync failed
             self.disk.lose(fd, memoryview(data)[:part], offset)
             if error.errno == errno.EIO:
                 self.sync_failed = True

@@ -18,19 +18,31 @@ RECORD = Struct("<I4BQqqQQQQ16sqqqqqQIIIIIIqq")
 GROUP = Struct("<4sHHQIIQqqqII")
 LINE_0 = Struct("<QQqqqqQHH")
 ITEM_BYTES = 72
+REVERSAL = 5
 SETTLEMENT = 6
 FIRST_COMMAND = 16
 DEBIT = 19
 ADJUST = 26
 HOLD_CAPTURE = 35
 REFUND = 39
+RERATE = 30
 ITEM_CELL = 2
+ITEM_ORIGINAL = 5
 ITEM_FACTS = 7
 PURSE = 7
 HOLD = 8
+LIMITS = 9
+COUNTED = 1 << 30
+"""The rule of a record whose amount the account's limits counted."""
 CELL = Struct("<I4xB11xq8xq")
 """Index, type, first and third number of a cell."""
+SPENT = Struct("<4q")
+"""What a cell of limits says was spent in the day, the month, the year, the lifetime."""
+SPENT_AT = 40
+"""Where in its item."""
 CHARGE = Struct("<QQQ")
+ORIGINAL = Struct("<QI")
+"""Boot epoch and sequence of the tap that a report undoes."""
 REFUSALS = 16
 OK_RISK = 3
 MAY_OWE = (1, 2)
@@ -151,6 +163,14 @@ class Recount:
     """Account -> cell -> what a hold reserves."""
     charged: dict[TapKey, int] = field(default_factory=dict)
     refunded: dict[TapKey, int] = field(default_factory=dict)
+    spent: dict[int, int] = field(default_factory=dict)
+    """Account -> what its counted records come to."""
+    lifetime: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Account -> cell of its limits, and what that says was spent ever."""
+    rerated: set[int] = field(default_factory=set)
+    """Accounts whose counted amounts are not all in the heads of records."""
+    undone: dict[TapKey, TapKey] = field(default_factory=dict)
+    """Of a record that gives back: whose amount."""
     risk_minor: int = 0
     """Fares that nobody known has to pay."""
     doubled: list[TapKey] = field(default_factory=list)
@@ -224,11 +244,65 @@ class Recount:
         ]
         for item in items:
             if group[item] == ITEM_CELL:
-                self._note_cell(record.account_id, *CELL.unpack_from(group, item + 4))
+                if record.reason >= REFUSALS:
+                    raise BrokenLawError(f"record {record.seq}: a refusal changes a cell")
+                cell = CELL.unpack_from(group, item + 4)
+                self._note_cell(record.account_id, *cell)
+                self._note_limits(
+                    record.account_id, cell, SPENT.unpack_from(group, item + SPENT_AT)
+                )
             elif group[item] == ITEM_FACTS and record.reason < REFUSALS:
                 self._note_charge(record, CHARGE.unpack_from(group, item + 24))
+            elif group[item] == ITEM_ORIGINAL:
+                self.undone[record.key] = (record.id_a, *ORIGINAL.unpack_from(group, item + 8))
         self._post(record, lines[0] if lines else None)
+        self._note_spent(record)
         return record
+
+    def _note_limits(
+        self, account: int, cell: tuple[int, int, int, int], windows: tuple[int, ...]
+    ) -> None:
+        """No window holds more than the lifetime does."""
+        index, kind, *_ = cell
+        if kind == LIMITS:
+            if max(windows) > windows[-1] or min(windows) < 0:
+                raise BrokenLawError(f"account {account} spent {windows}")
+            self.lifetime[account] = index, windows[-1]
+        elif self.lifetime.get(account, (-1, 0))[0] == index:
+            del self.lifetime[account]
+            self.spent.pop(account, None)
+
+    def _note_spent(self, record: Record) -> None:
+        """The limits' lifetime is what the counted records come to, less what was given back."""
+        if record.reason >= REFUSALS:
+            return
+        if record.op == RERATE:
+            self.rerated.add(record.account_id)
+        if record.account_id in self.rerated:
+            return
+        source = self._source(record)
+        if source is not None and source.rules & COUNTED:
+            moved = record.fare_minor - record.amount_minor
+            self.spent[record.account_id] = self.spent.get(record.account_id, 0) + moved
+        counted = self.spent.get(record.account_id)
+        _, kept = self.lifetime.get(record.account_id, (0, counted))
+        if counted is not None and kept != counted:
+            raise BrokenLawError(f"record {record.seq}: {kept} spent, {counted} was counted")
+
+    def _source(self, record: Record) -> Record | None:
+        """The record that says whether the limits counted the amount: that of what is undone."""
+        if record.op == REFUND:
+            return self._first(self.commands, self.undone.get(record.key))
+        if record.op == REVERSAL:
+            return self._first(self.positions, self.undone.get(record.key))
+        if record.op == SETTLEMENT:
+            tap = self._first(self.positions, record.key)
+            return tap if tap is not None and tap.reason < REFUSALS else record
+        return record
+
+    def _first(self, index: dict[TapKey, list[int]], key: TapKey | None) -> Record | None:
+        places = index.get(key, []) if key is not None else []
+        return self.records[places[0]] if places else None
 
     def _note_cell(self, account: int, cell: int, kind: int, first: int, third: int) -> None:
         """A purse's balance comes first, what a hold reserves third."""
@@ -246,6 +320,7 @@ class Recount:
         if record.op in (DEBIT, HOLD_CAPTURE):
             self.charged[record.key] = -record.amount_minor
         if record.op == REFUND:
+            self.undone[record.key] = charge
             back = self.refunded.get(charge, 0) + record.amount_minor
             self.refunded[charge] = back
             if back > self.charged.get(charge, 0):

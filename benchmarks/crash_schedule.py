@@ -139,12 +139,14 @@ class Schedule:
                 self.step(self.flush_down)
 
     def open_accounts(self) -> None:
-        """The riders; what they have is credited later, under faults."""
+        """The riders, two in three with limits; what they have is credited later, under faults."""
         world = self.world
         for number, token in enumerate(world.tokens, start=1):
             world.new_command("account_open", account_id=number)
             world.new_command("credit", account_id=number, amount_minor=2000)
             world.new_command("medium_link", account_id=number, token=token)
+            if tier := self.rng.choice((0, 1, 2)):
+                world.new_command("set_tier", account_id=number, tier=tier)
         self.settle()
         self.come_back()
 
@@ -275,7 +277,8 @@ class Schedule:
 
     def io_error(self) -> None:
         self.world.tally.io_errors += 1
-        operation = self.rng.choice(("pwrite", "pwrite_synced", "fdatasync"))
+        append = "pwrite" if self.world.files.pwrite_synced is None else "pwrite_synced"
+        operation = self.rng.choice((append, append, "fdatasync"))
         self.world.files.faults.append(Fault(operation, errno.EIO, times=1))
 
     def snapshot(self) -> None:

@@ -12,7 +12,21 @@ import pytest
 from benchmarks import crash_rounds
 from benchmarks.crash_bench import ACKED_A_ROUND, RoundsReport
 from benchmarks.crash_process import FLAGS
-from benchmarks.crash_recount import Answer, Record, Recount, Told
+from benchmarks.crash_recount import (
+    COUNTED,
+    DEBIT,
+    ITEM_BYTES,
+    ITEM_CELL,
+    LIMITS,
+    RECORD,
+    REFUSALS,
+    REVERSAL,
+    Answer,
+    BrokenLawError,
+    Record,
+    Recount,
+    Told,
+)
 from benchmarks.crash_rounds import RoundsPlan, run_rounds
 from benchmarks.crash_storm import run_storm
 from tests.support.valkey import needs_server
@@ -126,3 +140,45 @@ def test_a_standby_that_takes_its_time_is_told_beside_the_laws() -> None:
     assert report.ok
     assert report.missed == ["a standby led after 2001 ms, not 2000"]
     assert report.as_dict()["standby_ms_max"] == 2_001
+
+
+def fed(recount: Recount, *records: Record) -> None:
+    """Records one after the other, as far as the laws of what was spent see them."""
+    for place, record in enumerate(records, 64 * (1 + len(recount.records))):
+        recount.records[place] = record
+        recount._note_identity(record, place)
+        recount._note_spent(record)
+
+
+def test_what_was_spent_is_a_recount_of_what_was_counted() -> None:
+    recount = Recount(lambda _: None)
+    tap = make_record(1, id_c=3, op=3, account_id=5, fare_minor=300, rules=COUNTED)
+    debit = make_record(2, id_c=4, op=DEBIT, account_id=5, amount_minor=-50, rules=COUNTED)
+    recount._note_limits(5, (2, LIMITS, 0, 0), (350, 350, 350, 350))
+    recount.spent[5] = 0
+    with pytest.raises(BrokenLawError, match="350 spent, 300 was counted"):
+        fed(recount, tap)
+    fed(recount, debit)
+    undo = make_record(3, id_c=9, op=REVERSAL, account_id=5, fare_minor=-300)
+    recount.undone[undo.key] = tap.key
+    recount._note_limits(5, (2, LIMITS, 0, 0), (50, 50, 50, 50))
+    fed(recount, undo)
+    uncounted = make_record(4, id_c=5, op=3, account_id=5, fare_minor=100)
+    fed(recount, uncounted, make_record(5, id_c=6, op=3, reason=REFUSALS, rules=COUNTED))
+    recount._note_limits(5, (2, LIMITS, 0, 0), (0, 0, 0, 49))
+    with pytest.raises(BrokenLawError, match="49 spent, 50 was counted"):
+        fed(recount, make_record(6, id_c=7, op=3, account_id=5))
+
+
+@pytest.mark.parametrize("windows", [(5, 0, 0, 4), (0, 0, -1, 4)])
+def test_no_window_holds_more_than_the_lifetime(windows: tuple[int, ...]) -> None:
+    with pytest.raises(BrokenLawError, match="account 5 spent"):
+        Recount(lambda _: None)._note_limits(5, (2, LIMITS, 0, 0), windows)
+
+
+def test_a_refusal_changes_nothing() -> None:
+    size = RECORD.size + ITEM_BYTES
+    refused = make_record(1, op=3, reason=REFUSALS, length_bytes=size, item_count=1)
+    data = RECORD.pack(*refused) + bytes([ITEM_CELL]).ljust(ITEM_BYTES, b"\0")
+    with pytest.raises(BrokenLawError, match="a refusal changes a cell"):
+        Recount(lambda _: None)._record(data, 0, 64)

@@ -21,7 +21,7 @@ from gateway.journal.writer import SegmentWriter
 BLOCKS = 5
 BLOCK = 24
 POWER_CUTS = 24
-CAUGHT_WITHIN = 30
+CAUGHT_WITHIN = 60
 PROMISES = ("lost", "taken twice", "a durable record is gone")
 
 
