@@ -31,6 +31,8 @@ SOME = settings(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
 )
+ARRIVE_US = MIDDLE_US + 190 * DAY_US
+"""Behind every tap, none of which is beyond the horizon then: the future is not believed."""
 RERATE = "rerate"
 BUY = "buy"
 UNDO = "undo"
@@ -92,7 +94,7 @@ def play(
     of_medium: bool,
 ) -> tuple[Arrivals, list[Made]]:
     """Let taps arrive, re-rate where it says so; the taps that were accepted."""
-    arrivals = Arrivals([spec], MIDDLE_US + 100 * DAY_US, of_medium, cells=deepcopy(list(cells)))
+    arrivals = Arrivals([spec], ARRIVE_US, of_medium, cells=deepcopy(list(cells)))
     accepted = []
     for step in steps:
         if isinstance(step, str):
@@ -158,7 +160,7 @@ def test_random_tariffs_many_times(data, spec, of_medium, held):
 
 def play_with(spec: TariffSpec, steps: Sequence[Step], undone: set[int]) -> Arrivals:
     """As `play`; buys change what later taps cost, undoings take back the newest tap."""
-    arrivals = Arrivals([spec], MIDDLE_US + 100 * DAY_US)
+    arrivals = Arrivals([spec], ARRIVE_US)
     standing: list[Made] = []
     for step in steps:
         if step == BUY:
