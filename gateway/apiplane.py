@@ -173,7 +173,9 @@ def build_merges(
 
 
 def build_merging(config: Config, access: Access) -> tuple[Merges, Callable[[], Awaitable[None]]]:
-    """The same for a process without the API, and how to end them."""
+    """The same for a process without the API, and how to end them. It is the API's client too: who
+    carries on what it began, the worker, repeats nothing only under the same client.
+    """
     pipe = ControlPipe(config.control.socket, timeout_s=config.control.timeout_s)
     reach = AccountAccess(AccountStore(access.database), access.links, access.tenants)
     sealer = Sealer(load_control_secrets(config).registry_keys)

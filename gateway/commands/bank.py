@@ -103,10 +103,12 @@ def _with_payouts(
     from gateway.bootstrap import build_access
     from gateway.commands.common import build_actor
 
+    payouts, close = build_payouts(settings, build_access(settings))
+    actor = build_actor()
+
     async def run() -> Payout:
-        payouts, close = build_payouts(settings, build_access(settings))
         try:
-            return await ask(payouts, build_actor())
+            return await ask(payouts, actor)
         finally:
             await close()
 

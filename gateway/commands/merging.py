@@ -61,10 +61,12 @@ def merge(
         raise UsageError(detail=f"--token: {error}") from error
     cause = Cause(read_operation_id(operation_id), note=note)
 
+    merges, close = build_merging(settings, build_access(settings))
+    actor = build_actor()
+
     async def run() -> Merge:
-        merges, close = build_merging(settings, build_access(settings))
         try:
-            return await merges.start(build_actor(), cause, order)
+            return await merges.start(actor, cause, order)
         finally:
             await close()
 

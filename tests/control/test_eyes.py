@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.clock import format_operation_id, new_operation_id
 from gateway.config import load_config
 from gateway.registry.store import open_registry
 from gateway.wallet import eyes
@@ -16,6 +17,7 @@ from gateway.wallet.stores.freezes import NoticeStore
 from tests.control.commands import Cli, Gateway, make_folder
 
 CARD = "1000 7510 0000 0077"
+OPERATION = format_operation_id(new_operation_id())
 ALWAYS = {
     '"credit_limit" = 500000': '"credit_limit" = 0\n"credit" = 0',
 }
@@ -100,6 +102,21 @@ def test_a_freeze_that_nobody_wrote_down_is_lifted_too(cli: Cli, folder: Path) -
     client.call("freeze", {"account_id": int(account), "what": "both"})
     assert cli.agreed("account", "unfreeze", account)["state"] == "lifted"
     assert cli.ok("account", "show", account)["status_names"] == []
+
+
+def test_an_account_goes_into_another(cli: Cli) -> None:
+    one, other = (str(cli.ok("account", "open")["account_id"]) for _ in range(2))
+    cli.agreed("account", "credit", one, "7.00")
+    token = ("--token", "ab" * 16)
+    cli.ok("medium", "link", one, *token)
+    words = ("account", "merge", one, other, *token, "--operation-id", OPERATION)
+    made = cli.ok(*words)
+    assert (made["state"], made["amount_minor"], made["media_moved"]) == ("done", 700, 1)
+    assert cli.ok(*words) == made
+    assert cli.ok("account", "show", one)["status_names"] == ["closed"]
+    assert cli.ok("medium", "show", *token)["account_id"] == int(other)
+    assert cli.fail(1, "account", "merge", one, other)["code"] == "COMMAND_NOT_MERGED"
+    assert cli.fail(2, "account", "merge", one, other, "--token", "x")["code"] == "USAGE_INVALID"
 
 
 def test_a_card_goes_to_another_account(cli: Cli) -> None:

@@ -94,3 +94,6 @@ def test_prices_again_and_completes_a_journey(gateway: Gateway, cli: Cli) -> Non
     assert completed["outcome"] == "rerated"
     again = _when_known(cli, "journey", "list", account)["journeys"]
     assert one["position"] not in [row["position"] for row in again]
+    refund = cli.agreed("refund", account, "0.01", "--tap", f"1001-{BOOT}-1")
+    assert (refund["op"], refund["amount"]) == ("refund", "0.01")
+    assert cli.fail(2, "refund", account, "0.01")["code"] == "USAGE_INVALID"
