@@ -24,6 +24,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from gateway.http.catalogue import all_endpoints
+from gateway.http.endpoint import path_names
 from tests.http.things import LOGIN_PASSWORD, make_things
 from tests.http.town import Caller, Town
 
@@ -128,14 +129,12 @@ async def test_the_same_at_length(town: Town) -> None:
 
 async def test_without_a_login_and_with_a_wrong_one_nothing_is_answered(town: Town) -> None:
     things = await make_things(town, "city", town.city)
-    there = {"operation_id": things.charge, "key": "k", "factor_id": "fac_0"}
     wrong = Caller(town, f"{town.city.token[:-1]}x")
     for endpoint in all_endpoints():
         if endpoint.public:
             continue
-        names = {name: f"{name}-0" for name in ("merge_id", "payout_id", "approval_id", "month")}
-        names |= {"plan_id": 1, "purse_id": 1}
-        path = endpoint.path.format(**names | there | things.names)
+        names = dict.fromkeys(path_names(endpoint.path), "1") | things.names
+        path = endpoint.path.format(**names)
         for caller, code in ((town.anybody, "AUTH_MISSING"), (wrong, "AUTH_INVALID")):
             said = await caller(endpoint.method, path)
             assert (said.status, said.code) == (401, code), (endpoint.method, path, said)
