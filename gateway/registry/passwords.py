@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -17,6 +18,8 @@ from gateway.errors import AuthError, RateLimited
 T = TypeVar("T")
 AT_ONCE = 2
 WAITING_MAX = 64
+WAITING_EACH_MAX = 8
+"""Of one address: it takes many to fill the places of all."""
 LENGTH_MIN = 10
 LENGTH_MAX = 256
 
@@ -27,7 +30,7 @@ class Passwords:
     def __init__(self, hasher: PasswordHasher | None = None, *, at_once: int = AT_ONCE) -> None:
         self._hasher = hasher or PasswordHasher()
         self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     @cached_property
     def _nobody(self) -> str:
@@ -38,12 +41,13 @@ class Passwords:
         """As it is stored. Raises: RateLimited: too many at once."""
         return await self._run(self._hasher.hash, password)
 
-    async def is_right(self, stored: str | None, password: str) -> bool:
+    async def is_right(self, stored: str | None, password: str, *, remote: str = "") -> bool:
         """Compare. Without a stored one the work is the same and the answer no.
 
+        Args: remote: the address it comes from; "" = it is not counted by address.
         Raises: RateLimited: too many at once.
         """
-        return await self._run(self._verify, stored or "", password)
+        return await self._run(self._verify, stored or "", password, remote=remote)
 
     def is_outdated(self, stored: str) -> bool:
         """Whether it was made with weaker settings than today's."""
@@ -61,15 +65,19 @@ class Passwords:
             return False
         return right and bool(stored)
 
-    async def _run(self, work: Callable[..., T], *arguments: str) -> T:
-        if self._waiting >= WAITING_MAX:
+    async def _run(self, work: Callable[..., T], *arguments: str, remote: str = "") -> T:
+        waiting = self._waiting
+        is_crowded = remote and waiting[remote] >= WAITING_EACH_MAX
+        if is_crowded or waiting.total() >= WAITING_MAX:
             raise RateLimited(retry_after_s=2)
-        self._waiting += 1
+        waiting[remote] += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, work, *arguments)
         finally:
-            self._waiting -= 1
+            waiting[remote] -= 1
+            if not waiting[remote]:
+                del waiting[remote]
 
 
 def check_password(password: str, login: str) -> None:

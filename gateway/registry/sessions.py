@@ -121,7 +121,8 @@ class Sessions:
         self._logins.take(blind)
         row = await asyncio.to_thread(self._find_login, LOGINS.c.login_blind == blind)
         stored = row.password_hash if row is not None else None
-        if not await self._passwords.is_right(stored, password) or row is None:
+        is_right = await self._passwords.is_right(stored, password, remote=remote)
+        if not is_right or row is None:
             self._note_refused(blind, is_known=row is not None)
             raise AuthError("AUTH_INVALID")
         self._throttle.give_back((blind, remote))

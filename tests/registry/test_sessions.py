@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import Counter
 
 import pytest
@@ -14,7 +15,7 @@ from gateway.errors import AuthError, FareGatewayError, RateLimited, RegistryErr
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.audit import iter_events
 from gateway.registry.consents import Consents
-from gateway.registry.passwords import WAITING_MAX, Passwords
+from gateway.registry.passwords import WAITING_EACH_MAX, WAITING_MAX, Passwords
 from gateway.registry.rider_tables import LOGINS, SESSIONS
 from gateway.registry.scopes import CEILINGS, RIDER, Scope, TenantKind
 from gateway.registry.sessions import Sessions
@@ -102,6 +103,25 @@ async def test_nobody_keeps_an_owner_out_from_another_address(town: Town) -> Non
         with pytest.raises(FareGatewayError):
             await town.sessions.sign_in(LOGIN, "a wrong password", remote="203.0.113.9")
     await town.sessions.sign_in(LOGIN, PASSWORD, remote="198.51.100.7")
+
+
+async def test_one_address_does_not_take_the_places_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    passwords, go_on = Passwords(CountingHasher()), threading.Event()
+    monkeypatch.setattr(passwords, "_verify", lambda *_: go_on.wait(20))
+    here = [
+        asyncio.create_task(passwords.is_right("x", "y", remote="203.0.113.9"))
+        for _ in range(WAITING_EACH_MAX)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited):
+        await passwords.is_right("x", "y", remote="203.0.113.9")
+    there = asyncio.create_task(passwords.is_right("x", "y", remote="198.51.100.7"))
+    await asyncio.sleep(0)
+    assert not there.done()
+    go_on.set()
+    assert all(await asyncio.gather(*here, there))
+    assert await passwords.is_right("x", "y", remote="203.0.113.9")
+    passwords.close()
 
 
 async def test_guessing_from_many_addresses_is_slowed_down_too(town: Town) -> None:
