@@ -57,6 +57,7 @@ exit; for flat taps: before the last accepted tap)
 
 from __future__ import annotations
 
+from fastpath.checks import sure
 from fastpath.reference_case import (
     Case,
     Charge,
@@ -289,7 +290,7 @@ def _decide_stranger(case: Case, reason: Reason) -> Decision:
 def _standing_objections(case: Case) -> set[Reason]:
     """Whether medium and account may make new journeys."""
     medium, status = case.medium, case.owner.status
-    assert medium is not None
+    medium = sure(medium)
     found = {
         Reason.DENYLISTED: medium.state == MediumState.DENYLISTED,
         Reason.MEDIUM_LOST: medium.state in (MediumState.LOST, MediumState.REPLACED),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fastpath.checks import sure
 from fastpath.layers import CATEGORIES_MAX, Layers
 from fastpath.reference_cells import Extras, Pass
 from fastpath.reference_model import (
@@ -162,8 +163,7 @@ class Case:
 
     @property
     def tariff(self) -> Version:
-        assert self.version is not None
-        return self.version
+        return sure(self.version)
 
     @property
     def layers(self) -> Layers:
@@ -172,13 +172,11 @@ class Case:
 
     @property
     def owner(self) -> Account:
-        assert self.account is not None
-        return self.account
+        return sure(self.account)
 
     @property
     def totals(self) -> Period:
-        assert self.period is not None
-        return self.period
+        return sure(self.period)
 
     @property
     def keeps_chain(self) -> bool:

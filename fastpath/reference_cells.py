@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
 
+from fastpath.checks import sure
 from fastpath.layers import PASS_CELLS_MAX
 from fastpath.reference_model import Period
 
@@ -328,7 +329,7 @@ class Extras:
             found = cell.payload[0] if isinstance(cell.payload, list) else None
             if not self.append(cell):
                 return None
-        assert found is not None
+        found = sure(found)
         found.id = counter_id
         return found
 

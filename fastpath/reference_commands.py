@@ -5,6 +5,7 @@ Must import only the standard library and fastpath.
 
 from __future__ import annotations
 
+from fastpath.checks import sure
 from fastpath.reference_cells import Extras
 from fastpath.reference_commands_cells import CELL_OPS, Rerate, decide_cell_command
 from fastpath.reference_model import (
@@ -140,10 +141,10 @@ def _apply_command(
 ) -> None:
     op = Op(command.op)
     if op in (Op.MEDIUM_LINK, Op.MEDIUM_STATE):
-        assert medium is not None
+        medium = sure(medium)
         _apply_medium_command(slot, medium, command)
         return
-    assert account is not None
+    account = sure(account)
     if op == Op.ACCOUNT_OPEN:
         account.currency, account.rider_category = command.currency, command.rider_category
     elif op == Op.FREEZE:

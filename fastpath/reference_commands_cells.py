@@ -9,6 +9,7 @@ import struct
 from copy import deepcopy
 from dataclasses import dataclass, fields
 
+from fastpath.checks import BrokenInvariantError, sure
 from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass, Refunded
 from fastpath.reference_funding import funds_objections
 from fastpath.reference_limits import ask_spend, count_spend, uncount_spend
@@ -92,7 +93,7 @@ def decide_cell_command(
         ts_us=command.now_us,
     )
     if told is None:
-        assert account is not None
+        account = sure(account)
         is_spent = command.op in (Op.PASS_ADD, Op.RERATE)
         price_minor = command.amount_minor if is_spent else 0
         if count_spend(limits, account, after, price_minor, command.now_us):
@@ -186,7 +187,7 @@ def _change_cells(extras: Extras, rerate: Rerate | None, command: Command) -> Re
         return _remove_pass(extras, command)
     if command.op == Op.CONCESSION:
         return _set_concession(extras, command)
-    assert rerate is not None
+    rerate = sure(rerate)
     return _replace_totals(extras, rerate)
 
 
@@ -214,7 +215,8 @@ def put_new(extras: Extras, cell: Cell, command: Command) -> Reason | None:
 def _remove_pass(extras: Extras, command: Command) -> Reason | None:
     for cell in extras.cells:
         if (cell.type, cell.key) == (CellType.PASS, command.pass_id):
-            assert isinstance(cell.payload, Pass)
+            if not isinstance(cell.payload, Pass):
+                raise BrokenInvariantError("a pass's cell holds something else")
             if command.from_us in (0, cell.payload.from_us):
                 cell.free()
                 return None

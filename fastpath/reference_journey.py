@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fastpath.checks import sure
 from fastpath.layers import OWN_TRANSFERS_MAX, Begins, Join, Measured, Transfer, TransferEffect
 from fastpath.reference_case import Case, Charge, Leg, network_of
 from fastpath.reference_cells import CellType, Chain, Span
@@ -155,7 +156,7 @@ def _transfer_cost(case: Case, rule: Transfer, chain: Chain, priced: Priced) -> 
     amount_minor = rule.amount_minor
     if rule.product >= 0:
         legs = case.tariff.legs
-        assert legs is not None
+        legs = sure(legs)
         amount_minor = product_price(legs, rule.product, leg.category, case.tap.medium_kind)
         if amount_minor < 0:
             return None
@@ -254,7 +255,7 @@ def keep_entry(case: Case, *, is_joined: bool, is_closing: bool) -> None:
     if not case.keeps_chain or is_joined or not _make_chains(case):
         return
     before = case.extras.find_chain()
-    assert before is not None
+    before = sure(before)
     span = _keep_times(case, is_joined=False)
     now = replace(before)
     if is_closing and not keeps_span(case):
@@ -275,7 +276,7 @@ def keep_leg(case: Case, charge: Charge, *, journey_minor: int) -> None:
     if not _make_chains(case):
         return
     standing = case.extras.find_chain()
-    assert standing is not None
+    standing = sure(standing)
     if is_new and case.is_ride and charge.leg is not None:
         standing.journey_dep_us = charge.leg.dep_us
     base = standing
@@ -311,5 +312,5 @@ def keep_riders(case: Case, *, is_rider: bool) -> None:
     if case.layers.group_riders_max <= 1 or not _make_chains(case):
         return
     cell = case.extras.find(CellType.CHAIN, case.extras.owner)
-    assert cell is not None
+    cell = sure(cell)
     cell.riders = cell.riders + 1 if is_rider else 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import replace
 
+from fastpath.checks import sure
 from fastpath.layers import Bands, Frames, Legs, SameStop
 from fastpath.reference_case import Case, Leg, find_category, network_of
 from fastpath.reference_model import FARE_MAX, PART_RULES, Pair, Version
@@ -176,7 +177,7 @@ def find_flat_leg(case: Case) -> Leg | None:
     if version.legs is not None and version.legs.flat_by_leg:
         stop = case.tap.stop
         leg = _find_cell(case, version.legs, blank, stop, stop, is_flat=True)
-        assert leg is not None
+        leg = sure(leg)
         leg.rules |= blank.rules
         return leg if leg.nominal_minor >= 0 else None
     if version.rules.flat_minor < 0:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastpath.checks import sure
 from fastpath.layers import OverstayKind, SameStopKind, Window
 from fastpath.reference_case import Leg, category_at
 from fastpath.reference_cells import CellType, Counter, Extras, Pass
@@ -33,7 +34,7 @@ def surcharge_of(version: Version, charged: Decision) -> int:
 def was_counted(version: Version, original: Tap, charged: Decision, *, month: bool = False) -> bool:
     """Whether a leg was counted. month: the month counts amounts named by devices, too."""
     layers = version.layers
-    assert layers is not None
+    layers = sure(layers)
     nowhere = Rule.MISSING_CHECK_IN | Rule.GROUP_RIDER
     if not month:
         nowhere |= Rule.DEVICE_AMOUNT

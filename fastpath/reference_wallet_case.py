@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastpath.checks import sure
 from fastpath.reference_cells import Extras
 from fastpath.reference_funding import Parts
 from fastpath.reference_limits import count_spend
@@ -49,8 +50,7 @@ class WalletCase:
     @property
     def owner(self) -> Account:
         """The account, where it was seen to be there."""
-        assert self.account is not None
-        return self.account
+        return sure(self.account)
 
 
 def note_spent(case: WalletCase, amount_minor: int) -> None:

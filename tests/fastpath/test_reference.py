@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fastpath import _commands, _core, _reversal, _tariff, reference, reference_model
 from fastpath._tariff import Book, CompiledTariff
+from fastpath.checks import BrokenInvariantError, sure
 from fastpath.types import Reason, Rule, TapKind
 from tests.fastpath.city import AIRPORT, BEGIN_US, DEPOT, EAST, HILL, WEST, at, town
 from tests.fastpath.world import DAY_US, MINUTE_US
@@ -133,3 +134,13 @@ def test_an_example_by_hand() -> None:
     again = reference.Tap(TapKind.CHECK_IN, WEST, now_us + 2, now_us + 2, seq=3)
     refused = reference.decide_tap(book, medium, account, None, again)
     assert refused.reason == Reason.INSUFFICIENT_BALANCE
+
+
+def test_what_has_to_be_there_is_asked_for_without_an_assertion() -> None:
+    """`python -O` drops assertions; these checks stay."""
+    for path in sorted(FOLDER.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)], path
+    assert sure(0) == 0
+    with pytest.raises(BrokenInvariantError):
+        sure(None)
