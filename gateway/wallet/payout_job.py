@@ -79,7 +79,7 @@ class PayoutRunner:
         more.setdefault("attempts", row.attempts + 1)
         body = dict(row.body)
         if "state" in more:
-            del body["personal"]  # it is over: only the bank's order says where it went
+            body["personal"] = ""  # it is over: only the bank's order says where it went
         self._store.change(row.saga_id, step=step, body=body, now_us=self._now_us(), **more)
 
 

@@ -78,9 +78,9 @@ def _changed(row: SagaRow, change: Callable[[str], str]) -> dict[str, Any]:
     body = dict(row.body)
     for name in SEALED:
         value = body.get(name)
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             body[name] = change(value)
-        elif value is not None:
+        elif value:
             body[name] = [change(one) for one in value]
     return body
 
