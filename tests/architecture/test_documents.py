@@ -173,3 +173,27 @@ def test_no_paragraph_cuts_a_table(path: Path) -> None:
 
 def test_a_cut_table_is_found() -> None:
     assert _cut_rows("| a |\n|---|\n| b |\n\nsays\n| c |\n") == [6]
+
+
+def _leaves(command: Any, said: tuple[str, ...] = ("faregate",)) -> Iterator[tuple[str, Any]]:
+    for name, one in getattr(command, "commands", {}).items():
+        yield from _leaves(one, (*said, name))
+    if not hasattr(command, "commands"):
+        yield " ".join(said), command
+
+
+def test_every_command_says_what_it_does_with_an_example_and_what_its_options_mean() -> None:
+    leaves = dict(_leaves(_tree()))
+    assert len(leaves) > 120
+    example = re.compile(r"Examples?: `[^`]*faregate [^`]+`")
+    assert [name for name, one in leaves.items() if not example.search(one.help or "")] == []
+    unsaid = [
+        (name, one.name)
+        for name, command in leaves.items()
+        for one in command.params
+        if not getattr(one, "help", None)
+    ]
+    assert unsaid == []
+    assert [
+        name for name, one in leaves.items() if not any(p.name == "as_json" for p in one.params)
+    ] == []
