@@ -17,6 +17,8 @@ from gateway.credit.plans import build_schedule, repay_early
 from gateway.credit.wishes import Asked, Wish, add_wish, end_wish, find_wish
 from gateway.errors import CreditError, FareGatewayError, Retry
 
+ATTEMPTS_MAX = 5
+
 
 class InstalmentDesk(Asking):
     """The services on instalment plans."""
@@ -83,6 +85,26 @@ class InstalmentDesk(Asking):
         Raises: CreditError: CREDIT_PLAN_NOT_FOUND; CREDIT_PLAN_AMOUNT: more than is left of it, or
             than is in the main purse. CommandError, Uncertain.
         """
+        for _ in range(ATTEMPTS_MAX):
+            wish = self._want_repayment(account_id, plan_id, amount_minor, asked)
+            if wish.is_done or self._repay(wish):
+                break
+        else:
+            raise CreditError("CREDIT_ERROR", "the account keeps changing", retry=Retry.SAFE)
+        self.follow_plans(account_id)
+        with self.book.transaction() as connection:
+            return self._plan(connection, account_id, plan_id)
+
+    def _plan(self, connection: Connection, account_id: int, plan_id: int) -> CreditPlan:
+        for plan in self.book.list_plans(connection, account_id):
+            if plan.plan_id == plan_id:
+                return plan
+        raise CreditError("CREDIT_PLAN_NOT_FOUND", f"account {account_id} has no plan {plan_id}")
+
+    def _want_repayment(
+        self, account_id: int, plan_id: int, amount_minor: int, asked: Asked
+    ) -> Wish:
+        """The wish of this name, written down now when there is none."""
         same = {"number": plan_id, "amount_minor": amount_minor}
         account = self.commands.call("account_show", {"account_id": account_id})
         with self.book.transaction() as connection:
@@ -93,17 +115,7 @@ class InstalmentDesk(Asking):
                 values = same | {"at_us": self.now_us(), "version": account["version"]}
                 wish = Wish.of(account_id, asked, "repay", **values)
                 add_wish(connection, wish)
-        if not wish.is_done:
-            self._repay(wish)
-        self.follow_plans(account_id)
-        with self.book.transaction() as connection:
-            return self._plan(connection, account_id, plan_id)
-
-    def _plan(self, connection: Connection, account_id: int, plan_id: int) -> CreditPlan:
-        for plan in self.book.list_plans(connection, account_id):
-            if plan.plan_id == plan_id:
-                return plan
-        raise CreditError("CREDIT_PLAN_NOT_FOUND", f"account {account_id} has no plan {plan_id}")
+        return wish
 
     def _check_repayment(
         self,
@@ -122,10 +134,13 @@ class InstalmentDesk(Asking):
         if plan.state == OPENING or any(one.plan_id == plan_id for one in moves):
             raise CreditError("CREDIT_ERROR", "the plan is being moved", retry=Retry.SAFE)
 
-    def _repay(self, wish: Wish) -> None:
-        """Carry a repayment out. Refused, it never was. Raises: CommandError, Uncertain."""
+    def _repay(self, wish: Wish) -> bool:
+        """Carry a repayment out; False: the account has moved since. Refused, it never was.
+
+        Raises: CommandError, Uncertain.
+        """
         account_id, plan_id = wish.account_id, wish.number
-        names = (str(account_id), str(plan_id), wish.request)
+        names = (str(account_id), str(plan_id), wish.request, str(wish.version))
         op_id = derived_operation_id(wish.at_us, "early repayment", *names)
         args = {
             "account_id": account_id,
@@ -139,9 +154,12 @@ class InstalmentDesk(Asking):
             if error.retry is Retry.NEVER:
                 with self.book.transaction() as connection:
                     end_wish(connection, wish, is_done=False)
+            if error.code == "version_conflict":
+                return False
             raise
         with self.book.transaction() as connection:
             end_wish(connection, wish, is_done=True)
+        return True
 
     def follow_plans(self, account_id: int) -> None:
         """The data plane knows what is outstanding: what it has less was paid early.

@@ -136,6 +136,8 @@ class Bank:
             account.balance_minor += amount_minor
             account.plans[args["key"]] = amount_minor
         elif op == "plan_repay":
+            if args.get("expected_version", account.version) != account.version:
+                return "version_conflict"
             if amount_minor > account.plans[args["key"]]:
                 return "amount_invalid"
             account.balance_minor -= amount_minor

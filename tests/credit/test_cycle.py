@@ -348,6 +348,8 @@ def year(world: World, step: Callable[[Callable[[], object]], None]) -> tuple[ob
     step(lambda: world.desk.open_line(ME, "ride-first", score=800))
     bank.move(ME, -90_000, Op.DEBIT)
     step(lambda: world.desk.open_plan(ME, 60_000, 6, asked=Asked("plan")))
+    bank.move(ME, 35_000)
+    step(lambda: world.desk.repay_plan(ME, 1, 5_000, asked=Asked("early", "key:1")))
     for text in ("2026-02-01T00:00", "2026-02-24T00:00", "2026-03-01T00:00", "2026-05-20T00:00"):
         bank.now_us = at(text)
         bank.move(ME, -50, Op.CHECK_OUT)
@@ -356,7 +358,7 @@ def year(world: World, step: Callable[[Callable[[], object]], None]) -> tuple[ob
     step(world.cycle.run_once)
     bank.now_us = at("2026-12-30T00:00")
     step(world.cycle.run_once)
-    step(lambda: world.desk.write_off(ME, month("2026-02")))
+    step(lambda: world.desk.write_off(ME, month("2026-04")))
     step(world.cycle.run_once)
     me = bank.accounts[ME]
     outside = (me.balance_minor, me.limit_minor, me.late, tuple(me.plans.items()))
