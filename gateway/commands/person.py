@@ -21,6 +21,8 @@ from gateway.commands.common import (
     print_json,
     print_result,
 )
+from gateway.commands.medium import CardOption, TokenOption
+from gateway.errors import RegistryError
 
 PersonArgument = Annotated[str, typer.Argument(metavar="PERSON", help="Its id: per_…")]
 DataOption = Annotated[
@@ -41,6 +43,7 @@ def register(app: typer.Typer) -> None:
         ("show", show),
         ("find", find),
         ("link", link),
+        ("unlink", unlink),
         ("login", login),
         ("consent", consent),
         ("erase", erase),
@@ -149,6 +152,42 @@ def link(
     access.links.link_account(build_actor(), person, account)
     accounts = access.links.list_accounts(person)
     print_result({"person_id": person, "accounts": accounts}, as_json=as_json)
+
+
+def unlink(
+    person: PersonArgument,
+    account: Annotated[
+        int | None, typer.Option("--account", min=1, help="An account that is not theirs.")
+    ] = None,
+    token: TokenOption = None,
+    card: CardOption = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an account with its media, or one medium, from a person it was entered for wrongly.
+
+    Whose it was is forgotten; what the medium pays from stays as it is.
+    Example: `faregate person unlink per_0123 --card "1000 7510 0000 0001"`
+    """
+    from gateway.bootstrap import build_access
+    from gateway.commands.money import read_token
+
+    settings = load_settings(config, replaced).config
+    if (account is None) == (token is None and card is None):
+        raise UsageError(detail="name one: --account N, --token HEX or --card TEXT")
+    links, actor = build_access(settings).links, build_actor()
+    if account is not None:
+        is_done = links.unlink_account(actor, person, account)
+    else:
+        data = read_token(settings, token, card)
+        theirs = {one.token for one in links.list_media(actor, person)}
+        is_done = data in theirs and links.unlink_medium(actor, data)
+    if not is_done:
+        raise RegistryError("REGISTRY_NOT_FOUND", f"it is not in the name of {person}")
+    left = len(links.list_media(actor, person))
+    accounts = links.list_accounts(person)
+    print_result({"person_id": person, "accounts": accounts, "media": left}, as_json=as_json)
 
 
 def login(

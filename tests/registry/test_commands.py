@@ -15,6 +15,7 @@ import pytest
 
 from adapters.contract import Capability, Command
 from gateway.bootstrap import build_access
+from gateway.commands.common import build_actor
 from gateway.config import load_config
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.sealed import CommandSealer
@@ -133,6 +134,27 @@ def test_a_person_from_entry_to_erasure(cli: Cli, monkeypatch: pytest.MonkeyPatc
     assert cli.ok("person", "erase", person, "--yes")["state"] == "erased"
     assert cli.ok("person", "show", person)["data"] == {}
     assert rows(cli, "person", "find", "phone", "138") == []
+
+
+def test_what_was_entered_for_the_wrong_person_is_taken_off(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(monkeypatch, '{"name": "王小明"}')
+    one = cli.ok("person", "add", "--data", "-")["person_id"]
+    typed(monkeypatch, '{"name": "李四"}')
+    other = cli.ok("person", "add", "--data", "-")["person_id"]
+    cli.ok("person", "link", one, "7")
+    links = build_access(load_config(folder(cli) / "gateway.toml", env={}).config).links
+    links.link_medium(build_actor(), 7, bytes(range(16)), kind="card")
+    token = bytes(range(16)).hex()
+    for words in (("--token", token), ("--account", "7")):
+        assert cli.fail(1, "person", "unlink", other, *words)["code"] == "REGISTRY_NOT_FOUND"
+    assert cli.fail(2, "person", "unlink", one)["detail"].startswith("name one")
+    left = cli.ok("person", "unlink", one, "--token", token)
+    assert (left["accounts"], left["media"]) == ([7], 0)
+    assert cli.fail(1, "person", "unlink", one, "--token", token)["code"] == "REGISTRY_NOT_FOUND"
+    assert cli.ok("person", "unlink", one, "--account", "7")["accounts"] == []
+    assert links.find_owner(7) is None
 
 
 @pytest.mark.parametrize("data", ["no json", "[1]", '{"name": 7}'])
