@@ -240,7 +240,7 @@ def build_access(config: Config) -> Access:
     ring, index = KeyRing(secrets.registry_keys), BlindIndex(secrets.index_key)
     credentials, riders = Credentials(database), config.riders
     rules = SessionRules(riders.idle_s, riders.life_s, riders.step_up_s)
-    sessions = Sessions(database, index, Passwords(), rules=rules)
+    sessions = Sessions(database, index, Passwords(), rules=rules, is_held=is_opened_for)
     factors = Factors(database, ring, sessions, issuer=config.gateway.name)
     tokens = TokenKeys(secrets.token_seeds, issuer=f"faregate:{config.gateway.name}")
     return Access(

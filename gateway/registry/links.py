@@ -44,6 +44,10 @@ class PersonMedium:
         return fields
 
 
+IsHeld = Callable[[Connection, int, str], bool]
+"""Whether an account was opened for a tenant."""
+
+
 def held_by_nobody(_connection: Connection, _account_id: int, _tenant_id: str) -> bool:
     """Where it is not written which tenant an account was opened for: for none."""
     return False
@@ -61,7 +65,7 @@ class Links:
         ring: KeyRing,
         index: BlindIndex,
         *,
-        is_held: Callable[[Connection, int, str], bool] = held_by_nobody,
+        is_held: IsHeld = held_by_nobody,
         step_up_s: float = 5 * MINUTE_S,
         clock: Callable[[], int] = now_us,
     ) -> None:

@@ -21,8 +21,9 @@ from gateway.db import Database
 from gateway.errors import AuthError, DatabaseError, RateLimited, RegistryError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change, note_refusal
+from gateway.registry.links import IsHeld, held_by_nobody
 from gateway.registry.passwords import Passwords, check_password
-from gateway.registry.person_tables import PERSONS
+from gateway.registry.person_tables import ACCOUNTS, PERSONS
 from gateway.registry.persons import PersonState, check_may_change, get_row
 from gateway.registry.rider_tables import LOGINS, SESSIONS
 from gateway.registry.scopes import RIDER, Scope
@@ -68,6 +69,7 @@ class Sessions:
         throttle: Throttle | None = None,
         logins: Throttle | None = None,
         strangers: Throttle | None = None,
+        is_held: IsHeld = held_by_nobody,
         clock: Callable[[], int] = now_us,
     ) -> None:
         self._database = database
@@ -77,6 +79,7 @@ class Sessions:
         self._throttle = throttle or Throttle(burst=5, every_s=60)
         self._logins = logins or Throttle(burst=50, every_s=6)
         self._strangers = strangers or Throttle(burst=20, every_s=60)
+        self._is_held = is_held
         self._left_out = 0
         self._noting: set[asyncio.Task[None]] = set()
         self._clock = clock
@@ -220,8 +223,8 @@ class Sessions:
             if taken not in (None, person_id):
                 raise RegistryError("REGISTRY_TAKEN", "somebody has this login")
             mine = LOGINS.c.person_id == person_id
-            if not actor.is_house and connection.scalar(select(LOGINS.c.person_id).where(mine)):
-                raise AuthError("AUTH_FORBIDDEN", "they sign in already: the house resets a login")
+            if not actor.is_house:
+                self._check_first_login(connection, actor, person_id)
             connection.execute(delete(LOGINS).where(mine))
             connection.execute(
                 insert(LOGINS).values(
@@ -230,6 +233,19 @@ class Sessions:
             )
             _end_all(connection, person_id)
             _note(connection, actor, "login.set", person_id, now)
+
+    def _check_first_login(self, connection: Connection, actor: Actor, person_id: str) -> None:
+        """A tenant lets those sign in that it entered, while all they reach was opened for it.
+
+        Raises: AuthError.
+        """
+        login = select(LOGINS.c.person_id).where(LOGINS.c.person_id == person_id)
+        if connection.scalar(login):
+            raise AuthError("AUTH_FORBIDDEN", "they sign in already: the house resets a login")
+        theirs = select(ACCOUNTS.c.account_id).where(ACCOUNTS.c.person_id == person_id)
+        for account_id in connection.scalars(theirs).all():
+            if not self._is_held(connection, account_id, actor.tenant_id):
+                raise AuthError("AUTH_FORBIDDEN", "they own other accounts: the house gives it")
 
     def _put_password(self, actor: Actor, stored: str) -> None:
         now, mine = self._clock(), LOGINS.c.person_id == actor.person_id

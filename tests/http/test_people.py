@@ -313,7 +313,7 @@ async def test_a_key_makes_keys_but_no_stronger_ones(town: Town) -> None:
     made = await town.hospital("POST", "/v1/keys", body, key=key)
     assert (made.status, made.body["key"]["tenant_id"]) == (201, "hospital")
     again = await town.hospital("POST", "/v1/keys", body, key=key)
-    assert (again.status, again.code) == (409, "REGISTRY_TAKEN")  # its secret is told once
+    assert (again.status, again.code) == (409, "API_KEY_SPENT")  # its secret is told once
     ward = Caller(town, made.body["secret"])
     assert (await ward("POST", "/v1/keys", body)).code == "AUTH_SCOPE"
     for wrong in ({"scopes": ["audit:read"]}, {"tenant_id": "school"}):

@@ -15,12 +15,13 @@ from gateway.errors import AuthError, FareGatewayError, RateLimited, RegistryErr
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.audit import iter_events
 from gateway.registry.consents import Consents
+from gateway.registry.links import Links
 from gateway.registry.passwords import WAITING_EACH_MAX, WAITING_MAX, Passwords
 from gateway.registry.rider_tables import LOGINS, SESSIONS
 from gateway.registry.scopes import CEILINGS, RIDER, Scope, TenantKind
 from gateway.registry.sessions import Sessions
 from gateway.registry.tenants import Tenant, Tenants
-from gateway.registry.vault import KeyRing
+from gateway.registry.vault import BlindIndex, KeyRing
 from tests.registry.riders import LOGIN, PASSWORD, ROOT, CountingHasher, Town
 
 
@@ -235,6 +236,13 @@ async def test_a_tenant_lets_only_those_it_entered_sign_in_and_resets_nothing(to
         town.persons.change(hospital, person_id, {"phone": "120"})
     with pytest.raises(AuthError, match="AUTH_FORBIDDEN"):
         await town.sessions.set_login(hospital, person_id, LOGIN, PASSWORD)
+    Links(town.database, KeyRing(town.keys), BlindIndex(bytes(range(32)))).link_account(
+        ROOT, person_id, 7
+    )
+    with pytest.raises(AuthError, match="they own other accounts"):
+        await town.sessions.set_login(school, person_id, LOGIN, PASSWORD)
+    held = (7, "school")
+    town.sessions._is_held = lambda _connection, *asked: asked == held
     await town.sessions.set_login(school, person_id, LOGIN, PASSWORD)
     with pytest.raises(AuthError, match="AUTH_FORBIDDEN"):
         await town.sessions.set_login(school, person_id, LOGIN, "another horse battery")
