@@ -14,6 +14,7 @@ import errno
 import mmap
 from pathlib import Path
 
+from gateway.errors import InvariantError
 from gateway.journal.files import NO_ROOM, FileOps
 
 BLOCK = 4096
@@ -86,7 +87,8 @@ class SyncedAppends:
         self._view[head:end] = data
         self._view[end:padded] = bytes(padded - end)
         self._block = -1
-        assert self._write_synced is not None
+        if self._write_synced is None:
+            raise InvariantError(detail="a direct write where the files offer none")
         if self._write_synced(self._direct, self._view[:padded], start) != padded:
             return False
         last = end - end % BLOCK

@@ -129,7 +129,8 @@ class SegmentWriter:
         self._appends = SyncedAppends(self._files, path, fd, self._options.group_bytes_max)
 
     def _write(self, group: bytes | bytearray | memoryview, offset: int) -> None:
-        assert self._appends is not None
+        if self._appends is None:
+            raise InvariantError(detail="an append before the journal was started")
         self.keeper.claim(block_end(offset + len(group)))
         try:
             done = self._appends.write(group, offset)

@@ -156,6 +156,18 @@ def _private(text: str) -> set[str]:
     return {name for name in found if re.match(r"fastpath\._[a-z]", name)}
 
 
+def test_nothing_shipped_relies_on_assertions() -> None:
+    """`python -O` drops them: what has to hold raises an InvariantError."""
+    wrong = [
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno}"
+        for path in OUTSIDE
+        if path.relative_to(ROOT).parts[0] != "examples"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Assert)
+    ]
+    assert wrong == []
+
+
 def test_private_modules_of_fastpath_are_recognised() -> None:
     lines = (
         "from fastpath import _journal as codec",
