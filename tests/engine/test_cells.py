@@ -14,9 +14,20 @@ from typing import Any
 import pytest
 
 from fastpath import _accounts_image
-from fastpath.api import Book, Engine, StoreHandle
+from fastpath.api import Book, CompiledTariff, Engine, StoreHandle
 from fastpath.cells import CellType, describe_cell, type_of
-from fastpath.types import CapOwner, EngineLimits, Item, Op, Reason, Rule, TapFlag, TapKind
+from fastpath.layers import Begins, Measured, Transfer, TransferEffect
+from fastpath.types import (
+    CapOwner,
+    EngineLimits,
+    Item,
+    MediumKind,
+    Op,
+    Reason,
+    Rule,
+    TapFlag,
+    TapKind,
+)
 from gateway.bootstrap import audit_journal
 from gateway.clock import new_operation_id
 from gateway.errors import ConfigError, WireError
@@ -24,7 +35,7 @@ from gateway.journal.files import RealFiles
 from gateway.journal.records import describe_record
 from gateway.journal.segments import SegmentJournal
 from tests.support.faultfs import Fault, FaultFiles
-from tests.support.layered import BUS_LINE, TEN, layered_tariff
+from tests.support.layered import BUS_LINE, HOUR_US, TEN, layered_spec, layered_tariff
 from tests.support.plane import (
     Gate,
     load_settings,
@@ -117,6 +128,45 @@ async def test_a_full_disk_leaves_cells_as_they_were(tmp_path: Path) -> None:
         assert (await hands.call("cells_show", account_id=other_id))["cells"] == []
         fares = [(await gate.session.tap(event)).fare_minor for event in events]
         assert fares == [100, 200]
+    audit_is_silent(config)
+
+
+def of_the_card() -> Any:
+    """The cap counts rides of the card; bus after bus is free within an hour of the first."""
+    spec = layered_spec()
+    layers = spec.layers
+    assert layers is not None
+    again = Transfer(
+        *(2, 2, TransferEffect.FIRST_AND_TRANSFER),
+        window_us=HOUR_US,
+        measured=Measured.ARRIVAL_TO_DEPARTURE,
+        begins=Begins.RUN,
+    )
+    changed = replace(
+        layers,
+        counters=(replace(layers.counters[0], media=1 << MediumKind.CARD),),
+        transfers=(*layers.transfers, again),
+    )
+    return [(1, CompiledTariff.build(replace(spec, layers=changed)))]
+
+
+async def test_a_ride_is_undone_on_counters_of_its_medium_and_first_legs(tmp_path: Path) -> None:
+    """The record of a tap has no kind of medium: the reversal asks for it."""
+    config = make_folder(tmp_path / "gateway")
+    async with running(config, tariffs=of_the_card()) as hands:
+        account_id, token = await hands.rider()
+        gate = await hands.gate()
+        assert [(await bus(gate, token, 3)).fare_minor for _ in range(2)] == [200, 0]
+        before = cells_of(await hands.call("cells_show", account_id=account_id))
+        assert before["counters"]["counters"][0]["trips"] == 2
+        assert before["span"]["run_arr_us"] == before["span"]["first_arr_us"] > 0
+        event = gate.event(TapKind.FLAT, token, 11, line=BUS_LINE, distance_m=3000)
+        assert (await gate.session.tap(event)).fare_minor == 0
+        assert (await gate.not_passed(event)).reason == Reason.OK
+        undone = cells_of(await hands.call("cells_show", account_id=account_id))
+        assert undone["counters"] == before["counters"]
+        names = ("first_arr_us", "run_dep_us", "run_arr_us")
+        assert [undone["span"][name] for name in names] == [before["span"][name] for name in names]
     audit_is_silent(config)
 
 
