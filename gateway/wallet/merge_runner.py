@@ -71,7 +71,7 @@ class MergeRunner:
         cause = Cause(
             parse_operation_id(row.saga_id), row.body.get("key", ""), f"merge {row.saga_id[:36]}"
         )
-        work = _Work(row, Actor.system(row.actor), cause, dict(row.body))
+        work = _Work(row, Actor.system(row.actor), cause, whole_body(row.body))
         try:
             if "undo" not in work.body:
                 await self._forward(work)
@@ -205,6 +205,16 @@ class MergeRunner:
                 **more,
             )
         )
+
+
+def whole_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What a merge is about, also one of a version that moved media and the main purse only."""
+    if "steps" in body:
+        return dict(body)
+    media = [{"do": "medium", "n": number} for number in range(len(body["tokens"]))]
+    over = [{"do": "out", "purse": 0}, {"do": "in", "purse": 0, "key": 0}]
+    amount = {"amount 0": body["amount_minor"]} if "amount_minor" in body else {}
+    return {**body, **amount, "currency": 0, "steps": [*media, *over, {"do": "close"}]}
 
 
 def balance_of(shown: Mapping[str, Any], purse: int) -> int:

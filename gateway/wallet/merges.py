@@ -21,7 +21,14 @@ from gateway.shapes import AccountId, InstantUs, OperationId, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause
 from gateway.wallet.holds import key_of
-from gateway.wallet.merge_runner import KIND, PAUSE_US, MergeRunner, Step, balance_of
+from gateway.wallet.merge_runner import (
+    KIND,
+    PAUSE_US,
+    MergeRunner,
+    Step,
+    balance_of,
+    whole_body,
+)
 from gateway.wallet.stores.sagas import SagaRow
 
 OPEN_JOURNEY = 1
@@ -201,7 +208,7 @@ def _row(actor: Actor, saga_id: str, body: Mapping[str, Any], now_us: int) -> Sa
 
 def merge_of(row: SagaRow) -> Merge:
     """A saga as it is shown."""
-    body = row.body
+    body = whole_body(row.body)
     over = len(body["steps"]) if row.state == "done" else row.step - int(body.get("undone", 0))
     done = body["steps"][:over]
     moved = [int(body.get(f"amount {one['purse']}", 0)) for one in done if one["do"] == "in"]

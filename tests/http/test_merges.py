@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from fastpath.types import Op
-from gateway.clock import now_us
+from gateway.clock import format_operation_id, new_operation_id, now_us
 from gateway.control.client import CommandRefused
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, Retry
 from gateway.ledger.history import History
 from gateway.wallet.commands import Commands
 from gateway.wallet.merges import PAUSE_US, Merges
+from gateway.wallet.stores.sagas import SagaRow
 from tests.http.town import Town
 from tests.ledger import books
 from tests.support.plane import Running
@@ -222,3 +223,20 @@ async def test_more_than_one_command_may_move_goes_over(town: Town, plane: Runni
     order = {"from_account_id": old, "to_account_id": new}
     made = await town.city.ok("POST", "/v1/merges", order)
     assert (made["state"], made["amount_minor"]) == ("done", 300_000)
+
+
+async def test_a_merge_of_an_earlier_version_is_shown_and_carried_on(town: Town) -> None:
+    """It names no steps: media, the main purse, the end."""
+    old, new = await town.city.account(700), await town.city.account(50)
+    merge_id = format_operation_id(new_operation_id())
+    body = {"from": old, "to": new, "tokens": []}
+    times = dict.fromkeys(("created_us", "changed_us", "next_us"), now_us())
+    row = SagaRow(merge_id, "merge", "city", "key:k", "running", 0, body, **times)
+    runner = town.api.services.get(Merges)._runner
+    await asyncio.to_thread(runner.store.add, row)
+    shown = await town.city.ok("GET", f"/v1/merges/{merge_id}")
+    assert (shown["state"], shown["amount_minor"]) == ("running", 0)
+    assert await runner.run_due() == 1
+    shown = await town.city.ok("GET", f"/v1/merges/{merge_id}")
+    assert (shown["state"], shown["amount_minor"]) == ("done", 700)
+    assert await town.city.balance(new) == 750
