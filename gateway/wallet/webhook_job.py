@@ -168,10 +168,10 @@ class WebhookJob(Job):
         """How long to wait after what is no receiver's fault. A secret that cannot be read is the
         webhook's own: it fails, as if nothing could be sent to it.
         """
-        self._counts["faults"] += 1
         log.warning("webhook_failed", extra={"webhook": webhook_id} | error.as_dict())
         if isinstance(error, ConfigError):
             await asyncio.to_thread(self._note_failing, webhook_id, error.code)
+        self._counts["faults"] += 1  # at last: who reads it finds the failure noted
         return FAULT_PAUSE_S
 
     def _note_failing(self, webhook_id: str, reason: str) -> None:
