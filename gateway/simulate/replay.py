@@ -29,7 +29,17 @@ from fastpath.reference import (
     wants_medium_period,
 )
 from fastpath.reference_limits import find_limits
-from fastpath.types import OWN_MONEY, EngineLimits, Item, Op, Reason, Rule, TapFlag, Verdict
+from fastpath.types import (
+    OWN_MONEY,
+    EngineLimits,
+    FactFlag,
+    Item,
+    Op,
+    Reason,
+    Rule,
+    TapFlag,
+    Verdict,
+)
 from fastpath.wallet import Facts, unpack_parts
 
 CELLS_MAX = EngineLimits().cells_per_account_max
@@ -82,6 +92,7 @@ class ReferenceReplay:
         self._done: dict[tuple[int, int, int], _Done] = {}
         self._cells: dict[int, list[Cell]] = {}
         self._charges: dict[tuple[int, int, int], tuple[int, Paid]] = {}
+        self._fares: dict[tuple[int, int, int], tuple[int, Paid]] = {}
 
     def apply(self, record: RecordView) -> str:
         """Decide again; says what differs, "" = nothing."""
@@ -110,6 +121,7 @@ class ReferenceReplay:
             self._done[tap.device, tap.boot, tap.seq] = _Done(tap, decision, account_id)
         if account is not None and decision.reason < Reason.BUSY:
             account.version += 1
+            self._note_fare(tap, decision, account.account_id)
         if record.account_id != (account.account_id if account is not None else 0):
             return f"account {record.account_id} is not the owner of the medium"
         return _difference(record, decision, TAP_FIELDS)
@@ -169,7 +181,22 @@ class ReferenceReplay:
         self._keep(account, extras)
         if account is not None and decision.reason < Reason.BUSY:
             account.version += 1
+            self._fares.pop((done.tap.device, done.tap.boot, done.tap.seq), None)
         return _difference(record, decision, TAP_FIELDS)
+
+    def _note_fare(self, tap: Tap, decision: Decision, account_id: int) -> None:
+        """What the refund of a fare may name, until the tap is taken back."""
+        if decision.fare_minor <= 0:
+            return
+        paid = Paid(
+            decision.fare_minor,
+            decision.subsidy_minor,
+            decision.parts,
+            tap.now_us,
+            bool(decision.rules & Rule.COUNTED),
+            tap.now_us,
+        )
+        self._fares[tap.device, tap.boot, tap.seq] = account_id, paid
 
     # --- commands ---------------------------------------------------------------------------------
 
@@ -192,7 +219,8 @@ class ReferenceReplay:
     def _decide(self, account: Account | None, medium: Medium | None, command: Command) -> Decision:
         facts = command.facts
         names = facts.charge_client, facts.charge_high, facts.charge_low
-        owner, paid = self._charges.get(names, (0, None))
+        known = self._fares if facts.flags & FactFlag.FARE else self._charges
+        owner, paid = known.get(names, (0, None))
         extras = self._find_extras(account, command.now_us)
         if extras is None:
             extras = Extras(0, [], CELLS_MAX)

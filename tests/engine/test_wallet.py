@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from fastpath.reference_model import SpecBook
 from fastpath.types import Item, Op, Reason, TapKind
 from fastpath.wallet import Facts, unpack_parts
 from gateway.bootstrap import audit_journal
@@ -22,8 +23,10 @@ from gateway.clock import format_operation_id, new_operation_id
 from gateway.control.arguments import client_number
 from gateway.errors import CommandError
 from gateway.journal.files import RealFiles
+from gateway.simulate.replay import ReferenceReplay
 from tests.support.faultfs import Fault, FaultFiles
 from tests.support.plane import Running, make_folder, records_of, running
+from tests.support.tariff import small_spec, small_tariff
 
 REPO = Path(__file__).parents[2]
 HOUR_US = 3_600_000_000
@@ -158,6 +161,10 @@ async def test_a_fare_is_given_back_once_and_its_device_takes_it_back_no_more(
         who["tap"] = tap | {"seq": reversed_.seq, "boot": reversed_.boot}
         assert (await hands.exchange("refund", **who, amount_minor=1)).code == "unknown_charge"
     assert audit_journal(config).as_dict()["findings"] == []
+    book = SpecBook()
+    book.put(1, small_tariff().key, small_spec())
+    replay = ReferenceReplay(book)
+    assert [said for one in records_of(config) if (said := replay.apply(one))] == []
 
 
 async def test_a_payout_takes_own_money_and_nobody_refunds_it(tmp_path: Path) -> None:
