@@ -73,6 +73,8 @@ class SyncedAppends:
             self._block = -1
             if error.errno not in NOT_HERE:
                 raise
+            if error.errno not in NO_ROOM:
+                self._leave_direct()  # some file systems say so only now
             return False
         return written == len(data)
 
@@ -101,11 +103,14 @@ class SyncedAppends:
         """The file was written in another way."""
         self._block = -1
 
-    def close(self) -> None:
-        """Let go of the descriptor and the buffer; the file stays open for ordinary writes."""
+    def _leave_direct(self) -> None:
         if self._direct >= 0:
             self._files.close(self._direct)
             self._direct = -1
+
+    def close(self) -> None:
+        """Let go of the descriptor and the buffer; the file stays open for ordinary writes."""
+        self._leave_direct()
         self._view.release()
         if self._buffer is not None:
             self._buffer.close()

@@ -12,7 +12,7 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +68,21 @@ class FileOps(Protocol):
         """What the lock's owner wrote into it: its process id."""
 
 
+def _open_to_read(path: Path) -> int:
+    """Past the page cache, if the file system takes that at a read too and not only here."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+    except OSError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with mmap.mmap(-1, mmap.PAGESIZE) as buffer:
+            os.preadv(fd, [buffer], 0)
+    except OSError:
+        os.close(fd)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return fd
+
+
 class RealFiles:
     """The machine's own file system."""
 
@@ -111,20 +126,16 @@ class RealFiles:
         Past the page cache where the file system can do it: pages that nobody reads again cost five
         times what the hash of them does. size: of a piece, in bytes; a multiple of 4,096.
         """
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
-        except OSError:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            with mmap.mmap(-1, size) as buffer, memoryview(buffer) as view:
-                offset, read = 0, size
-                while read == size:
-                    read = os.preadv(fd, [view], offset)
-                    offset += read
-                    with view[:read] as piece:
-                        yield piece
-        finally:
-            os.close(fd)
+        with ExitStack() as opened:
+            fd = _open_to_read(path)
+            opened.callback(os.close, fd)
+            view = opened.enter_context(memoryview(opened.enter_context(mmap.mmap(-1, size))))
+            offset, read = 0, size
+            while read == size:
+                read = os.preadv(fd, [view], offset)
+                offset += read
+                with view[:read] as piece:
+                    yield piece
 
     def pwrite(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
         return os.pwrite(fd, data, offset)

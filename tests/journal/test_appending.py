@@ -175,3 +175,33 @@ def test_a_file_is_hashed_as_it_is(tmp_path: Path, size: int) -> None:
     assert file_sha256(RealFiles(), path) == expected
     assert file_sha256(FaultFiles(RealFiles()), path) == expected
     assert b"".join(bytes(one) for one in RealFiles().pieces(path, BLOCK)) == data
+
+
+class SaysLate(Watched):
+    """A file system that opens for direct writes and then refuses each of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct: list[int] = []
+
+    def open_direct(self, path: Path) -> int:
+        fd = super().open_direct(path)
+        self.direct.append(fd)
+        return fd
+
+    def pwrite_synced(self, fd: int, data: bytes | bytearray | memoryview, offset: int) -> int:
+        self.fails_with = errno.EINVAL if fd in self.direct else 0
+        return super().pwrite_synced(fd, data, offset)
+
+
+def test_direct_writes_that_are_refused_are_tried_once(tmp_path: Path) -> None:
+    if not has_direct(tmp_path):
+        pytest.skip("this file system has no direct writes")
+    files, path = SaysLate(), tmp_path / "file"
+    with opened(files, path) as (appends, fd):
+        assert not appends.write(b"a" * 10, 0)
+        files.pwrite(fd, b"a" * 10, 0)
+        appends.forget()
+        assert appends.write(b"b" * 10, 10)
+    assert files.written == [(0, BLOCK), (10, 10)]
+    assert path.read_bytes()[:20] == b"a" * 10 + b"b" * 10
