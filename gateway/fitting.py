@@ -38,7 +38,12 @@ def read_end(config: Config) -> JournalEnd:
         last_us = _last_us(journal, head)
     finally:
         journal.close()
-    return JournalEnd(lambda number: memory.account(number) is not None, head.next_seq - 1, last_us)
+    return JournalEnd(
+        lambda number: memory.account(number) is not None,
+        last_seq=head.next_seq - 1,
+        last_us=last_us,
+        position=head.position,
+    )
 
 
 def _check_nobody_serves(config: Config) -> None:

@@ -155,7 +155,7 @@ def test_a_credit_that_a_restored_journal_lacks_is_given_again(desk: Desk, last_
     if is_cut:
         desk.engine = Engine(1001)
         desk.events = BankEvents("city-bank", desk.engine, desk.database)
-    fit_registry(desk.database, JournalEnd(lambda _: True, 0, last_us), "test")
+    fit_registry(desk.database, JournalEnd(lambda _: True, 0, last_us, 0), "test")
     desk.file(ONE)
     assert desk.apply() == is_cut
     assert desk.engine.balances[1001] == 5000
@@ -419,7 +419,7 @@ async def test_a_refund_that_a_restored_journal_lacks_is_taken_out_again(
     desk.engine.balances[1001] = 1000
     desk.events = BankEvents("city-bank", desk.engine, desk.database)
     for _ in range(2):
-        fit_registry(desk.database, JournalEnd(lambda _: True, 0, 0), "test")
+        fit_registry(desk.database, JournalEnd(lambda _: True, 0, 0, 0), "test")
         desk.apply()
         assert desk.engine.balances[1001] == (1000 if refused else 200)
     wanted = ["debit", "credit"] if refused else ["debit"]

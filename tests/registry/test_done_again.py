@@ -22,7 +22,7 @@ OLD, YOUNG = LAST_US, LAST_US + 1
 
 def fit(database: Database) -> Fitted:
     """To a journal that ends at LAST_US; once more changes nothing."""
-    end = JournalEnd(lambda _: True, LAST_SEQ, LAST_US)
+    end = JournalEnd(lambda _: True, LAST_SEQ, LAST_US, 0)
     found = fit_registry(database, end, "test")
     again = fit_registry(database, end, "test").as_dict()
     assert not any(again[name] for name in again.keys() - {"paid_out", "credits", "lending"})

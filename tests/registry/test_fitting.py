@@ -13,13 +13,17 @@ from gateway.delivery.outbox import Outbox
 from gateway.errors import RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.audit import AUDIT_EVENTS
+from gateway.wallet.events import AsOf, Behind, Merge
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 from gateway.wallet.stores.fitting import BY_ACCOUNT, JournalEnd, fit_registry
+from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.tables import CURSORS
 
 LAST_US = 1_000
-END = JournalEnd(has_account=lambda number: number <= 20, last_seq=500, last_us=LAST_US)
+END = JournalEnd(
+    has_account=lambda number: number <= 20, last_seq=500, last_us=LAST_US, position=9_000
+)
 KEPT = {"requests", "breaks"}
 """Tables with a number of an account that says nothing of who may use it."""
 
@@ -96,6 +100,21 @@ def test_jobs_go_back_to_where_the_journal_ends(database: Database) -> None:
     with database.reading() as connection:
         rows = {row.name: row.seq for row in connection.execute(select(CURSORS))}
     assert rows == {"a": 400, "b": 500}
+
+
+def test_a_notice_from_behind_the_end_holds_up_nobody(database: Database) -> None:
+    """Its record is gone; those that are told later belong to records that come again."""
+    store = NoticeStore(database)
+    for key, position in (("before", 8_999), ("cut", 9_500), ("anew", 9_000)):
+        if key == "anew":
+            assert fit_registry(database, END, "cli:me").notices == 1
+            assert not any(fit_registry(database, END, "cli:me").as_dict().values())
+        store.add(NewNotice(key, 7, "account_frozen", {}, 1, position))
+    found = store.list(None, after=0, limit=9)
+    assert [one.position for one in found] == [8_999, 0, 9_000]
+    merge = Merge(Behind(500, 0), 9, [(one, True) for one in found])
+    assert merge.take_notices(9_001)
+    assert len(merge.page(AsOf(position=9_001, seq=501, ts_us=2), has_more=False).data) == 3
 
 
 def test_a_merge_with_an_unknown_account_has_failed(database: Database) -> None:

@@ -62,22 +62,28 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class JournalEnd:
-    """What a journal knows. last_us: when its last group was made, 0 = there is none."""
+    """What a journal knows.
+
+    last_us: when its last group was made, 0 = there is none. position: where the next one begins.
+    """
 
     has_account: Callable[[int], bool]
     last_seq: int
     last_us: int
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """What was changed. accounts: numbers the journal does not know; rows: of them, deleted.
-    again: marks younger than the journal (again.py).
+    notices: that belonged behind records which are gone. again: marks younger than the journal
+    (again.py).
     """
 
     accounts: int = 0
     rows: int = 0
     cursors: int = 0
+    notices: int = 0
     merges: int = 0
     put_aside: int = 0
     again: Again = field(default_factory=Again)
@@ -100,6 +106,7 @@ def fit_registry(database: Database, end: JournalEnd, actor: str) -> Fitted:
             accounts=len(unknown),
             rows=sum(_forget(connection, table, unknown) for table in BY_ACCOUNT),
             cursors=sum(_go_back(connection, column, end.last_seq) for column in READ_UNTIL),
+            notices=_let_go(connection, end.position),
             merges=_fail_merges(connection, end.has_account),
             put_aside=_put_aside(connection, end.last_us),
             again=do_again(connection, end.last_us, end.last_seq),
@@ -146,6 +153,14 @@ def _forget(connection: Connection, table: Table, unknown: Sequence[int]) -> int
 def _go_back(connection: Connection, column: Column[int], last_seq: int) -> int:
     changed = update(column.table).where(column > last_seq).values({column.name: last_seq})
     return connection.execute(changed).rowcount
+
+
+def _let_go(connection: Connection, position: int) -> int:
+    """Notices behind records that are gone belong behind none: they are told in the order of their
+    numbers, so that one which waits holds up all that come after it.
+    """
+    gone = update(NOTICES).where(NOTICES.c.position >= position, NOTICES.c.position > 0)
+    return connection.execute(gone.values(position=0)).rowcount
 
 
 def _fail_merges(connection: Connection, is_known: Callable[[int], bool]) -> int:
