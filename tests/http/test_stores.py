@@ -91,6 +91,12 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     found = sagas.find("s")
     assert found is not None
     assert (found.step, found.body) == (2, {"x": 2})
+    assert [sagas.note("s", "amount", value) for value in (7, 8)] == [7, 7]
+    sagas.change("s", step=3, body={}, now_us=4, state="done")
+    assert [sagas.note("s", name, 9) for name in ("amount", "other")] == [7, 0]
+    found = sagas.find("s")
+    assert found is not None
+    assert (found.state, found.body) == ("done", {"x": 2, "amount": 7})
     hooks = WebhookStore(database)
     hook = HookRow("w", "city", "https://a.example/", "", b"s", b"", 0, "active", "", 0, 0, 1, 1)
     hooks.add(hook, SYSTEM)

@@ -100,15 +100,17 @@ class SagaStore:
                 _note(connection, _saga(found), str(more["state"]), now_us)
 
     def note(self, saga_id: str, name: str, value: int) -> int:
-        """Write something into the body, once; what stands there then."""
+        """Write something into the body, once; what stands there then. A saga that is over stays
+        as it is: 0 when it was never written there.
+        """
+        same = SAGAS.c.saga_id == saga_id
         with self._database.transaction() as connection:
-            found = _running(connection, saga_id)
+            found = connection.execute(select(SAGAS).where(same).with_for_update()).one_or_none()
             body = json.loads(found.body) if found is not None else {}
-            kept: int = body.setdefault(name, value)
-            connection.execute(
-                update(SAGAS).where(SAGAS.c.saga_id == saga_id).values(body=json.dumps(body))
-            )
-        return kept
+            if found is not None and found.state == "running" and name not in body:
+                body[name] = value
+                connection.execute(update(SAGAS).where(same).values(body=json.dumps(body)))
+        return int(body.get(name, 0))
 
 
 def _running(connection: Connection, saga_id: str) -> Row[Any] | None:
