@@ -3,7 +3,8 @@
 A merge is a list of steps, each one command whose id follows from the merge, so whoever goes on
 after a crash repeats nothing. A step that is refused for good turns the merge around: what was done
 is undone, the last first, money as the refund of its way out, which no freeze and no limit keeps
-from coming back. Money under way is never given up: what cannot be undone now is tried again.
+from coming back. Money under way is never given up: what cannot be undone now is tried again, under
+another id, since refusals are kept under theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from gateway.clock import format_operation_id, parse_operation_id
 from gateway.control.client import CommandRefused
 from gateway.errors import FareGatewayError, Retry
 from gateway.registry.actors import Actor
-from gateway.wallet.commands import Cause, Commands
+from gateway.wallet.commands import Cause, Commands, is_accepted
 from gateway.wallet.holds import API_CLIENT
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
@@ -26,6 +27,8 @@ from gateway.wallet.stores.sagas import SagaRow, SagaStore
 log = logging.getLogger(__name__)
 PAUSE_US = 5_000_000
 KIND = "merge"
+PAUSES_MAX = 64
+"""So many pauses are between two tries of what is refused again and again."""
 INSIDE = "already_in"
 """A medium whose rider is inside stays where it is until they leave."""
 
@@ -34,7 +37,7 @@ Step = Mapping[str, Any]
 new one's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     """One merge while it is carried on. body: as it is written down."""
 
@@ -42,10 +45,18 @@ class _Work:
     actor: Actor
     cause: Cause
     body: dict[str, Any]
+    pause_us: int = PAUSE_US
+    """Until it goes on, when it has to wait."""
 
     @property
     def steps(self) -> list[Step]:
         return list(self.body["steps"])
+
+    @property
+    def flow(self) -> dict[str, str]:
+        """What is said of its money; nothing by versions that moved it by plain commands."""
+        flow = str(self.body.get("flow", "transfer"))
+        return {"flow": flow} if flow else {}
 
 
 class MergeRunner:
@@ -81,7 +92,7 @@ class MergeRunner:
             log.warning("merge_waits", extra={"merge": row.saga_id, "code": error.code})
             await self._save(
                 work,
-                next_us=self.clock() + PAUSE_US,
+                next_us=self.clock() + work.pause_us,
                 attempts=row.attempts + 1,
                 last_error=error.code,
             )
@@ -126,7 +137,7 @@ class MergeRunner:
             more = {"amount_minor": amount_minor, "currency": work.body["currency"]}
             more["purse"] = step.get("key", purse)
             part = _part(step["do"], purse)
-            await self._do(work, part, op, account_id, flow="transfer", **more)
+            await self._do(work, part, op, account_id, **work.flow, **more)
 
     async def _amount(self, work: _Work, purse: int) -> int:
         name = f"amount {purse}"
@@ -159,20 +170,27 @@ class MergeRunner:
             case "in" if amount_minor:
                 part = _part("undo in", step["purse"])
                 more = {"amount_minor": amount_minor, "purse": step["key"]}
-                await self._do(work, part, "debit", body["to"], flow="transfer", **more)
-            case "out" if amount_minor:
+                await self._reverse(work, part, "debit", body["to"], **work.flow, **more)
+            case "out" if amount_minor and not await self._was_put_back(work):
                 done = work.cause.part(_part("out", step["purse"]))
                 charge = {"client": API_CLIENT, "id": format_operation_id(done)}
                 part = _part("undo out", step["purse"])
                 more = {"amount_minor": amount_minor, "charge": charge}
-                await self._do(work, part, "refund", body["from"], flow="transfer", **more)
+                await self._reverse(work, part, "refund", body["from"], **work.flow, **more)
+
+    async def _was_put_back(self, work: _Work) -> bool:
+        """Versions that moved money by plain commands put it back under an id of their own."""
+        if work.flow:
+            return False
+        found = await self.commands.find_operation(work.cause.part("back"))
+        return found is not None and is_accepted(found)
 
     async def _bring_back(self, work: _Work, number: int) -> None:
         """One that was blocked meanwhile opens no gate wherever it is."""
         token = self._token(work, number)
         try:
             part = f"undo medium {number}"
-            await self._do(work, part, "medium_move", account_id=work.body["from"], token=token)
+            await self._reverse(work, part, "medium_move", work.body["from"], token=token)
         except CommandRefused as error:
             if error.code == INSIDE or error.retry is not Retry.NEVER:
                 raise
@@ -184,6 +202,21 @@ class MergeRunner:
         except CommandRefused as error:
             if error.retry is not Retry.NEVER:
                 raise
+
+    async def _reverse(self, work: _Work, part: str, op: str, account_id: int, **args: Any) -> None:
+        """One way back. Its tries are numbered: the next has another id once one was refused, and
+        none is passed over, so that what was done under any of them is done once.
+        """
+        counted = f"tries {part}"
+        tries = int(work.body.get(counted, 0))
+        named = f"{part} try {tries}" if tries else part
+        try:
+            await self._do(work, named, op, account_id, **args)
+        except CommandRefused as error:
+            if error.retry is Retry.NEVER:
+                work.body[counted] = tries + 1
+                work.pause_us = PAUSE_US * min(1 << min(tries, 30), PAUSES_MAX)
+            raise
 
     # --- one command, one row
 
@@ -208,13 +241,16 @@ class MergeRunner:
 
 
 def whole_body(body: Mapping[str, Any]) -> dict[str, Any]:
-    """What a merge is about, also one of a version that moved media and the main purse only."""
+    """What a merge is about, also one of a version that moved media and the main purse only: its
+    commands are said as that version did, since what it sent may have had its effect.
+    """
     if "steps" in body:
         return dict(body)
     media = [{"do": "medium", "n": number} for number in range(len(body["tokens"]))]
     over = [{"do": "out", "purse": 0}, {"do": "in", "purse": 0, "key": 0}]
     amount = {"amount 0": body["amount_minor"]} if "amount_minor" in body else {}
-    return {**body, **amount, "currency": 0, "steps": [*media, *over, {"do": "close"}]}
+    about = {"currency": 0, "flow": "", "steps": [*media, *over, {"do": "close"}]}
+    return {**body, **amount, **about}
 
 
 def balance_of(shown: Mapping[str, Any], purse: int) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from fastpath.types import Op
+from fastpath.types import Op, Reason, TapKind
 from gateway.clock import format_operation_id, new_operation_id, now_us
 from gateway.control.client import CommandRefused
 from gateway.control.frames import Reply
 from gateway.errors import CommandError, Retry
 from gateway.ledger.history import History
-from gateway.wallet.commands import Commands
+from gateway.registry.actors import Actor
+from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.merges import PAUSE_US, Merges
 from gateway.wallet.stores.sagas import SagaRow
 from tests.http.town import Town
@@ -225,18 +226,116 @@ async def test_more_than_one_command_may_move_goes_over(town: Town, plane: Runni
     assert (made["state"], made["amount_minor"]) == ("done", 300_000)
 
 
-async def test_a_merge_of_an_earlier_version_is_shown_and_carried_on(town: Town) -> None:
-    """It names no steps: media, the main purse, the end."""
+class Spoiler:
+    """Stands between a merge and its commands: does something before one of them, then refuses."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, op: str, meanwhile: Any) -> None:
+        whole = Commands.do
+
+        async def spoiling(_: Commands, actor: Any, cause: Any, sent: str, **more: Any) -> Any:
+            if sent == op and cause.reference.startswith("merge "):
+                await meanwhile()
+                raise CommandRefused(Reply(bytes(16), ok=False, code="account_frozen"))
+            return await whole(_, actor, cause, sent, **more)
+
+        monkeypatch.setattr(Commands, "do", spoiling)
+
+
+async def test_a_medium_comes_back_once_its_rider_has_left(
+    town: Town, plane: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its refusal is kept under its id, so the next try has another."""
+    old, token = await plane.rider(700)
+    new = await town.city.account(5000)
+    gate = await plane.gate()
+
+    async def ride() -> None:
+        assert (await gate.tap(TapKind.CHECK_IN, token, 11)).reason == Reason.OK
+
+    with monkeypatch.context() as patched:
+        Spoiler(patched, "close", ride)
+        order = {"from_account_id": old, "to_account_id": new, "tokens": [token.hex()]}
+        made = await town.city.ok("POST", "/v1/merges", order)
+    assert (made["state"], made["reason"]) == ("running", "already_in")
+    assert (await gate.tap(TapKind.CHECK_OUT, token, 12)).reason == Reason.OK
+    assert await _carry_on(town, monkeypatch) == 1
+    done = await town.city.ok("GET", f"/v1/merges/{made['merge_id']}")
+    assert (done["state"], done["reason"]) == ("failed", "account_frozen")
+    assert (await plane.call("medium_show", token=token))["account_id"] == old
+    assert await town.city.balance(old) == 700
+
+
+async def test_money_that_was_spent_comes_back_once_it_is_there_again(
+    town: Town, plane: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = await town.city.account(700), await town.city.account(50)
-    merge_id = format_operation_id(new_operation_id())
-    body = {"from": old, "to": new, "tokens": []}
-    times = dict.fromkeys(("created_us", "changed_us", "next_us"), now_us())
-    row = SagaRow(merge_id, "merge", "city", "key:k", "running", 0, body, **times)
-    runner = town.api.services.get(Merges)._runner
-    await asyncio.to_thread(runner.store.add, row)
-    shown = await town.city.ok("GET", f"/v1/merges/{merge_id}")
-    assert (shown["state"], shown["amount_minor"]) == ("running", 0)
-    assert await runner.run_due() == 1
-    shown = await town.city.ok("GET", f"/v1/merges/{merge_id}")
+
+    async def spend() -> None:
+        await plane.call("debit", account_id=new, amount_minor=750)
+
+    with monkeypatch.context() as patched:
+        Spoiler(patched, "close", spend)
+        order = {"from_account_id": old, "to_account_id": new}
+        made = await town.city.ok("POST", "/v1/merges", order)
+    assert (made["state"], made["reason"]) == ("running", "insufficient_balance")
+    await plane.call("credit", account_id=new, amount_minor=720)
+    assert await _carry_on(town, monkeypatch) == 1
+    done = await town.city.ok("GET", f"/v1/merges/{made['merge_id']}")
+    assert (done["state"], done["amount_minor"]) == ("failed", 0)
+    assert (await town.city.balance(old), await town.city.balance(new)) == (700, 20)
+
+
+class Earlier:
+    """A merge of an earlier version: no steps, only media, the main purse, the end."""
+
+    def __init__(self, town: Town, old: int, new: int) -> None:
+        self.town, self.old, self.new = town, old, new
+        self.runner = town.api.services.get(Merges)._runner
+        self.cause = Cause(new_operation_id())
+        self.merge_id = format_operation_id(self.cause.operation_id)
+
+    async def send(self, part: str) -> None:
+        """One of its commands, said as that version did."""
+        op, account_id = ("debit", self.old) if part == "out" else ("credit", self.new)
+        account_id = self.old if part == "back" else account_id
+        cause = Cause(self.cause.part(part), reference=f"merge {self.merge_id}")
+        args = {"account_id": account_id, "amount_minor": 700}
+        await self.runner.commands.do(Actor.system("key:k"), cause, op, **args)
+
+    async def carry_on(self, step: int, **more: int) -> dict[str, Any]:
+        body = {"from": self.old, "to": self.new, "tokens": [], **more}
+        times = dict.fromkeys(("created_us", "changed_us", "next_us"), now_us())
+        row = SagaRow(self.merge_id, "merge", "city", "key:k", "running", step, body, **times)
+        await asyncio.to_thread(self.runner.store.add, row)
+        shown = await self.town.city.ok("GET", f"/v1/merges/{self.merge_id}")
+        assert (shown["state"], shown["amount_minor"]) == ("running", 0)
+        assert await self.runner.run_due() == 1
+        return await self.town.city.ok("GET", f"/v1/merges/{self.merge_id}")
+
+
+@pytest.mark.parametrize(("step", "sent"), [(0, ""), (0, "out"), (1, "out"), (1, "out in")])
+async def test_a_merge_of_an_earlier_version_is_shown_and_carried_on(
+    town: Town, step: int, sent: str
+) -> None:
+    """sent: what it did before it stopped, perhaps without writing that down."""
+    old, new = await town.city.account(700), await town.city.account(50)
+    merge = Earlier(town, old, new)
+    for part in sent.split():
+        await merge.send(part)
+    shown = await merge.carry_on(step, **({"amount_minor": 700} if sent else {}))
     assert (shown["state"], shown["amount_minor"]) == ("done", 700)
-    assert await town.city.balance(new) == 750
+    assert (await town.city.balance(old), await town.city.balance(new)) == (0, 750)
+
+
+@pytest.mark.parametrize("sent", ["out", "out back"])
+async def test_a_merge_of_an_earlier_version_brings_its_money_back_once(
+    town: Town, plane: Running, sent: str
+) -> None:
+    old, new = await town.city.account(700), await town.city.account(50)
+    merge = Earlier(town, old, new)
+    for part in sent.split():
+        await merge.send(part)
+    await plane.call("freeze", account_id=new, what="credit")
+    shown = await merge.carry_on(1, amount_minor=700)
+    assert (shown["state"], shown["reason"]) == ("failed", "account_frozen")
+    assert (await town.city.balance(old), await town.city.balance(new)) == (700, 50)
