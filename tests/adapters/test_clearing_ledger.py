@@ -11,6 +11,7 @@ from sqlalchemy import update
 from adapters.transit.clearing.lines import read_file
 from adapters.transit.clearing.settings import ClearingSettings
 from adapters.transit.clearing.simulator import HOUSE, US
+from fastpath.types import Purpose
 from gateway.clock import now_us
 from gateway.config import Config
 from gateway.db import Database
@@ -23,6 +24,7 @@ from gateway.ledger.tables import RECORDS
 from gateway.observability.page import DURABLE_SEQ, STATE, Page, PageReader, PlaneState
 from gateway.registry.store import open_registry
 from tests.ledger import books
+from tests.ledger.scribe import take, writing
 from tests.support.plane import make_folder, running
 
 FOREVER_US = 1 << 60
@@ -64,6 +66,22 @@ def test_it_can_be_read_in_pieces_and_by_tariff(ledger: Database) -> None:
     assert pieces == whole
     assert LedgerSource(ledger, [15]).list_fares(0, FOREVER_US, 1000) == []
     assert source.list_fares(0, 1, 1000) == []
+
+
+def test_refunds_that_are_no_fares_leave_no_page_short(tmp_path: Path) -> None:
+    with writing(tmp_path) as scribe:
+        scribe.credit(1, 10_000, "2026-11-03 06:00")
+        rides = [scribe.ride(1, 300)]
+        for _ in range(3):
+            scribe.pay(1, 50, Purpose.TRANSIT, 0)
+            scribe.refund(1, 50, Purpose.TRANSIT, 0)
+        rides += [scribe.ride(1, 400), scribe.ride(1, 500)]
+    made = open_ledger(tmp_path / "ledger.sqlite", create=True)
+    take(tmp_path, made)
+    source = LedgerSource(made)
+    first = [number for number, _ in source.list_fares(0, FOREVER_US, 2)]
+    assert first == rides[:2], "fewer than were asked for say that there are no more"
+    assert [number for number, _ in source.list_fares(first[-1], FOREVER_US, 2)] == rides[2:]
 
 
 def test_fares_of_another_currency_are_another_house_s(ledger: Database) -> None:

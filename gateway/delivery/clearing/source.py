@@ -30,7 +30,9 @@ class Source(Protocol):
         """Whether everything that was posted before an instant can be read."""
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
-        """Fares numbered above `after`, in order, up to the last one posted before an instant."""
+        """Fares numbered above `after`, in order, up to the last one posted before an instant.
+        Fewer than `limit` only when there are no more.
+        """
 
 
 SURE_AFTER_US = 5_000_000
@@ -83,16 +85,26 @@ class LedgerSource:
         return view[page.DURABLE_SEQ]
 
     def list_fares(self, after: int, until_us: int, limit: int) -> list[tuple[int, FareRow]]:
-        query = select(RECORDS).where(RECORDS.c.seq > after, *self._wanted)
+        fares: list[tuple[int, FareRow]] = []
         with self._ledger.reading() as connection:
-            found = connection.execute(query.order_by(RECORDS.c.seq).limit(limit)).all()
-            rows = list_rows(found)
-            if rows and not self._has_earlier(connection, rows[-1].seq, until_us):
-                while rows and rows[-1].ts_us >= until_us:
-                    rows.pop()
-            return [
-                (row.seq, fare) for row in rows if (fare := self._row(connection, row)) is not None
-            ]
+            while rows := self._list_wanted(connection, after, until_us, limit):
+                found = ((row.seq, self._row(connection, row)) for row in rows)
+                fares += [(seq, fare) for seq, fare in found if fare is not None]
+                after = rows[-1].seq
+                if len(rows) < limit or len(fares) >= limit:
+                    break
+        return fares[:limit]
+
+    def _list_wanted(
+        self, connection: Connection, after: int, until_us: int, limit: int
+    ) -> list[HistoryRow]:
+        """Records that may be fares; fewer than `limit` only when there are no more."""
+        query = select(RECORDS).where(RECORDS.c.seq > after, *self._wanted)
+        rows = list_rows(connection.execute(query.order_by(RECORDS.c.seq).limit(limit)).all())
+        if rows and not self._has_earlier(connection, rows[-1].seq, until_us):
+            while rows and rows[-1].ts_us >= until_us:
+                rows.pop()
+        return rows
 
     def _row(self, connection: Connection, row: HistoryRow) -> FareRow | None:
         """A fare, or one that an operator gave back: below 0, with the tap it was for."""
