@@ -431,6 +431,7 @@ CODES: dict[str, str] = {
     "RERATE_NOTHING_INCOMPLETE": "`faregate journey list ACCOUNT` shows what can be completed",
     "RERATE_TOO_LATE": "an operator can still adjust the balance",
     "RERATE_TOO_OFTEN": "a service desk can complete it: `faregate journey complete --desk`",
+    "RERATE_FARE_CHANGED": "say how much of it: `faregate refund ACCOUNT AMOUNT --tap TAP`",
     "RERATE_BAD_CLAIM": "give an instant between the journey's tap and the taps beside it",
     "CREDIT_ERROR": "`faregate credit-line show ACCOUNT` says how the line stands",
     "CREDIT_EXISTS": "the account has a credit line: change it, or close it first",

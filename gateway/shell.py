@@ -93,7 +93,7 @@ class Telling(Commands):
 
 
 class _NoTaps:
-    def find_fare(self, device: int, boot: int, seq: int) -> tuple[int, int] | None:
+    def find_fare(self, device: int, boot: int, seq: int) -> None:
         return None
 
 

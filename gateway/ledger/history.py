@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, func, select
 
+from fastpath.types import Op
 from gateway.db import Database
 from gateway.ledger.batch import Watermark, find_watermark
 from gateway.ledger.records import IdClass, Record, read_notes, read_record
@@ -60,6 +61,15 @@ class HistoryRow:
         return read_notes(self.raw)
 
 
+@dataclass(frozen=True, slots=True)
+class ChargedFare:
+    """What a tap took when it was charged. is_repriced: pricing again may have changed it since."""
+
+    account_id: int
+    fare_minor: int
+    is_repriced: bool
+
+
 class History:
     """Reads the records of one ledger. Thread: any."""
 
@@ -100,17 +110,31 @@ class History:
         with self._database.reading() as connection:
             return connection.scalar(select(func.min(RECORDS.c.ts_us))) or 0
 
-    def find_fare(self, device: int, boot: int, seq: int) -> tuple[int, int] | None:
-        """(account, fare) that a tap took, also where a settlement posted it; None = nothing."""
+    def find_fare(self, device: int, boot: int, seq: int) -> ChargedFare | None:
+        """What a tap took, also where a settlement posted it; None = nothing."""
         query = (
-            select(RECORDS.c.account_id, RECORDS.c.fare_minor)
+            select(RECORDS)
             .where(RECORDS.c.id_c == seq, RECORDS.c.id_b == boot, RECORDS.c.id_a == device)
             .where(RECORDS.c.id_class != int(IdClass.COMMAND), RECORDS.c.fare_minor > 0)
             .where(RECORDS.c.account_id != 0)
+            .order_by(RECORDS.c.seq.desc())
         )
-        with self._database.reading() as connection:
-            row = connection.execute(query).first()
-        return (row.account_id, row.fare_minor) if row is not None else None
+        found = self._fetch(query.limit(1))
+        if not found:
+            return None
+        fare = found[0]
+        return ChargedFare(fare.account_id, fare.fare_minor, self._is_repriced(fare))
+
+    def _is_repriced(self, fare: HistoryRow) -> bool:
+        """Whether the account's fares were priced again behind it, from its instant or earlier."""
+        query = select(RECORDS).where(
+            RECORDS.c.account_id == fare.account_id,
+            RECORDS.c.seq > fare.seq,
+            RECORDS.c.op == int(Op.RERATE),
+        )
+        latest_us = max(fare.at_us, fare.ts_us)
+        heads = [row.record().head for row in self._fetch(query)]
+        return any(head.is_accepted and head.fare_ts_us <= latest_us for head in heads)
 
     def _find(self, id_class: IdClass, id_a: int, id_b: int, id_c: int) -> HistoryRow | None:
         query = (

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from gateway.errors import CommandError, Retry
+from gateway.errors import CommandError, RerateError, Retry
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.eyes import Eyes
+
+if TYPE_CHECKING:
+    from gateway.ledger.history import ChargedFare
 
 TapName = tuple[int, int, int]
 """Device, boot, sequence."""
@@ -39,8 +42,8 @@ class FareReversal:
 class Taps(Protocol):
     """What taps were charged, from the ledger. Blocking."""
 
-    def find_fare(self, device: int, boot: int, seq: int) -> tuple[int, int] | None:
-        """(account, fare in minor units) of a tap; None = it took nothing, or is not known yet."""
+    def find_fare(self, device: int, boot: int, seq: int) -> ChargedFare | None:
+        """What a tap took; None = nothing, or it is not known yet."""
 
 
 class Fares:
@@ -53,7 +56,11 @@ class Fares:
         self._taps = taps
 
     async def reverse(self, actor: Actor, cause: Cause, tap_id: str) -> tuple[FareReversal, bool]:
-        """Give back all that a tap took. Raises: as `give_back`; CommandError unknown_charge."""
+        """Give back all that a tap took.
+
+        Raises: as `give_back`; CommandError unknown_charge; RerateError RERATE_FARE_CHANGED: part
+            of it may have been given back by pricing again.
+        """
         actor.require(Scope.ADJUSTMENTS_WRITE)
         found = await asyncio.to_thread(self._taps.find_fare, *tap_of(tap_id))
         if found is None:
@@ -63,8 +70,17 @@ class Fares:
                 hint="a tap made just now is known a moment later",
                 retry=Retry.SAFE,
             )
-        account_id, fare_minor = found
-        return await self.give_back(actor, cause, account_id, tap_id, fare_minor)
+        await self._check_whole(cause, found, tap_id)
+        return await self.give_back(actor, cause, found.account_id, tap_id, found.fare_minor)
+
+    async def _check_whole(self, cause: Cause, found: ChargedFare, tap_id: str) -> None:
+        """Raises: RerateError RERATE_FARE_CHANGED, unless it was carried out before."""
+        if not found.is_repriced:
+            return
+        if await self._commands.find_operation(cause.operation_id) is None:
+            raise RerateError(
+                "RERATE_FARE_CHANGED", f"fares were priced again since {tap_id} was charged"
+            )
 
     async def give_back(
         self, actor: Actor, cause: Cause, account_id: int, tap_id: str, amount_minor: int

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-from fastpath.types import Op, Reason, TapKind
+from fastpath.types import Op, Reason, TapFlag, TapKind
 from gateway.clock import now_us
+from gateway.control.client import ControlClient
 from gateway.delivery.clearing.source import LedgerSource
+from gateway.journals import open_reader
 from gateway.ledger.history import History
 from gateway.registry.actors import Actor
+from gateway.rerating.books import Books
+from gateway.rerating.history import JournalHistory
+from gateway.rerating.service import Rerater
 from tests.http.town import Town
 from tests.ledger import books
 from tests.support.plane import Running
+from tests.support.tariff import small_tariff
 
+HOUR_US = 3_600_000_000
 NOTE = {"note": "the gate was broken"}
 
 
@@ -74,3 +81,37 @@ async def test_only_the_house_and_only_what_took_a_fare(town: Town, plane: Runni
     undone = await town.agreed(path, NOTE)
     assert (undone.status, undone.code) == (404, "unknown_charge")
     assert (await town.city("POST", "/v1/taps/9-9-9/reversal", NOTE)).code == "unknown_charge"
+
+
+def rerate(town: Town, account: int) -> int:
+    """Price an account's taps again; what it is charged, below 0: given back. Blocking."""
+    rerater = Rerater(
+        ControlClient(town.config.control.socket, client="worker"),
+        JournalHistory(lambda: open_reader(town.config)),
+        lambda: Books([(1, small_tariff())]),
+        cells_max=town.config.engine_limits().cells_per_account_max,
+    )
+    result = rerater.run(account)
+    return result.plan.amount_minor
+
+
+async def test_a_fare_that_was_priced_again_is_not_given_back_whole(
+    town: Town, plane: Running
+) -> None:
+    account, token = await plane.rider(5000)
+    gate, at_us = await plane.gate(), now_us() - HOUR_US
+    flags = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
+    leave = gate.event(TapKind.CHECK_OUT, token, 12, device_ts_us=at_us + HOUR_US // 3, flags=flags)
+    charged = (await gate.session.tap(leave)).fare_minor
+    await gate.tap(TapKind.CHECK_IN, token, 11, device_ts_us=at_us, flags=flags)
+    given_back = -await asyncio.to_thread(rerate, town, account)
+    assert 0 < given_back < charged
+    later = gate.event(TapKind.FLAT, token, 11)
+    flat_minor = (await gate.session.tap(later)).fare_minor
+    await asyncio.to_thread(town.project)
+    left_minor = await town.city.balance(account)
+    refused = await town.city("POST", f"/v1/taps/1-{gate.boot}-{leave.seq}/reversal", NOTE)
+    assert (refused.status, refused.code) == (409, "RERATE_FARE_CHANGED")
+    assert await town.city.balance(account) == left_minor
+    made = await town.agreed(f"/v1/taps/1-{gate.boot}-{later.seq}/reversal", NOTE)
+    assert (made.status, made.body["amount_minor"]) == (201, flat_minor), "charged since then"

@@ -38,6 +38,13 @@ ENDPOINTS = [
         answer=FareReversal,
         status=201,
         scopes=("adjustments:write",),
-        errors=("APPROVAL_NEEDED", "unknown_charge", "over_refund", "too_many_cells", *AMOUNT),
+        errors=(
+            "APPROVAL_NEEDED",
+            "RERATE_FARE_CHANGED",
+            "unknown_charge",
+            "over_refund",
+            "too_many_cells",
+            *AMOUNT,
+        ),
     ),
 ]
