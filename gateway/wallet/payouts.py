@@ -40,7 +40,7 @@ class Payout:
     state: Annotated[
         Literal["placed", "sent", "done", "refused"],
         says(
-            "placed: nothing has moved; sent: taken from the account, and the bank is told;"
+            "placed: the bank is not told yet; sent: taken from the account, and the bank is told;"
             " refused: nothing was taken, or it comes back"
         ),
     ]
@@ -174,7 +174,9 @@ def key_of(payout_id: str) -> str:
 
 
 def payout_of(row: SagaRow, told: tuple[str, str] | None) -> Payout:
-    """A payout as it is shown. told: state of the command to the bank, and what was last said."""
+    """A payout as it is shown. told: state of the command to the bank, and what was last said; None
+    when there is no command, not yet or no longer.
+    """
     state: Literal["placed", "sent", "done", "refused"] = "placed"
     reason = row.last_error
     if row.state == "failed":
@@ -184,6 +186,8 @@ def payout_of(row: SagaRow, told: tuple[str, str] | None) -> Payout:
         state = _STATES.get(delivered, "sent")
         if delivered == "dead":
             reason = f"an operator has to look: {reason}"
+    elif row.state == "done":
+        state, reason = "sent", "too long ago: what the bank said is no longer kept"
     return Payout(
         payout_id=row.saga_id,
         account_id=row.body["account"],

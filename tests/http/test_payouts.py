@@ -14,6 +14,7 @@ from gateway.control.client import ControlClient
 from gateway.delivery.funding import BankEvents, PayoutDesk
 from gateway.delivery.inbox import Inbox
 from gateway.delivery.outbox import Outbox
+from gateway.delivery.purge import purge
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
 from gateway.wallet.payout_job import PayoutRunner
@@ -77,6 +78,8 @@ async def test_a_payout_is_placed_by_two_and_sent_by_the_worker_once(
     kept = SagaStore(town.access.database).find(said.body["payout_id"])
     assert kept is not None
     assert kept.body["personal"] == ""  # where it went only the bank's order says
+    await asyncio.to_thread(purge, town.access.database, now_us() + 1)
+    assert (await town.city.ok("GET", shown))["state"] == "sent"
 
 
 async def test_what_the_bank_refuses_comes_back_without_being_asked_for_limits(
