@@ -5,7 +5,8 @@
     payout_return   a refund of ours came back: credited again
     bank_debit      a refund of ours was booked; anything else is held for an operator
     payout_refused  the bank refused a refund: credited again (written by the relay)
-    payout_again    a restored journal may lack the debit of a refund: taken again, if it does
+    payout_again    a restored journal may lack the debit of a refund: taken again, if it does, into
+                    debt if need be; what came back of it waits for that
 
 Every operation's id is derived from the bank's name and its own reference and instant, so that it
 happens once even if this registry is restored from yesterday. What the engine refuses is held, with
@@ -89,17 +90,29 @@ class BankEvents:
         if event.kind == "bank_return":
             return self._take_back(event, decision)
         if event.kind == "payout_again":
-            return self._take_out_again(event)
+            return self._take_out_again(event, decision)
         known = event.kind == "bank_debit" and self._payout(str(event.payload.get("reference")))
         return _APPLIED if known else Verdict(Stored.HELD, "money left our account unasked")
 
-    def _take_out_again(self, event: Event) -> Verdict:
+    def _take_out_again(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
         """The bank was told of it, so the money is gone, whatever the account has now."""
         payout = self._payout(event.subject)
-        if payout is None:
+        if payout is None or payout.money is None:
             return Verdict(Stored.HELD, "there is no such refund")
-        reply = take_out(self._commands, self._bank, payout)
-        return _APPLIED if reply.ok else Verdict(Stored.HELD, reply.code)
+        if take_out(self._commands, self._bank, payout).ok:
+            return _APPLIED
+        at_us = int(payout.facts["at_us"])
+        move = _Move(
+            int(payout.facts["account_id"]),
+            -payout.money.amount_minor,
+            payout.money.currency,
+            at_us,
+            ("bank", self._bank, event.kind, payout.key),
+            payout.key,
+            at_us,
+            "payout",
+        )
+        return self._move(move, decision)
 
     def record(self, connection: Connection, event: Event, verdict: Verdict) -> None:
         """The journal has it; nothing more here."""
@@ -131,14 +144,34 @@ class BankEvents:
         return self._move(self._movement(event, account_id, sign=1), decision)
 
     def _give_back(self, event: Event, decision: Mapping[str, Any]) -> Verdict:
-        """Of a refund: never more than it took, however often the bank says that it came back."""
+        """Of a refund: never more than it took, however often the bank says that it came back, and
+        not before a restored journal has its debit.
+        """
         payout = self._payout(event.subject)
         if payout is None or payout.money is None:
             return self._give(event, decision.get("account_id"), decision)
+        waits = self._wait_for_debit(payout.key)
+        if waits is not None:
+            return waits
         if self._back_minor(event) > payout.money.amount_minor:
             return Verdict(Stored.HELD, "more than was paid out")
         account_id = decision.get("account_id") or payout.facts["account_id"]
         return self._give(event, account_id, decision)
+
+    def _wait_for_debit(self, key: str) -> Verdict | None:
+        """None = nothing is left to be taken out again of this refund."""
+        query = select(INBOX.c.state, INBOX.c.decision).where(
+            INBOX.c.source == self._bank, INBOX.c.message_id == again_id(key)
+        )
+        with self._database.reading() as connection:
+            again = connection.execute(query).one_or_none()
+        if again is None:
+            return None
+        if again.state in (Stored.STORED, Stored.PARKED):
+            return Verdict(Stored.PARKED, "it is still to be taken out again")
+        if again.state != Stored.APPLIED or json.loads(again.decision or "{}").get("ignore"):
+            return Verdict(Stored.HELD, "it was not taken out again")
+        return None
 
     def _back_minor(self, event: Event) -> int:
         """What came back of a credit or a refund so far, and with this event."""
@@ -305,10 +338,18 @@ class PayoutDesk:
             raise CommandError("currency_mismatch", "the account is in another currency")
         reply = self._debit(payout)
         if reply.ok:
-            command = self.sealer.seal(_order(payout), self.personal)
-            with self.database.transaction() as connection:
-                put(connection, self.bank, payout.key, command, now_us)
+            self._tell(payout, now_us)
         return reply
+
+    def _tell(self, payout: Payout, now_us: int) -> None:
+        """Sealed anew it is another text, and its owner may have changed: what is there stays."""
+        there = (OUTBOX.c.adapter == self.bank) & (OUTBOX.c.key == payout.key)
+        with self.database.reading() as connection:
+            if connection.scalar(select(OUTBOX.c.id).where(there)) is not None:
+                return
+        command = self.sealer.seal(_order(payout), self.personal)
+        with self.database.transaction() as connection:
+            put(connection, self.bank, payout.key, command, now_us)
 
     def _debit(self, payout: Payout) -> Reply:
         said = {"actor": payout.actor, "idempotency_key": payout.idempotency_key[:64]}
@@ -339,7 +380,7 @@ def take_out(
 def take_out_later(connection: Connection, bank: str, order: Command, now_us: int) -> None:
     """Have the bank's inbox see to it that an order's amount was taken out; again is nothing."""
     event = Event(
-        message_id=f"again:{order.key}",
+        message_id=again_id(order.key),
         kind="payout_again",
         subject=order.key,
         occurred_us=int(order.facts["at_us"]),
@@ -348,6 +389,11 @@ def take_out_later(connection: Connection, bank: str, order: Command, now_us: in
         payload={"entry_ref": order.key, "account_id": order.facts["account_id"]},
     )
     store(connection, bank, event, now_us)
+
+
+def again_id(key: str) -> str:
+    """The event by which what a payout took is taken out again, in its bank's inbox."""
+    return f"again:{key}"
 
 
 def payout_debit_id(bank: str, key: str, at_us: int) -> bytes:

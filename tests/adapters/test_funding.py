@@ -426,6 +426,72 @@ async def test_a_refund_that_a_restored_journal_lacks_is_taken_out_again(
     assert [op for op, _ in desk.engine.sent] == wanted
 
 
+def restore(desk: Desk, balance_minor: int) -> None:
+    """Put a journal of before everything beside the registry."""
+    desk.engine = Engine(1001)
+    desk.engine.balances[1001] = balance_minor
+    desk.events = BankEvents("city-bank", desk.engine, desk.database)
+    fit_registry(desk.database, JournalEnd(lambda _: True, 0, 0, 0), "test")
+
+
+@pytest.mark.parametrize("refused", [False, True])
+async def test_what_a_restored_account_lacks_is_taken_out_into_debt(
+    desk: Desk, payout: Payout, clock: Clock, refused: bool
+) -> None:
+    """The money is gone; and what the bank refused comes back only to what was taken."""
+    desk.engine.balances[1001] = 1000
+    place(desk, replace(payout, destination=CLOSED_ACCOUNT) if refused else payout, clock)
+    await carry(desk, clock)
+    desk.apply()
+    restore(desk, 300)
+    for _ in range(2):
+        desk.apply()
+        assert desk.engine.balances[1001] == (300 if refused else -500)
+    wanted = ["debit", "adjust", "credit"] if refused else ["debit", "adjust"]
+    assert [op for op, _ in desk.engine.sent] == wanted
+    assert {args["flow"] for _, args in desk.engine.sent} == {"payout"}
+
+
+async def test_a_refused_refund_waits_until_a_restored_journal_has_its_debit(
+    desk: Desk, payout: Payout, clock: Clock
+) -> None:
+    desk.engine.balances[1001] = 1000
+    place(desk, replace(payout, destination=CLOSED_ACCOUNT), clock)
+    await carry(desk, clock)
+    desk.apply()
+    restore(desk, 1000)
+    desk.engine.refusals[1001] = "account_closed"
+    desk.apply()
+    again, back = f"again:{payout.key}", f"refused:{payout.key}"
+    waits = {back: "it was not taken out again"}
+    assert desk.held() == {again: "account_closed"} | waits
+    desk.engine.refusals.clear()
+    desk.decide(back)
+    desk.apply()
+    assert (desk.engine.balances[1001], desk.held()[back]) == (1000, waits[back])
+    desk.decide(again)
+    desk.apply()
+    assert (desk.engine.balances[1001], desk.held()) == (200, waits)
+    desk.decide(back)
+    desk.apply()
+    assert (desk.engine.balances[1001], desk.held()) == (1000, {})
+
+
+async def test_an_order_that_would_be_sealed_otherwise_by_now_stays_as_it_is(
+    desk: Desk, payout: Payout, clock: Clock
+) -> None:
+    """Its owner was erased or found between two tries."""
+    desk.engine.balances[1001] = 1000
+    assert place(desk, payout, clock) == "ok"
+    outbox = Outbox(desk.database)
+    before = outbox.show(payout.key)
+    other = CommandSealer([bytes(32)])
+    payouts = PayoutDesk("city-bank", desk.engine, desk.database, other)
+    assert payouts.place(payout, clock.us + 1).ok
+    assert outbox.show(payout.key) == before
+    assert desk.engine.balances[1001] == 200
+
+
 async def test_more_than_there_is_never_reaches_the_bank(
     desk: Desk, payout: Payout, clock: Clock
 ) -> None:
