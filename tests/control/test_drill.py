@@ -74,9 +74,7 @@ def test_everything_is_there(city: tuple[Path, int], capsys: pytest.CaptureFixtu
     assert (said["accounts"], said["media"], said["records"]) == (20, 20, 72)
     assert said["totals_minor"] == {"156": 100 * 210 + 700 - 550}
     assert said["registry"] == {
-        "taken_out": dict.fromkeys(
-            ("accounts", "rows", "cursors", "notices", "merges", "put_aside"), 0
-        ),
+        "taken_out": Fitted().as_dict(),
         "persons": 1,
         "key_versions": 1,
         "accounts": 2,
