@@ -111,11 +111,13 @@ class Lending:
 
     async def _agree(
         self, actor: Actor, cause: Cause, account_id: int, policy: str, score: int
-    ) -> int | None:
-        """The limit that nobody has to agree to, or somebody has. None: it was decided before."""
+    ) -> int:
+        """The limit that nobody has to agree to, or somebody has: what was decided before counts,
+        and is not decided anew.
+        """
         desk, asked = self._desk, asked_of(actor, cause)
-        if await asyncio.to_thread(desk.find_wish, account_id, asked, "limit"):
-            return None
+        if wish := await asyncio.to_thread(desk.find_wish, account_id, asked, "limit"):
+            return wish.amount_minor
         limit_minor = await asyncio.to_thread(
             lambda: desk.decide_limit(account_id, policy, score=score)
         )
@@ -137,8 +139,10 @@ class Lending:
         """
         await self._access.require(actor, account_id, Scope.LENDING_WRITE)
         desk, number, asked = self._desk, month_number(month), asked_of(actor, cause)
-        agreed_minor = None
-        if not await asyncio.to_thread(desk.find_wish, account_id, asked, "write_off"):
+        wish = await asyncio.to_thread(desk.find_wish, account_id, asked, "write_off")
+        if wish is not None:
+            agreed_minor = wish.amount_minor  # this much and no more, when it did not happen yet
+        else:
             agreed_minor = await asyncio.to_thread(desk.lost_minor, account_id, number)
             await self._eyes.require_write_off(
                 actor, cause, account_id, agreed_minor, statement=month

@@ -15,9 +15,13 @@ from fastpath.types import Item, Op
 from gateway.clock import now_us
 from gateway.config import Config, load_config
 from gateway.config_file import make_data_dir
+from gateway.control.client import ControlClient
+from gateway.control.frames import Reply
 from gateway.credit.policy import load_policy
 from gateway.credit.tables import CREDIT_STATEMENTS
+from gateway.errors import CommandError, Retry
 from gateway.ledger.history import History
+from gateway.registry.actors import Actor
 from gateway.registry.approvals import Action
 from gateway.resources import list_credit_policies
 from gateway.wallet import eyes, lending, money, topups
@@ -165,6 +169,39 @@ async def test_a_lost_statement_is_given_up_by_two(town: Town) -> None:
     given = await town.agreed(lost, {"note": "gone"})
     assert (given.status, given.body["statements"][0]["standing"]) == (200, "written_off")
     assert await town.city.balance(account) == 0
+
+
+async def test_a_write_off_that_never_happened_is_agreed_to_anew_when_it_is_more(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = await town.city.account()
+    path = f"/v1/accounts/{account}/credit-line"
+    await town.city.ok("POST", f"/v1/accounts/{account}/tier", {"tier": 2})
+    await town.city.ok("POST", path, LINE)
+    pay = {"amount_minor": 100, "purpose": 0}
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", pay)
+    await asyncio.to_thread(_add_lost_statement, town, account)
+    lost, body = f"{path}/statements/2026-02/write-off", {"note": "gone"}
+    whole = ControlClient.exchange
+
+    def unheard(self: ControlClient, op: str, *args: Any, **more: Any) -> Reply:
+        if op == "write_off":
+            raise CommandError("COMMAND_NOT_SENT", retry=Retry.SAFE)
+        return whole(self, op, *args, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ControlClient, "exchange", unheard)
+        asked = await town.city("POST", lost, body, key="w")
+        other = Actor.system("somebody-else")
+        await asyncio.to_thread(town.access.approvals.approve, other, asked.body["approval_id"])
+        assert (await town.city("POST", lost, body, key="w")).code == "COMMAND_NOT_SENT"
+    await town.city.ok("POST", f"/v1/accounts/{account}/payments", pay | {"amount_minor": 150})
+    said = await town.city("POST", lost, body, key="w")
+    assert said.code == "CREDIT_ERROR"
+    assert await town.city.balance(account) == -250
+    said = await town.city("POST", lost, body, key="w")
+    assert (said.status, said.code) == (409, "APPROVAL_NEEDED")
+    assert said.body["approval_id"] != asked.body["approval_id"]
 
 
 def _add_lost_statement(town: Town, account: int) -> None:
