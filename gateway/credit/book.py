@@ -17,6 +17,7 @@ from gateway.errors import CreditError
 
 OPEN = "open"
 OPENING = "opening"
+CLOSING = "closing"
 CLOSED = "closed"
 DONE = "done"
 FLAGS = ("is_late", "wants_late")

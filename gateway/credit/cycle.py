@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.clock import derived_operation_id
-from gateway.credit.book import OPEN, OPENING, CreditBook, CreditLine, CreditPlan
+from gateway.credit.book import CLOSED, OPEN, OPENING, CreditBook, CreditLine, CreditPlan
 from gateway.credit.desk import CreditDesk
 from gateway.credit.flows import Flows
 from gateway.credit.policy import CreditPolicy
@@ -108,6 +108,8 @@ class CreditCycle(Job):
             plans = self._book.list_plans(connection, account_id)
         policy = self._desk.policy_of(line)
         line = self._desk.push_limit(line)
+        if line.state == CLOSED:
+            return
         for plan in plans:
             if plan.state == OPENING:
                 self._desk.push_plan(account_id, plan)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from gateway.clock import derived_operation_id
 from gateway.credit.asking import NOBODY, check_agreed
-from gateway.credit.book import CLOSED, OPEN, OPENING, CreditLine
+from gateway.credit.book import CLOSED, CLOSING, OPEN, OPENING, CreditLine
 from gateway.credit.giving_up import WriteOffDesk
 from gateway.credit.instalments import InstalmentDesk
 from gateway.credit.wishes import (
@@ -52,7 +52,7 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
             line = self.book.find_line(connection, wish.account_id)
         if line is None or line.wanted_us != wish.at_us:
             return False
-        return line.state == OPENING or line.limit_minor != line.wanted_limit_minor
+        return line.state in (OPENING, CLOSING) or line.limit_minor != line.wanted_limit_minor
 
     def decide_limit(self, account_id: int, policy: str, *, score: int) -> int:
         """What the rules would give now, minor units; policy: "" = that of the account's line.
@@ -146,6 +146,8 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
         account = self.commands.call("account_show", {"account_id": account_id})
         with self.book.transaction() as connection:
             line = self.book.get_line(connection, account_id)
+            if line.state == CLOSING:
+                raise CreditError("CREDIT_NOT_FOUND", f"account {account_id}: its line is closing")
             decision = self.policy_of(line).decide_limit(score, account["tier"])
             check_agreed(decision.limit_minor, agreed_minor)
             wanted = {
@@ -163,14 +165,17 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
     def close_line(self, account_id: int, *, asked: Asked = NOBODY) -> CreditLine:
         """No credit from now on. What is drawn stays a debt and has to be back first.
 
+        From here on the line is closing: no other limit is decided, and whoever brings this one to
+        the data plane closes it.
+        Returns: the line; closed, as it was then, if it was closed under this name before.
         Raises: CreditError CREDIT_STATEMENT: something is still open.
         """
         account = self.commands.call("account_show", {"account_id": account_id})
         with self.book.transaction() as connection:
             wish = find_wish(connection, account_id, asked, "close")
             line = self.book.find_line(connection, account_id)
-            if wish is not None and line is not None and line.state == CLOSED:
-                return line
+            if wish is not None and line is not None and _is_over(line, wish):
+                return replace(line, limit_minor=0, wanted_limit_minor=0, state=CLOSED)
             line = self.book.get_line(connection, account_id)
             statements = self.book.list_statements(connection, account_id)
             plans = self.book.list_plans(connection, account_id)
@@ -179,18 +184,15 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
             )
             if is_open or account["balance_minor"] < 0:
                 raise CreditError("CREDIT_STATEMENT", "something is drawn, or still to be paid")
+            at_us = line.wanted_us
             if wish is None:
-                now_us = self.now_us()
-                at_us = _later(now_us, line)
-                wanted = {"wanted_limit_minor": 0, "wanted_us": at_us, "next_us": now_us}
-                self.book.change_line(connection, account_id, **wanted)
+                at_us = _later(self.now_us(), line)
                 made = Wish.of(account_id, asked, "close", at_us=at_us, amount_minor=0)
                 add_wish(connection, made)
+            wanted = {"wanted_limit_minor": 0, "wanted_us": at_us, "next_us": self.now_us()}
+            self.book.change_line(connection, account_id, state=CLOSING, **wanted)
             line = self.book.get_line(connection, account_id)
-        line = self.push_limit(line)
-        with self.book.transaction() as connection:
-            self.book.change_line(connection, account_id, state=CLOSED)
-        return replace(line, state=CLOSED)
+        return self.push_limit(line)
 
     def push_limit(self, line: CreditLine) -> CreditLine:
         """Bring the limit that is wanted to the data plane. A line that is refused never was.
@@ -198,7 +200,7 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
         Whoever carries out an older wish meanwhile may be heard last: when the book has another
         wish by now, that one is sent once more, under an id of its own.
         """
-        if line.limit_minor == line.wanted_limit_minor and line.state != OPENING:
+        if line.limit_minor == line.wanted_limit_minor and line.state in (OPEN, CLOSED):
             return line
         while True:
             self._send_limit(line)
@@ -206,7 +208,7 @@ class CreditDesk(InstalmentDesk, WriteOffDesk):
                 newest = self.book.find_line(connection, line.account_id) or line
                 if newest.wanted_us == line.wanted_us:
                     limit_minor = line.wanted_limit_minor
-                    state = CLOSED if newest.state == CLOSED else OPEN
+                    state = CLOSED if newest.state in (CLOSING, CLOSED) else OPEN
                     values = {"limit_minor": limit_minor, "state": state}
                     self.book.change_line(connection, line.account_id, **values)
                     return replace(newest, limit_minor=limit_minor, state=state)
@@ -241,6 +243,11 @@ def _decision(line: CreditLine, asked: Asked) -> Wish:
     return Wish.of(
         line.account_id, asked, "limit", at_us=line.wanted_us, amount_minor=limit_minor, **values
     )
+
+
+def _is_over(line: CreditLine, closing: Wish) -> bool:
+    """Whether a line was closed by this wish; it may have been opened anew since."""
+    return line.state == CLOSED or line.wanted_us != closing.at_us
 
 
 def _later(now_us: int, line: CreditLine | None) -> int:

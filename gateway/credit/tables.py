@@ -30,7 +30,8 @@ CREDIT_LINES = Table(
 )
 """One row a line. limit_minor, is_late: what the data plane has; wanted_limit_minor, wants_late:
 what it is to have, and since when. closed_until_us: statements that closed until then are made.
-flows_seq: repayments up to this journal record are allocated. next_us: when to look again."""
+flows_seq: repayments up to this journal record are allocated. next_us: when to look again. state:
+opening, open, closing, closed."""
 
 CREDIT_STATEMENTS = Table(
     "credit_statements",

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastpath.types import Op
-from gateway.credit.book import CLOSED, CreditBook
+from gateway.credit.book import CLOSED, OPEN, CreditBook, CreditLine
 from gateway.credit.cycle import CreditCycle
 from gateway.credit.desk import CreditDesk
 from gateway.credit.flows import Flows
@@ -24,6 +24,7 @@ from gateway.db import Database
 from gateway.errors import CommandError, CreditError
 from gateway.registry.store import open_registry
 from gateway.resources import shipped_dir
+from gateway.wallet.stores.again import do_again
 from tests.credit.bank import Bank, Died
 from tests.support.postgres import running_postgres
 
@@ -166,6 +167,60 @@ def test_an_older_wish_that_is_heard_last_is_not_the_last_word(world: World) -> 
         line = world.book.get_line(connection, ME)
     assert (line.limit_minor, line.wanted_limit_minor) == (0, 0)
     assert world.bank.accounts[ME].limit_minor == 0
+
+
+def test_a_line_whose_limit_was_taken_back_is_closed_by_whoever_comes_next(world: World) -> None:
+    closing = Asked("c", "key:1")
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.until("2026-01-11T12:00")
+    world.bank.die_in = 1
+    with pytest.raises(Died):
+        world.desk.close_line(ME, asked=closing)
+    assert world.desk.find_open("c")
+    with pytest.raises(CreditError, match="closing"):
+        world.desk.change_score(ME, score=800)
+    world.until("2026-01-12T12:01")
+    assert (line_of(world).state, world.desk.find_open("c")) == (CLOSED, False)
+    world.desk.open_line(ME, "ride-first", score=800)
+    assert world.desk.close_line(ME, asked=closing).state == CLOSED  # the first answer
+    assert (line_of(world).state, world.bank.accounts[ME].limit_minor) == (OPEN, 200_000)
+
+
+def test_a_score_that_is_heard_behind_a_closing_opens_nothing(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    world.bank.now_us = at("2026-01-12T12:00")
+    world.bank.die_in = 0
+    with pytest.raises(Died):
+        world.desk.change_score(ME, score=800, asked=Asked("s"))
+    scored = line_of(world)
+    world.bank.die_in = 1
+    with pytest.raises(Died):
+        world.desk.close_line(ME, asked=Asked("c"))
+    assert world.desk.push_limit(scored).state == CLOSED
+    assert world.desk.close_line(ME, asked=Asked("c")).state == CLOSED
+    assert (line_of(world).state, world.bank.accounts[ME].limit_minor) == (CLOSED, 0)
+
+
+def test_a_line_closed_behind_the_end_of_a_restored_journal_is_closed_again(world: World) -> None:
+    world.desk.open_line(ME, "ride-first", score=650)
+    before_us = world.bank.now_us
+    world.bank.now_us = at("2026-01-12T12:00")
+    world.desk.close_line(ME, asked=Asked("c"))
+    world.bank.answers.clear()
+    world.bank.accounts[ME].limit_minor = 50_000
+    with world.book.transaction() as connection:
+        assert do_again(connection, before_us, 0).limits == 1
+        assert not do_again(connection, before_us, 0).limits
+    world.until("2026-01-12T12:01")
+    assert (line_of(world).state, world.bank.accounts[ME].limit_minor) == (CLOSED, 0)
+
+
+def line_of(world: World) -> CreditLine:
+    """As it stands in the book, a closed one too."""
+    with world.book.transaction() as connection:
+        line = world.book.find_line(connection, ME)
+    assert line is not None
+    return line
 
 
 @pytest.mark.parametrize(("score", "policy"), [(10, "ride-first"), (900, "no-such")])

@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, case, func, or_, select, update
 
 from adapters.contract import Capability
 from adapters.transit.clearing.lines import Kind
 from gateway.clock import now_us
-from gateway.credit.book import OPENING
+from gateway.credit.book import CLOSED, CLOSING, OPENING
 from gateway.credit.tables import CREDIT_INSTALMENTS, CREDIT_LINES, CREDIT_STATEMENTS, CREDIT_WISHES
 from gateway.delivery.clearing.outgoing import CLEARED
 from gateway.delivery.codec import decode_command
@@ -109,12 +109,14 @@ def _freeze_again(connection: Connection, last_us: int) -> int:
 
 
 def _tell_again(connection: Connection, last_us: int) -> int:
-    """Limits, late states, fees and instalments of lines: the cycle tells the data plane."""
+    """Limits, late states, fees and instalments of lines: the cycle tells the data plane. A line
+    that was closed is closed again.
+    """
     lines, parts = CREDIT_LINES.c, CREDIT_INSTALMENTS.c
-    limit = (lines.wanted_us > last_us) & (lines.state != OPENING)
-    count = connection.execute(
-        update(CREDIT_LINES).where(limit).values(state=OPENING, next_us=0)
-    ).rowcount
+    limit = (lines.wanted_us > last_us) & lines.state.not_in([OPENING, CLOSING])
+    state = case((lines.state == CLOSED, CLOSING), else_=OPENING)
+    told = update(CREDIT_LINES).where(limit).values(state=state, next_us=0)
+    count = connection.execute(told).rowcount
     late = (lines.wants_late_us > last_us) & (lines.is_late == lines.wants_late)
     count += connection.execute(
         update(CREDIT_LINES).where(late).values(is_late=1 - lines.wants_late, next_us=0)
