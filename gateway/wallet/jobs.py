@@ -23,7 +23,7 @@ from gateway.wallet.freezes import FreezeClock
 from gateway.wallet.inflows import Inflows
 from gateway.wallet.merge_runner import MergeRunner
 from gateway.wallet.own import Ownerships
-from gateway.wallet.payout_job import PayoutJob, PayoutRunner
+from gateway.wallet.payout_job import LeftPayoutsJob, PayoutJob, PayoutRunner
 from gateway.wallet.rule_job import RuleJob
 from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
@@ -62,14 +62,14 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
 
 
 def _build_payouts(tools: Tools) -> Iterable[Job]:
-    keys = load_control_secrets(tools.config).registry_keys
-    for one in load_adapters(tools.config).values():
-        if pays_out(one):
-            seal = CommandSealer(keys, OwnerKeys(tools.registry, keys))
-            personal = one.adapter.info.pii_fields
-            desk = PayoutDesk(one.name, tools.commands, tools.registry, seal, personal)
-            runner = PayoutRunner(desk, SagaStore(tools.registry), Sealer(keys), tools.now_us)
-            yield PayoutJob(runner, one.name)
+    keys, store = load_control_secrets(tools.config).registry_keys, SagaStore(tools.registry)
+    banks = [one for one in load_adapters(tools.config).values() if pays_out(one)]
+    for one in banks:
+        seal = CommandSealer(keys, OwnerKeys(tools.registry, keys))
+        personal = one.adapter.info.pii_fields
+        desk = PayoutDesk(one.name, tools.commands, tools.registry, seal, personal)
+        yield PayoutJob(PayoutRunner(desk, store, Sealer(keys), tools.now_us), one.name)
+    yield LeftPayoutsJob(store, frozenset(one.name for one in banks))
 
 
 def _build_rules(tools: Tools, commands: Commands) -> RuleJob:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from adapters.contract import Money
@@ -22,6 +23,8 @@ from gateway.wallet.stores.sagas import SagaRow, SagaStore
 
 log = logging.getLogger(__name__)
 POLL_S = 1.0
+LOOK_S = 60.0
+"""How often it is looked whether payouts wait for a bank that is gone."""
 
 
 class PayoutRunner:
@@ -40,9 +43,8 @@ class PayoutRunner:
         from its turn.
         """
         sent = 0
-        for row in self._store.list_due(self._now_us(), KIND):
-            if row.body["bank"] == self._desk.bank:
-                sent += self._advance(row)
+        for row in self._store.list_due(self._now_us(), KIND, bank=self._desk.bank):
+            sent += self._advance(row)
         return sent
 
     def _advance(self, row: SagaRow) -> bool:
@@ -98,3 +100,31 @@ class PayoutJob(Job):
 
     def report(self) -> Mapping[str, Any]:
         return {"sent": self._sent}
+
+
+class LeftPayoutsJob(Job):
+    """Tells of payouts that no job carries out: their bank is not in the settings any more."""
+
+    name = "payouts-left"
+
+    def __init__(self, store: SagaStore, banks: Collection[str]) -> None:
+        self._store = store
+        self._banks = banks
+        self._left: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.to_thread(self.look)
+            await asyncio.sleep(LOOK_S)
+
+    def look(self) -> None:
+        """Count them, and say so when there are others than before. Blocking."""
+        named = (row.body["bank"] for row in self._store.list_running() if row.kind == KIND)
+        left = Counter(bank for bank in named if bank not in self._banks)
+        if left != self._left:
+            for bank, count in left.items():
+                log.warning("payouts_left", extra={"bank": bank, "count": count})
+        self._left = left
+
+    def report(self) -> Mapping[str, Any]:
+        return {"waiting": self._left.total()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,10 +18,10 @@ from gateway.delivery.outbox import Outbox
 from gateway.delivery.purge import purge
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
-from gateway.wallet.payout_job import PayoutRunner
-from gateway.wallet.payouts import Payouts
+from gateway.wallet.payout_job import LeftPayoutsJob, PayoutRunner
+from gateway.wallet.payouts import KIND, Payouts
 from gateway.wallet.sealing import Sealer
-from gateway.wallet.stores.sagas import SagaStore
+from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from tests.http.town import Town
 
 BANK = "city-bank"
@@ -113,6 +114,28 @@ async def test_no_credit_is_paid_out(town: Town, worker: Worker) -> None:
     assert (shown["state"], shown["reason"]) == ("refused", "insufficient_balance")
     assert await town.city.balance(account) == 199
     assert worker.outbox.count(BANK) == {}
+
+
+async def test_payouts_of_a_bank_that_is_gone_hold_up_no_other_s(
+    town: Town, worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SagaStore(town.access.database)
+    body = {"account": 1, "amount_minor": 1, "bank": "gone", "personal": "", "key": ""}
+    gone = SagaRow("", KIND, "", "me", "running", 0, body, 1, 1, 1)
+    for number in range(50):  # as many as are looked at in one round
+        await asyncio.to_thread(store.add, replace(gone, saga_id=f"gone-{number}"))
+    account = await town.city.account(1000)
+    await town.agreed(f"/v1/accounts/{account}/payouts", ORDER)
+    assert await worker.send() == 1
+    assert await town.city.balance(account) == 700
+    job = LeftPayoutsJob(store, {BANK})
+    for _ in range(2):
+        await asyncio.to_thread(job.look)
+    assert job.report() == {"waiting": 50}
+    assert [one.getMessage() for one in caplog.records].count("payouts_left") == 1
+    there = LeftPayoutsJob(store, {BANK, "gone"})
+    await asyncio.to_thread(there.look)
+    assert there.report() == {"waiting": 0}
 
 
 async def test_only_the_house_and_only_to_a_bank_of_the_settings(

@@ -91,6 +91,11 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     found = sagas.find("s")
     assert found is not None
     assert (found.step, found.body) == (2, {"x": 2})
+    for number in range(3):
+        bank = "gone" if number < 2 else "here"
+        sagas.add(SagaRow(f"p{number}", "payout", "", "me", "running", 0, {"bank": bank}, 1, 1, 1))
+    assert [one.saga_id for one in sagas.list_due(9, "payout", 1, bank="here")] == ["p2"]
+    assert len(sagas.list_due(9, "payout", bank="gone")) == len(sagas.list_due(9, "payout")) - 1
     assert [sagas.note("s", "amount", value) for value in (7, 8)] == [7, 7]
     sagas.change("s", step=3, body={}, now_us=4, state="done")
     assert [sagas.note("s", name, 9) for name in ("amount", "other")] == [7, 0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import JSON, Connection, Row, cast, select, type_coerce, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
@@ -56,11 +56,20 @@ class SagaStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else _saga(row)
 
-    def list_due(self, now_us: int, kind: str, limit: int = 50) -> list[SagaRow]:
-        """Running ones of a kind whose time has come, the one that waits longest first."""
+    def list_due(
+        self, now_us: int, kind: str, limit: int = 50, *, bank: str | None = None
+    ) -> list[SagaRow]:
+        """Running ones of a kind whose time has come, the one that waits longest first.
+
+        bank: only those whose body names it, so that no other's fill the list.
+        """
         query = select(SAGAS).where(
             SAGAS.c.state == "running", SAGAS.c.kind == kind, SAGAS.c.next_us <= now_us
         )
+        if bank is not None:
+            body = SAGAS.c.body
+            said = type_coerce(body, JSON) if self._database.is_sqlite else cast(body, JSON)
+            query = query.where(said["bank"].as_string() == bank)
         with self._database.reading() as connection:
             found = connection.execute(query.order_by(SAGAS.c.next_us).limit(limit))
             return [_saga(row) for row in found]
