@@ -5,7 +5,7 @@ Reads only. What is here is as old as the projection: `as_of` says how far it ha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from gateway.ledger.tables import RECORDS
 
 EVENTS_MAX = 1_000
 WINDOW = 20_000
-"""Records of one look for an operation that is seldom."""
+"""Records of one look for operations that are seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +154,15 @@ class History:
             query = query.where(RECORDS.c.account_id == account_id)
         return self._fetch(query.order_by(RECORDS.c.seq).limit(min(limit, EVENTS_MAX)))
 
-    def of_operation(self, op: int, after: int) -> tuple[list[HistoryRow], int]:
-        """Records of one operation behind a number, oldest first, and how far it looked: at most
+    def of_operations(self, ops: Collection[int], after: int) -> tuple[list[HistoryRow], int]:
+        """Records of some operations behind a number, oldest first, and how far it looked: at most
         WINDOW records, and to the end of what is projected, even when that lies before.
         """
         with self._database.reading() as connection:
             upto = min(after + WINDOW, find_watermark(connection).next_seq - 1)
             query = select(RECORDS).where(RECORDS.c.seq > after, RECORDS.c.seq <= upto)
-            rows = connection.execute(query.where(RECORDS.c.op == op).order_by(RECORDS.c.seq))
-            return list_rows(rows.all()), upto
+            query = query.where(RECORDS.c.op.in_([int(op) for op in ops]))
+            return list_rows(connection.execute(query.order_by(RECORDS.c.seq)).all()), upto
 
     def _fetch(self, query: Select[Any]) -> list[HistoryRow]:
         with self._database.reading() as connection:

@@ -53,9 +53,9 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
     yield from _build_payouts(tools)
     yield _build_rules(tools, commands)
     yield _build_webhooks(tools)
-    yield SweepJob(
+    yield SweepJob(  # "sweeps" is a cursor of old, which passed over purses that are gone
         commands,
-        PurseEndStore(tools.registry, "sweeps"),
+        PurseEndStore(tools.registry, "purse_ends"),
         lambda: History(tools.open_ledger()),
         tools.now_us,
     )

@@ -6,17 +6,22 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from fastpath.types import Op
 from gateway.clock import now_us
 from gateway.control.pipe import ControlPipe
 from gateway.errors import CommandError, Retry, Uncertain
-from gateway.ledger.history import History
+from gateway.ledger import history
+from gateway.ledger.history import History, list_rows
 from gateway.ledger.status import find_totals
+from gateway.ledger.tables import RECORDS
 from gateway.wallet import sweep_job
 from gateway.wallet.commands import Commands
 from gateway.wallet.stores.purse_ends import PurseEnd, PurseEndStore
 from gateway.wallet.sweep_job import SweepJob
 from tests.http.town import Town
+from tests.support.plane import Running
 
 SOON_US = 1_000_000
 
@@ -88,6 +93,44 @@ async def test_one_that_was_closed_by_hand_is_forgotten(town: Town) -> None:
     await asyncio.sleep(1.1)
     assert await sweeper.work() == {"swept": 0, "put_off": 0}
     assert await sweeper.due() == []
+
+
+async def test_a_number_used_again_ends_as_the_purse_of_now(town: Town, plane: Running) -> None:
+    account = await town.city.account()
+    soon_us, named = now_us() + SOON_US, {"account_id": account, "key": 9}
+    order = named | {"purposes": 2, "priority": 5}
+    sweeper = Sweeper(town)
+    await plane.call("purse_open", **order, expires_us=soon_us)
+    await sweeper.work()
+    assert await sweeper.due() == [PurseEnd(account, 9, soon_us)]
+    await plane.call("purse_close", **named)
+    await plane.call("purse_open", **order, expires_us=soon_us + 2 * SOON_US)
+    await sweeper.work()
+    assert await sweeper.due() == [PurseEnd(account, 9, soon_us + 2 * SOON_US)]
+    await plane.call("purse_close", **named)
+    await plane.call("purse_open", **order)
+    assert await sweeper.work() == {"swept": 0, "put_off": 0}
+    assert await sweeper.due() == []
+
+
+async def test_nothing_is_asked_for_that_the_ledger_knows_is_gone(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "WINDOW", 3)
+    monkeypatch.setattr(sweep_job, "WINDOW", 3)
+    account = await town.city.account()
+    gone = [await purse(town, account, 0, expires_us=now_us() + SOON_US) for _ in range(3)]
+    for number in gone:
+        await town.city.ok("POST", f"/v1/accounts/{account}/purses/{number}/close", {})
+    left = await purse(town, account, 70, expires_us=now_us() + SOON_US)
+    await asyncio.sleep(1.1)
+    sweeper = Sweeper(town)
+    assert await sweeper.work() == {"swept": 1, "put_off": 0}
+    assert await held(town, account) == {}
+    await asyncio.to_thread(town.project)
+    with town.ledger.reading() as connection:
+        asked = connection.execute(select(RECORDS).where(RECORDS.c.op == Op.PURSE_SWEEP)).all()
+    assert [row.record().facts.key for row in list_rows(asked)] == [left]
 
 
 async def test_a_clock_that_is_ahead_and_a_lost_answer_put_it_off(

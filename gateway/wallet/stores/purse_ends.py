@@ -14,7 +14,7 @@ from gateway.wallet.stores.tables import CURSORS, PURSE_ENDS
 
 @dataclass(frozen=True, slots=True)
 class PurseEnd:
-    """One purse with an expiry. due_us: when it is looked at next."""
+    """One purse. due_us: when it is looked at next; 0 = never."""
 
     account_id: int
     purse_id: int
@@ -35,16 +35,29 @@ class PurseEndStore:
             return int(connection.scalar(query) or 0)
 
     def note(self, ends: Sequence[PurseEnd], seq: int) -> None:
-        """Purses that were opened, and how far the ledger was read; again is nothing."""
+        """What became of purses, each named once, and how far the ledger was read; what was known
+        of them before is over. Again is nothing.
+        """
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
         rows = [
             {"account_id": one.account_id, "purse_id": one.purse_id, "due_us": one.due_us}
             for one in ends
+            if one.due_us
         ]
         mark = insert(CURSORS).values(name=self._cursor, seq=seq)
         with self._database.transaction() as connection:
+            for one in ends:
+                if not one.due_us:
+                    connection.execute(delete(PURSE_ENDS).where(_is(one)))
             if rows:
-                connection.execute(insert(PURSE_ENDS).on_conflict_do_nothing(), rows)
+                entry = insert(PURSE_ENDS)
+                connection.execute(
+                    entry.on_conflict_do_update(
+                        index_elements=[PURSE_ENDS.c.account_id, PURSE_ENDS.c.purse_id],
+                        set_={"due_us": entry.excluded.due_us},
+                    ),
+                    rows,
+                )
             connection.execute(
                 mark.on_conflict_do_update(index_elements=[CURSORS.c.name], set_={"seq": seq})
             )
