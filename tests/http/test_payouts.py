@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from adapters.contract import Outcome, Refusal, Status
+from adapters.contract import Capability, Command, Money, Outcome, Refusal, Status
 from gateway.clock import now_us
 from gateway.control.client import ControlClient
-from gateway.delivery.funding import BankEvents, PayoutDesk
-from gateway.delivery.inbox import Inbox
+from gateway.delivery.funding import BankEvents, PayoutDesk, take_out_later
+from gateway.delivery.inbox import Inbox, Stored
 from gateway.delivery.outbox import Outbox
 from gateway.delivery.purge import purge
 from gateway.delivery.sealed import CommandSealer
@@ -98,6 +98,29 @@ async def test_what_the_bank_refuses_comes_back_without_being_asked_for_limits(
     path = f"/v1/accounts/{account}/statements?period={month}"
     entries = (await town.city.ok("GET", path))["entries"]
     assert [one["counterpart"] for one in entries if one["amount_minor"]] == ["funding"] * 3
+
+
+@pytest.mark.parametrize("amount_minor", [300, 300_000])
+async def test_what_a_restored_journal_lacks_is_taken_out_of_the_engine_into_debt(
+    town: Town, worker: Worker, amount_minor: int
+) -> None:
+    """Above the ceiling of corrections a person has to look."""
+    account, at_us = await town.city.account(100), now_us() // 1000 * 1000
+    facts = {"account_id": account, "at_us": at_us}
+    money = Money(amount_minor, (await town.city.ok("GET", f"/v1/accounts/{account}"))["currency"])
+    order = Command("funding:refund:1", Capability.REFUND, "DE-77", money, facts=facts)
+
+    def work() -> list[str]:
+        worker.outbox.put(BANK, order.key, order, now_us())
+        with town.access.database.transaction() as connection:
+            take_out_later(connection, BANK, order, now_us())
+        worker.inbox.apply(BANK, worker.events, now_us())
+        return [one["reason"] for one in worker.inbox.list_events(BANK, Stored.HELD)]
+
+    held = await asyncio.to_thread(work)
+    is_small = amount_minor == 300
+    assert held == ([] if is_small else ["COMMAND_CEILING"])
+    assert await town.city.balance(account) == (-200 if is_small else 100)
 
 
 async def test_no_credit_is_paid_out(town: Town, worker: Worker) -> None:
