@@ -222,8 +222,9 @@ class TopupRunner:
         except Uncertain:
             return 0
         done: dict[str, int] = {"due_minor": 0}
-        if row.kind == "interval":
-            done["next_us"] = _next(row, self._clock())
+        now_us = self._clock()
+        if row.kind == "interval" and row.next_us <= now_us:  # else it is made again, by a restore
+            done["next_us"] = _next(row, now_us)
         await self._set(row, **done)
         return 1
 

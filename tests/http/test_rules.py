@@ -120,6 +120,24 @@ async def test_an_interval_comes_round_and_a_refusal_pauses_with_a_notice(town: 
     assert off["state"] == "off"
 
 
+async def test_an_interval_s_last_run_made_again_skips_none(town: Town) -> None:
+    """As a restore leaves it: the run under way again, the next one already set."""
+    account = await town.city.account(0)
+    rule = {"kind": "interval", "source": "salary", "target_minor": 700, "every_s": 1}
+    made = await town.city.ok("POST", f"/v1/accounts/{account}/top-up-rules", rule)
+    desk, store = Desk(town), RuleStore(town.access.database)
+    await asyncio.sleep(1.1)
+    await desk.work()
+    next_us = now_us() + 3_600_000_000
+    again = {"due_minor": 700, "next_us": next_us, "every_s": 86_400}
+    assert store.change_topup(made["rule_id"], 1, again)
+    await desk.work()
+    row = store.find_topup(made["rule_id"])
+    assert row is not None
+    assert (row.due_minor, row.next_us) == (0, next_us)
+    assert await town.city.balance(account) == 700
+
+
 async def test_rules_that_do_not_hold_together_are_refused(town: Town) -> None:
     account = await town.city.account()
     path = f"/v1/accounts/{account}/top-up-rules"
