@@ -91,6 +91,12 @@ class Telling(Commands):
         self.told = await super().do(actor, cause, op, **args)
         return self.told
 
+    async def find_operation(self, operation_id: bytes) -> dict[str, Any] | None:
+        """Also of one that was done before, when a service answers with it."""
+        found = await super().find_operation(operation_id)
+        self.told = self.told if found is None else found
+        return found
+
 
 class _NoTaps:
     def find_fare(self, device: int, boot: int, seq: int) -> None:

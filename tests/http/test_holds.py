@@ -12,6 +12,7 @@ import pytest
 
 from gateway.clock import OperationIds, now_us
 from gateway.control.client import CommandRefused
+from gateway.shell import Telling
 from gateway.wallet.commands import Cause
 from gateway.wallet.holds import Holds, number_of
 from tests.http.town import SYSTEM, Caller, Town
@@ -82,6 +83,10 @@ async def test_a_capture_of_an_earlier_version_gets_its_first_answer_again(town:
     first = await commands.do(SYSTEM, cause, "hold_capture", **args, purpose=2, merchant=0)
     made, repeated = await holds.capture(SYSTEM, cause, account, hold_id, 600, is_final=True)
     assert (made.position, made.left_minor, repeated) == (first["position"], 0, True)
+    telling = Telling(commands._pipe)
+    shell = Holds(telling, holds._access, holds._charges)
+    await shell.capture(SYSTEM, cause, account, hold_id, 600, is_final=True)
+    assert telling.told["operation_id"] == made.operation_id, "what a command line shows of it"
     with pytest.raises(CommandRefused) as refused:
         await holds.capture(SYSTEM, cause, account, hold_id, 599, is_final=True)
     assert refused.value.code == "op_conflict"
