@@ -456,7 +456,7 @@ CODES: dict[str, str] = {
     "API_TOO_LARGE": "keep bodies under api.body_max_bytes",
     "API_KEY_MISSING": "send Idempotency-Key: a new random text for each new request",
     "API_KEY_REUSED": "a key names one request for ever: use a new one for another body",
-    "API_KEY_SPENT": "what was made then is listed by GET; make another one with a new key",
+    "API_KEY_SPENT": "what was made then is listed by GET; make or rotate one with a new key",
     "API_KEY_IN_FLIGHT": "the first request with this key is still at work: ask again in a moment",
     "API_RATE_LIMITED": "wait for Retry-After seconds",
     "API_PRECONDITION": "it was changed meanwhile: read it again and send its new ETag",

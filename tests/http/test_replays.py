@@ -25,6 +25,8 @@ ELSEWHERE = {
     "/v1/accounts/{account_id}/credit-line/statements/{month}/write-off": "needs a month's end",
 }
 """What takes too long here."""
+SHOWN_ONCE = {"/v1/keys", "/v1/webhooks", "/v1/webhooks/{hook}/rotate"}
+"""Answers with a secret."""
 
 
 def steps() -> Iterator[tuple[str, Any]]:
@@ -110,8 +112,9 @@ class Walk:
         await self._disturb(where, filled, first)
         again = await self.town.city("POST", where, filled, key=key, headers=headers)
         self.seen.add(path)
-        if path == "/v1/keys":
+        if path in SHOWN_ONCE:
             assert (again.status, again.code) == (409, "API_KEY_SPENT")
+            self._keep(path, first)
             return
         assert (again.status, again.body) == (first.status, first.body), path
         assert again.headers["Idempotent-Replayed"] == "true", path
@@ -185,8 +188,11 @@ def _propose(town: Town, about: str) -> str:
 
 async def test_an_answer_is_kept_sealed(town: Town) -> None:
     hook = await town.city.ok("POST", "/v1/webhooks", {"url": "http://127.0.0.1:9/h"}, key="k")
-    entry = await town.api.book.find("tenant:city", "k")  # type: ignore[attr-defined]
+    await town.city.ok("POST", f"/v1/webhooks/{hook['webhook_id']}/enable", {}, key="e")
+    entry = await town.api.book.find("city", "e")  # type: ignore[attr-defined]
     with town.access.database.reading() as connection:
         raw = connection.exec_driver_sql("SELECT answer FROM requests").scalars().all()
-    assert entry is None or hook["secret"].encode() in entry.answer
-    assert not any(hook["secret"].encode() in one for one in raw if one)
+    assert b"http://127.0.0.1:9/h" in entry.answer
+    assert not any(b"http" in one for one in raw if one)
+    secret = await town.api.book.find("city", "k")  # type: ignore[attr-defined]
+    assert (secret.status, secret.answer) == (201, b"")

@@ -101,6 +101,7 @@ ENDPOINTS = [
         status=201,
         scopes=READING,
         errors=("API_CONFLICT",),
+        is_secret=True,
     ),
     Endpoint(
         method="GET",
@@ -116,6 +117,7 @@ ENDPOINTS = [
         path="/v1/webhooks/{webhook_id}/rotate",
         handler=_rotate,
         summary="Make a new secret; for a day both sign",
+        is_secret=True,
         tag="events",
         body=Nothing,
         answer=Webhook,
