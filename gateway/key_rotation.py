@@ -1,7 +1,8 @@
 """All that lies under the registry's keys, brought under the current one and counted.
 
-Persons' keys, webhooks' secrets, commands in the outbox, and what running merges and payouts carry:
-an old key may be destroyed when nothing of that is left under it.
+Persons' keys, webhooks' secrets, commands in the outbox, what running merges and payouts carry, and
+the answers that requests were given: an old key may be destroyed when nothing of that is left under
+it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from gateway.delivery.resealing import count_commands_otherwise, reseal_commands
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
 from gateway.wallet.resealing import (
+    count_answers_otherwise,
     count_sagas_otherwise,
     count_webhooks_otherwise,
+    reseal_answers,
     reseal_sagas,
     reseal_webhooks,
 )
@@ -30,17 +33,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many of each kind. sagas: merges and payouts that are under way."""
+    """How many of each kind. sagas: merges and payouts that are under way. answers: kept
+    for repeats.
+    """
 
     persons: int = 0
     webhooks: int = 0
     commands: int = 0
     sagas: int = 0
+    answers: int = 0
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.persons + self.webhooks + self.commands + self.sagas
+        return sum(self.as_dict().values())
 
     def as_dict(self) -> dict[str, int]:
         """For JSON."""
@@ -69,6 +75,7 @@ class KeyRotation:
             webhooks=reseal_webhooks(self._hooks, self._sealer),
             commands=reseal_commands(self._access.database, self._commands),
             sagas=reseal_sagas(self._sagas, self._sealer),
+            answers=reseal_answers(self._access.database, self._sealer),
         )
 
     def count_left(self) -> Counts:
@@ -78,4 +85,5 @@ class KeyRotation:
             webhooks=count_webhooks_otherwise(self._hooks, self._sealer),
             commands=count_commands_otherwise(self._access.database, self._commands),
             sagas=count_sagas_otherwise(self._sagas, self._sealer),
+            answers=count_answers_otherwise(self._access.database, self._sealer),
         )

@@ -29,7 +29,8 @@ def rotate_keys(
     config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
 ) -> None:
     """Bring every person's key, webhooks' secrets, commands in the outbox, merges and payouts that
-    are under way under the current registry key. Broken off, it goes on where it was.
+    are under way, and answers kept for repeats under the current registry key. Broken off, it goes
+    on where it was.
 
     Make a new file, name it in security.registry_key_file and the old one in
     security.registry_old_key_files, restart, run this until nothing is left (exit 0), then take the

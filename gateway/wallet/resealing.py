@@ -1,21 +1,25 @@
-"""Secrets of webhooks and of running sagas under the newest registry key, when that was changed.
+"""Secrets of webhooks, of running sagas and kept answers under the newest registry key, when that
+was changed.
 
 What no key here opens stays as it is, and is counted as left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from gateway.db import Database
 from gateway.errors import ConfigError
 from gateway.wallet.sealing import Sealer
+from gateway.wallet.stores.requests import list_answers, name_of_answer, replace_answers
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 
 SEALED = ("tokens", "personal")
 """What of a saga's body is sealed, in hex: a text, or a list of them."""
+PAGE = 500
 
 
 def reseal_webhooks(store: WebhookStore, sealer: Sealer) -> int:
@@ -55,6 +59,37 @@ def reseal_sagas(store: SagaStore, sealer: Sealer) -> int:
 def count_sagas_otherwise(store: SagaStore, sealer: Sealer) -> int:
     """Running sagas that carry something under an older registry key."""
     return sum(not _is_saga_current(row, sealer) for row in store.list_running())
+
+
+def reseal_answers(database: Database, sealer: Sealer) -> int:
+    """Seal kept answers anew, page by page; how many."""
+    done = 0
+    for page in _old_answers(database, sealer):
+        found = []
+        for caller, key, answer in page:
+            try:
+                new = _again(sealer, name_of_answer(caller, key), answer)
+            except ConfigError:
+                continue
+            found.append((caller, key, answer, new))
+        done += replace_answers(database, found)
+    return done
+
+
+def count_answers_otherwise(database: Database, sealer: Sealer) -> int:
+    """Kept answers under an older registry key."""
+    return sum(len(page) for page in _old_answers(database, sealer))
+
+
+def _old_answers(database: Database, sealer: Sealer) -> Iterator[list[tuple[str, str, bytes]]]:
+    after = ("", "")
+    while page := list_answers(database, after, PAGE):
+        after = page[-1][:2]
+        yield [
+            (caller, key, answer)
+            for caller, key, answer in page
+            if not sealer.is_current(name_of_answer(caller, key), answer)
+        ]
 
 
 def _is_hook_current(row: HookRow, sealer: Sealer) -> bool:

@@ -176,8 +176,8 @@ def test_keys_are_rotated(cli: Cli) -> None:
     left = cli.ok("registry", "status")["left"]
     assert (left["persons"], left["commands"]) == (3, 1)
     assert cli.ok("registry", "rotate-keys", *_old(secrets, make=False)) == {
-        "resealed": {"persons": 3, "webhooks": 0, "commands": 1, "sagas": 0},
-        "left": {"persons": 0, "webhooks": 0, "commands": 0, "sagas": 0},
+        "resealed": {"persons": 3, "webhooks": 0, "commands": 1, "sagas": 0, "answers": 0},
+        "left": {"persons": 0, "webhooks": 0, "commands": 0, "sagas": 0, "answers": 0},
     }
     status = cli.ok("registry", "status")
     assert (status["persons"], status["left"]["commands"]) == (3, 0)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
+
 from gateway.db import Database
 from gateway.registry.actors import Actor
 from gateway.registry.jobs import SessionJob
+from gateway.wallet import resealing
 from gateway.wallet.resealing import (
+    count_answers_otherwise,
     count_sagas_otherwise,
     count_webhooks_otherwise,
+    reseal_answers,
     reseal_sagas,
     reseal_webhooks,
 )
 from gateway.wallet.sealing import Sealer
+from gateway.wallet.stores.requests import Requests
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 from tests.registry.riders import Town
@@ -77,6 +83,28 @@ def test_a_secret_changed_meanwhile_is_left_alone(database: Database) -> None:
     store.change("one", sealed=b"newer")
     assert not store.replace_sealed(row, sealed=b"older", old_sealed=b"")
     assert store.list_all()[0].sealed == b"newer"
+
+
+async def test_kept_answers_go_along_page_by_page(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resealing, "PAGE", 2)
+    old, new = os.urandom(32), os.urandom(32)
+    book = Requests(database, sealer=Sealer([old]))
+    for caller, key in (("a", "1"), ("a", "2"), ("b", "1"), ("b", "0"), ("c", "none")):
+        await book.begin(caller, key, "POST /v1/x", bytes(32))
+        if key != "none":
+            await book.keep(caller, key, 201, f"{caller}{key}".encode())
+    await book.close()
+    fresh = Sealer([new])
+    assert (reseal_answers(database, fresh), count_answers_otherwise(database, fresh)) == (0, 4)
+    assert reseal_answers(database, Sealer([new, old])) == 4
+    assert (reseal_answers(database, fresh), count_answers_otherwise(database, fresh)) == (0, 0)
+    book = Requests(database, sealer=fresh)
+    entry = await book.find("b", "0")
+    assert entry is not None
+    assert entry.answer == b"b0"
+    await book.close()
 
 
 async def test_the_job_forgets_sessions_that_are_over(database: Database) -> None:

@@ -114,7 +114,7 @@ class Requests:
             "status": status,
             "account_id": account_id,
             "settled_us": self._clock(),
-            "answer": self._sealer.seal(_name(caller, key), answer),
+            "answer": self._sealer.seal(name_of_answer(caller, key), answer),
         }
         kept = _Kept(row, asyncio.get_running_loop().create_future())
         self._kept.append(kept)
@@ -225,7 +225,7 @@ class Requests:
         if not row.answer or self._sealer is None:
             return b""
         try:
-            return self._sealer.open(_name(row.caller, row.key), row.answer)
+            return self._sealer.open(name_of_answer(row.caller, row.key), row.answer)
         except ConfigError:
             return b""  # its key is gone: the request is answered from what there is
 
@@ -235,6 +235,35 @@ def prune_requests(database: Database, before_us: int) -> int:
     with database.transaction() as connection:
         gone = connection.execute(delete(REQUESTS).where(REQUESTS.c.created_us < before_us))
     return int(gone.rowcount)
+
+
+def list_answers(
+    database: Database, after: tuple[str, str], limit: int
+) -> list[tuple[str, str, bytes]]:
+    """Caller, key and answer, sealed, of those that have one, in order behind a pair. Blocking."""
+    table = REQUESTS.c
+    pair = tuple_(table.caller, table.key)
+    query = (
+        select(table.caller, table.key, table.answer)
+        .where(table.answer.is_not(None), pair > after)
+        .order_by(table.caller, table.key)
+        .limit(limit)
+    )
+    with database.reading() as connection:
+        found = connection.execute(query).all()
+    return [(row.caller, row.key, row.answer) for row in found if row.answer]
+
+
+def replace_answers(database: Database, found: Sequence[tuple[str, str, bytes, bytes]]) -> int:
+    """Caller, key, the answer as it was read and the one in its place; how many were still so.
+    Blocking.
+    """
+    table, done = REQUESTS.c, 0
+    with database.transaction() as connection:
+        for caller, key, old, new in found:
+            same = (table.caller == caller) & (table.key == key) & (table.answer == old)
+            done += connection.execute(update(REQUESTS).where(same).values(answer=new)).rowcount
+    return done
 
 
 def _keep(
@@ -259,5 +288,6 @@ def _settle(connection: Connection, settled: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _name(caller: str, key: str) -> str:
+def name_of_answer(caller: str, key: str) -> str:
+    """What an answer is sealed under."""
     return f"answer {caller} {key}"
