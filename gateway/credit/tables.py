@@ -101,5 +101,6 @@ CREDIT_WISHES = Table(
     Column("version", I64, nullable=False),
     Column("is_done", Integer, nullable=False),
     Index("credit_wishes_at", "account_id", "kind", "at_us"),
+    Index("credit_wishes_request", "request"),
 )
 """Who asked for what, once under each name; see wishes.py."""

@@ -17,12 +17,14 @@ from gateway.backup import check_backup, make_backup
 from gateway.bootstrap import build_registry
 from gateway.config import load_config
 from gateway.config_file import make_data_dir
+from gateway.credit.tables import METADATA as CREDIT
 from gateway.db import Database
 from gateway.delivery.tables import METADATA as DELIVERY
 from gateway.errors import ConfigError, DatabaseError, FareGatewayError
 from gateway.registry.devices import Device, DeviceRegistry
 from gateway.registry.store import META, MIGRATIONS, check_file, open_registry
 from gateway.registry.store import METADATA as REGISTRY
+from gateway.wallet.stores.tables import METADATA as WALLET
 from tests.control.commands import Gateway
 from tests.support.plane import make_folder, running
 
@@ -77,7 +79,11 @@ def test_an_unknown_old_version_is_refused_and_left_alone(old: Path) -> None:
     seen.close()
 
 
-@pytest.mark.parametrize("metadata", [REGISTRY, DELIVERY], ids=["registry", "delivery"])
+@pytest.mark.parametrize(
+    "metadata",
+    [REGISTRY, DELIVERY, CREDIT, WALLET],
+    ids=["registry", "delivery", "credit", "wallet"],
+)
 def test_the_migrations_make_what_the_code_reads(database: Database, metadata: MetaData) -> None:
     """Every table, column, index and constraint that the code declares."""
     with database.transaction() as connection:
