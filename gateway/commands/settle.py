@@ -65,7 +65,10 @@ def run(
             note=build_note(build_actor().subject),
         )
         files = settlement.run(day, now_us(), code=account or None, open_day=open_day)
-        paths = write_files(out or settings.settlements_dir, files)
+        usual = settings.settlements_dir
+        paths = write_files(out or usual, files)
+        if out is None or out.resolve() == usual.resolve():
+            settlement.mark_written(files, now_us())
     finally:
         ledger.close()
         records.close()

@@ -38,10 +38,12 @@ SETTLEMENTS = Table(
     Column("sha256", String(64), nullable=False),
     Column("totals", String, nullable=False),
     Column("made_us", I64, nullable=False),
+    Column("written_us", I64, nullable=False),
     UniqueConstraint("operator", "service_day", "number"),
 )
 """Files of an operator's service day. number 0, then 1 ... for corrected ones. as_of_seq: the
-newest journal record in it."""
+newest journal record in it. written_us: when it was put into the folder of settlements, 0 = not
+yet."""
 
 RECONCILIATIONS = Table(
     "reconciliations",

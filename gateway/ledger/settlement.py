@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from fastpath.types import Op
 from gateway.db import Database
@@ -78,7 +79,9 @@ class DayTotals:
 
 @dataclass(frozen=True, slots=True)
 class SettlementFile:
-    """One file. number: 0, or of a corrected one; repeated: it was made before, byte for byte."""
+    """One file. number: 0, or of a corrected one; repeated: it was made before, byte for byte;
+    is_written: it was in the folder of settlements before.
+    """
 
     account: str
     name: str
@@ -89,6 +92,7 @@ class SettlementFile:
     totals: list[dict[str, int]]
     text: str = field(repr=False)
     repeated: bool = False
+    is_written: bool = False
 
     @property
     def file_name(self) -> str:
@@ -150,6 +154,18 @@ class Settlement:
             ]
         return [self._number(one, now_us) for one in found]
 
+    def mark_written(self, files: Iterable[SettlementFile], now_us: int) -> None:
+        """They are in the folder of settlements: whoever fetches them may take them away."""
+        columns = SETTLEMENTS.c
+        with self._records.transaction() as connection:
+            for one in files:
+                connection.execute(
+                    update(SETTLEMENTS)
+                    .where(columns.operator == one.account, columns.number == one.number)
+                    .where(columns.service_day == day_number(one.service_date))
+                    .values(written_us=now_us)
+                )
+
     def find_newest_over(self) -> date | None:
         """The newest service date whose end the ledger has seen; None = it has seen nothing."""
         with self._ledger.reading() as connection:
@@ -204,13 +220,14 @@ class Settlement:
         """The number of the newest file when nothing changed, else the next one."""
         day = day_number(made.service_date)
         columns = SETTLEMENTS.c
-        newest = select(columns.number, columns.sha256).where(
+        newest = select(columns.number, columns.sha256, columns.written_us).where(
             columns.operator == made.account, columns.service_day == day
         )
         with self._records.transaction() as connection:
             row = connection.execute(newest.order_by(columns.number.desc()).limit(1)).one_or_none()
             if row is not None and row.sha256 == made.sha256:
-                return replace(made, number=row.number, repeated=True)
+                is_written = row.written_us > 0
+                return replace(made, number=row.number, repeated=True, is_written=is_written)
             fresh = replace(made, number=row.number + 1 if row is not None else 0)
             connection.execute(
                 insert(SETTLEMENTS).values(
@@ -221,6 +238,7 @@ class Settlement:
                     sha256=made.sha256,
                     totals=json.dumps(made.totals),
                     made_us=now_us,
+                    written_us=0,
                 )
             )
             facts = {"number": fresh.number, "sha256": made.sha256, "totals": made.totals}
@@ -260,7 +278,7 @@ def _trailer(total: Mapping[str, int]) -> dict[str, object]:
 
 
 def write_files(folder: Path, files: list[SettlementFile]) -> list[Path]:
-    """Write each file and, beside it, its totals and hash as JSON. Raises: OSError."""
+    """Write each file and, beside it, its totals and hash as JSON; durable. Raises: OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     for one in files:
@@ -269,10 +287,18 @@ def write_files(folder: Path, files: list[SettlementFile]) -> list[Path]:
         about = json.dumps(one.as_dict() | {"repeated": False}, ensure_ascii=False, indent=2)
         _put(path.with_suffix(".json"), about + "\n")
         paths.append(path)
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
     return paths
 
 
 def _put(path: Path, text: str) -> None:
     fresh = path.with_name(f".{path.name}.tmp")
-    fresh.write_bytes(text.encode())
+    with fresh.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
     fresh.replace(path)

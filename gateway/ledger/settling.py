@@ -26,7 +26,9 @@ ACTOR = "system:worker"
 
 
 class SettlementJob(Job):
-    """Once a service day. A start looks at all days again: that makes the same files."""
+    """Once a service day. A start looks at all days again: that makes the same files. Each is put
+    into the folder once; one that was taken away since does not come back.
+    """
 
     name = "settlement"
 
@@ -44,7 +46,7 @@ class SettlementJob(Job):
             await asyncio.sleep(self._check_s)
 
     def step(self) -> list[SettlementFile]:
-        """Settle when another day is over; the files that were made or missing.
+        """Settle when another day is over; the files that were made, or not written yet.
 
         Raises: DatabaseError, LedgerError; OSError: they cannot be written.
         """
@@ -68,13 +70,12 @@ class SettlementJob(Job):
         return [newest - timedelta(days=ago) for ago in reversed(range(self._days))]
 
     def _settle(self, settlement: Settlement, day: date) -> list[SettlementFile]:
-        """A file that is known and not there was numbered just before its process died."""
+        """A file that is known and not written was numbered just before its process died."""
         files = settlement.run(day, self._tools.now_us())
-        made = [
-            one for one in files if not one.repeated or not (self._folder / one.file_name).exists()
-        ]
+        made = [one for one in files if not one.is_written]
         if made:
             write_files(self._folder, made)
+            settlement.mark_written(made, self._tools.now_us())
             log.info("settlement_made", extra={"day": day.isoformat(), "files": len(made)})
         self._made += len(made)
         return made

@@ -8,11 +8,13 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from gateway.bootstrap import build_ledger
+from gateway.bootstrap import build_ledger, build_registry
 from gateway.cli import main
 from gateway.config import Config
 from gateway.ledger.days import date_of
+from gateway.ledger.record_tables import SETTLEMENTS
 from gateway.observability.page import JOURNAL_POSITION, Page
 from tests.ledger import books
 from tests.support.plane import make_folder, records_of, running
@@ -145,16 +147,31 @@ def test_the_audit_is_sound_until_a_byte_of_the_journal_is_not(town, capsys) -> 
     assert {finding["what"] for finding in findings} == {"journal"}
 
 
+def written(config: Config) -> list[bool]:
+    """Of each settlement file: whether it was put into the usual folder."""
+    registry = build_registry(config)
+    try:
+        with registry.reading() as connection:
+            return [at_us > 0 for at_us in connection.scalars(select(SETTLEMENTS.c.written_us))]
+    finally:
+        registry.close()
+
+
 def test_settling_and_reconciling(town, capsys, tmp_path: Path) -> None:
     config, _ = town
     fill(config)
     file = str(config.gateway.data_dir / "gateway.toml")
     day = date_of(records_of(config)[-1].ts_us // 86_400_000_000)
-    found = []
+    found, elsewhere = [], ["--out", str(tmp_path / "elsewhere")]
     for offset in (-1, 0, 1):  # the tariff's service days begin elsewhere than the zone's
         date = date_of((day - date_of(0)).days + offset).isoformat()
-        run(config, "settle", "run", "--date", date, "--open-day", "--json")
+        words = ["settle", "run", "--date", date, "--open-day", "--json"]
+        run(config, *words, *elsewhere)
+        looked_at = len(json.loads(capsys.readouterr().out))
+        assert written(config).count(False) == looked_at, "the worker still has to write them"
+        run(config, *words)
         found += json.loads(capsys.readouterr().out)
+        assert all(written(config))
     metro = next(one for one in found if one["account"] == "operator:1")
     with Path(metro["path"]).open(newline="") as text:
         rows = [row for row in csv.DictReader(text) if row["record"] == "line"]

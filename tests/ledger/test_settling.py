@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.db import Database
+from gateway.ledger import settling
 from gateway.ledger.settling import SettlementJob, build_settlement_jobs
 from gateway.ledger.store import open_ledger
 from gateway.registry.audit import iter_events
@@ -106,15 +107,33 @@ def test_what_came_late_makes_the_next_file_while_its_day_is_looked_at(town: Tow
     ]
 
 
-def test_a_worker_that_starts_again_makes_only_what_is_missing(town: Town) -> None:
+def test_a_worker_that_starts_again_puts_nothing_back_that_was_taken_away(town: Town) -> None:
     town.scribe.credit(1, 1, "2026-11-04 07:00")
     town.see()
     town.job().step()
     assert town.job().step() == [], "all of it is there"
-    (town.out / "settlement-operator-1-2026-11-03.csv").unlink()
+    for path in town.out.iterdir():
+        path.unlink()
+    assert town.job().step() == []
+    assert town.files() == []
+
+
+def test_a_file_that_was_numbered_and_not_written_is_written_by_the_next(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, files: list[Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+    town.scribe.credit(1, 1, "2026-11-04 07:00")
+    town.see()
+    with monkeypatch.context() as patched:
+        patched.setattr(settling, "write_files", full)
+        with pytest.raises(OSError, match="No space"):
+            town.job().step()
     (again,) = town.job().step()
     assert (again.repeated, again.service_date) == (True, date(2026, 11, 3))
     assert town.files() == ["settlement-operator-1-2026-11-03.csv"]
+    assert town.job().step() == []
 
 
 def test_it_can_be_left_to_hands() -> None:
