@@ -5,7 +5,7 @@ the decisions need not look. Packing: _layers_packing.pyx.
 from array import array
 
 from libc.stdint cimport (
-    int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
+    UINT32_MAX, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 
 cimport cython
@@ -187,6 +187,8 @@ cdef class LayersView:
                 raise TariffBlobError(f"leg cell {i} has {one.discountable_minor} discountable")
             if one.part > 4 or one.group > c.group_count or one.spare != 0:
                 raise TariffBlobError(f"leg cell {i} has a part or group out of range")
+            if not c.scalars.has_zones and one.zones != UINT32_MAX:
+                raise TariffBlobError(f"leg cell {i} has zones in a tariff that has none")
             if one.source > SOURCE_MAX or (c.stays_us != NULL and one.stay >= stay_classes):
                 raise TariffBlobError(f"leg cell {i} has a source or stay out of range")
 

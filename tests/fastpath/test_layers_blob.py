@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +34,7 @@ from fastpath.layers import (
 from fastpath.types import MonthBasis, MonthlyTier
 from tests.fastpath.city import town
 from tests.fastpath.layered_town import by_distance, grid
+from tests.fastpath.test_tariff_blob import ENTRY, HEADER, NAMES
 
 DATA = Path(__file__).parents[1] / "data"
 DAY = Counter("day", 1, Window.DAY)
@@ -252,3 +254,13 @@ def test_a_month_and_a_rule_are_not_both_split() -> None:
     assert compiled(replace(layers, period_rules=(*layers.period_rules, of_trips)))
     with pytest.raises(TariffBlobError, match="more than one rule is split"):
         compiled(layers, tier_split=True)
+
+
+def test_a_cell_has_no_zones_in_a_tariff_without_them() -> None:
+    """Such bytes were taken, and the two engines made something else of them."""
+    blob = bytearray(compiled(of_legs(zones=array("I"))()).blob)
+    place = HEADER.size + ENTRY.size * NAMES.index("leg_cells")
+    cells = ENTRY.unpack_from(blob, place)[2]
+    struct.pack_into("<I", blob, cells + 12, 7)
+    with pytest.raises(TariffBlobError, match="leg cell 0 has zones"):
+        CompiledTariff.load(bytes(blob))
