@@ -60,7 +60,15 @@ MUTATIONS = (
     Mutation("none", (), (POWER, SCHEDULES, ROUNDS)),
     Mutation(
         "no_fsync",
-        (Patch("gateway/journal/writer.py", "self._files.fdatasync(self._fd)", "assert self._fd"),),
+        # Of groups: without that of a segment's head as well, a start is refused before anything
+        # can be counted as lost.
+        (
+            Patch(
+                "gateway/journal/writer.py",
+                "        self._sync()\n\n    def _sync(self)",
+                "\n    def _sync(self)",
+            ),
+        ),
         (POWER, SCHEDULES),
     ),
     Mutation(

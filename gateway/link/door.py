@@ -17,7 +17,7 @@ from gateway.link.codes import KEY_BYTES, NONCE_BYTES, Algorithm, WireCode, wire
 from gateway.link.devices import DeviceBook, DeviceEntry
 from gateway.link.handshake import choose_algorithm, read_hello
 
-STEPS_PER_TURN = 2
+STEPS_PER_TURN = 4
 """Of session starts, two for each: a fleet that comes back waits, not the riders."""
 
 
