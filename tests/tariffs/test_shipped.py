@@ -21,7 +21,7 @@ from tests.tariffs.both_engines import BothEngines
 
 ROOT = Path(__file__).resolve().parents[2]
 TARIFFS = ROOT / "config" / "tariffs"
-FACTS = Path(__file__).parents[1] / "data" / "facts" / "tariffs.json"
+FACTS = ROOT.parent / "shared" / "data" / "tariffs.json"
 NAMES = sorted(path.stem for path in TARIFFS.glob("*.toml"))
 FILE_OF = {
     "cn-beijing-subway": "beijing-subway",
@@ -54,6 +54,8 @@ def tariff_of(name: str) -> LoadedTariff:
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, Any]:
+    if not FACTS.is_file():
+        pytest.skip(f"the facts the tariffs were written from are not here: {FACTS}")
     return {one["id"]: one for one in json.loads(FACTS.read_text(encoding="utf-8"))["tariffs"]}
 
 
