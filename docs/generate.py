@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = """\
 # Settings
 
-Made from `gateway/config.py` by `make docs`; do not edit.
+Made from `gateway/config/` by `make docs`; do not edit.
 
 Settings come from a TOML file: `--config FILE`, else `$FAREGATE_CONFIG`, else `./gateway.toml`.
 An environment variable `FARE__SECTION__KEY` wins over the file, `--set section.key=value` over

@@ -59,7 +59,7 @@ VIOLATIONS = {
     "gateway/link/codes.py": "import gateway.journal.segments",
     "gateway/journal/port.py": "import gateway.config",
     "gateway/dataplane.py": "import aiohttp",
-    "gateway/config.py": "import gateway.registry.store",
+    "gateway/config/tree.py": "import gateway.registry.store",
     "gateway/ledger/entries.py": "import gateway.credit.desk",
     "gateway/delivery/outbox.py": "import gateway.wallet.commands",
 }
