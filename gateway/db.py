@@ -22,7 +22,18 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError as AlembicError
-from sqlalchemy import BigInteger, Connection, Dialect, Engine, Integer, create_engine, event
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Dialect,
+    Engine,
+    Integer,
+    Row,
+    Select,
+    create_engine,
+    event,
+)
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
@@ -30,6 +41,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from gateway.errors import DatabaseError
 from gateway.postgres import Way, read_tls
+from gateway.windows import Window
 
 BUSY_TIMEOUT_MS = 5_000
 WAL_RETRY_S = 0.005
@@ -220,6 +232,26 @@ class Database:
         config = AlembicConfig()
         config.set_main_option("script_location", str(self._migrations))
         return config
+
+
+def list_window(
+    connection: Connection,
+    query: Select[Any],
+    number: Column[Any],
+    window: Window,
+    *,
+    newest_first: bool = False,
+) -> list[Row[Any]]:
+    """The rows that a window shows, in the list's order; one more, at its far end, if there are
+    more. number: what orders the list, 1 or more, each row's for ever.
+    """
+    rises = newest_first == window.is_backward
+    bound = window.before or window.after
+    if bound:
+        query = query.where(number > bound if rises else number < bound)
+    query = query.order_by(number.asc() if rises else number.desc()).limit(window.limit + 1)
+    rows = list(connection.execute(query))
+    return rows[::-1] if window.is_backward else rows
 
 
 def _read_url(place: str, password: str | None) -> URL:

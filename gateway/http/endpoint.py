@@ -177,6 +177,10 @@ class Page:
     starting_after: Annotated[
         str | None, says("cursor: what comes after it", maxLength=128, pattern="^[A-Za-z0-9_=-]+$")
     ] = None
+    ending_before: Annotated[
+        str | None,
+        says("cursor: what comes just before it", maxLength=128, pattern="^[A-Za-z0-9_=-]+$"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

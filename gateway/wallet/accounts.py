@@ -16,6 +16,7 @@ from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands, Movement, movement_of
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.stores.accounts import AccountStore, Ownership
+from gateway.windows import Window
 
 StatusName = Literal["frozen_debit", "frozen_credit", "closed", "credit_late"]
 
@@ -148,15 +149,15 @@ class Accounts:
         owned = await asyncio.to_thread(self._store.find, account_id)
         return account_of(shown, owned or Ownership(account_id))
 
-    async def list(self, actor: Actor, *, after: int, limit: int) -> list[AccountRef]:
-        """Accounts the actor may see, by number, one more than asked for when there are more."""
+    async def list(self, actor: Actor, window: Window) -> list[AccountRef]:
+        """Accounts the actor may see, by number; one more than asked for when there are more."""
         actor.require(Scope.ACCOUNTS_READ)
         among: list[int] | None = None
         if actor.kind is ActorKind.RIDER:
             among = await asyncio.to_thread(self._owned.list_accounts, actor.person_id)
         tenant_id = actor.tenant_id if actor.kind is ActorKind.TENANT else None
         found = await asyncio.to_thread(
-            lambda: self._store.list(tenant_id=tenant_id, among=among, after=after, limit=limit + 1)
+            lambda: self._store.list(window, tenant_id=tenant_id, among=among)
         )
         return [
             AccountRef(

@@ -17,6 +17,7 @@ from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.events import AsOf, as_of_mark
 from gateway.wallet.stores.freezes import NoticeRow, NoticeStore
+from gateway.windows import Window
 
 GroupName = Literal["day", "month", "purpose", "merchant"]
 
@@ -126,14 +127,10 @@ class Reports:
         wanted = Wanted(order.account_id, period, order.purpose, order.merchant_id)
         return await asyncio.to_thread(lambda: self._statements().of_account(wanted))
 
-    async def list_notices(
-        self, actor: Actor, account_id: int, *, after: int, limit: int
-    ) -> list[Notice]:
+    async def list_notices(self, actor: Actor, account_id: int, window: Window) -> list[Notice]:
         """Oldest first; one more than asked for when there are more."""
         await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
-        found = await asyncio.to_thread(
-            lambda: self._notices.list(account_id, after=after, limit=limit + 1)
-        )
+        found = await asyncio.to_thread(lambda: self._notices.list_window(account_id, window))
         return [_notice(row) for row in found]
 
 

@@ -17,6 +17,7 @@ from gateway.wallet.commands import Cause
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.signing import new_secret, show_secret
 from gateway.wallet.stores.webhooks import DeliveryRow, HookRow, WebhookStore
+from gateway.windows import Window
 
 OLD_SECRET_US = 86_400_000_000
 """So long both secrets sign after a rotation."""
@@ -166,14 +167,12 @@ class Webhooks:
         await asyncio.to_thread(self._store.remove, webhook_id, actor, self._clock())
 
     async def list_deliveries(
-        self, actor: Actor, webhook_id: str, *, before: int, limit: int
+        self, actor: Actor, webhook_id: str, window: Window
     ) -> list[Delivery]:
         """What was sent, the newest first; one more than asked for when there are more."""
         actor.require(Scope.WEBHOOKS_WRITE)
         await asyncio.to_thread(self._get, actor, webhook_id)
-        found = await asyncio.to_thread(
-            lambda: self._store.list_deliveries(webhook_id, before=before, limit=limit + 1)
-        )
+        found = await asyncio.to_thread(lambda: self._store.list_deliveries(webhook_id, window))
         return [_delivery(row) for row in found]
 
     def _get(self, actor: Actor, webhook_id: str) -> HookRow:

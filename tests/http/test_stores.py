@@ -19,6 +19,7 @@ from gateway.wallet.stores.requests import Requests, prune_requests
 from gateway.wallet.stores.rules import BudgetRow, RuleStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
+from gateway.windows import Window
 from tests.support.postgres import running_postgres
 
 SYSTEM = Actor.system("test")
@@ -132,7 +133,7 @@ def test_what_was_delivered_is_forgotten_from_the_oldest_on(
     for row in waiting[:2] + waiting[3:9]:
         hooks.settle(row.delivery_id, state="done")
     assert hooks.prune(108) == 7
-    left = [row.event_id for row in hooks.list_deliveries("v", before=0, limit=20)]
+    left = [row.event_id for row in hooks.list_deliveries("v", Window(20))]
     assert left == ["evt_9", "evt_8", "evt_2"], "the new ones, and what waits"
     assert hooks.prune(108) == 0
     hooks.remove("v", SYSTEM, 200)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.cursors import Listed, cut_page, read_page
 from gateway.http.endpoint import Answer, Call, Endpoint, Page
 from gateway.shapes import INT_MAX, Note, Reference, says
 from gateway.wallet.accounts import Account, AccountRef, Accounts
@@ -67,12 +67,10 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccountList:
+class AccountList(Listed):
     """Accounts by number."""
 
     data: tuple[AccountRef, ...]
-    has_more: bool
-    next_cursor: Annotated[str | None, says("send it as starting_after")]
 
 
 async def _open(call: Call) -> Answer:
@@ -88,11 +86,9 @@ async def _open(call: Call) -> Answer:
 
 
 async def _list(call: Call) -> AccountList:
-    page: Page = call.query
-    after = read_cursor("acc", page.starting_after)
-    found = await call.service(Accounts).list(call.actor, after=after, limit=page.limit)
-    data, cursor = cut_page("acc", found, page.limit, lambda one: one.account_id)
-    return AccountList(data=data, has_more=cursor is not None, next_cursor=cursor)
+    window = read_page("acc", call.query)
+    found = await call.service(Accounts).list(call.actor, window)
+    return cut_page(AccountList, "acc", found, window, lambda one: one.account_id)
 
 
 async def _get(call: Call) -> Answer:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from gateway.errors import ApiError
-from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.cursors import Listed, cut_page, read_page
 from gateway.http.endpoint import Call, Endpoint, Page
 from gateway.shapes import INT_MAX, says
 from gateway.wallet.reports import (
@@ -48,12 +48,10 @@ class ConsumptionQuery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoticeList:
+class NoticeList(Listed):
     """Notices, oldest first."""
 
     data: tuple[Notice, ...]
-    has_more: bool
-    next_cursor: Annotated[str | None, says("send it as starting_after")]
 
 
 async def _statement(call: Call) -> StatementReport:
@@ -92,13 +90,9 @@ def _no_period() -> ApiError:
 
 
 async def _notices(call: Call) -> NoticeList:
-    page: Page = call.query
-    after = read_cursor("ntc", page.starting_after)
-    found = await call.service(Reports).list_notices(
-        call.actor, call.path["account_id"], after=after, limit=page.limit
-    )
-    data, cursor = cut_page("ntc", found, page.limit, lambda one: one.notice_id)
-    return NoticeList(data=data, has_more=cursor is not None, next_cursor=cursor)
+    window = read_page("ntc", call.query)
+    found = await call.service(Reports).list_notices(call.actor, call.path["account_id"], window)
+    return cut_page(NoticeList, "ntc", found, window, lambda one: one.notice_id)
 
 
 LEDGER = ("unknown_account", "LEDGER_NOT_FOUND", "LEDGER_ERROR")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from gateway.http.cursors import cut_page, read_cursor
+from gateway.http.cursors import Listed, cut_page, read_page
 from gateway.http.endpoint import Answer, Call, Endpoint, Page
 from gateway.http.routes.accounts import cause_of
 from gateway.shapes import INT_MAX, says
@@ -43,12 +43,10 @@ class WebhookList:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryList:
+class DeliveryList(Listed):
     """Deliveries, the newest first."""
 
     data: tuple[Delivery, ...]
-    has_more: bool
-    next_cursor: Annotated[str | None, says("send it as starting_after")]
 
 
 async def _add(call: Call) -> Webhook:
@@ -76,13 +74,11 @@ async def _remove(call: Call) -> Answer:
 
 
 async def _deliveries(call: Call) -> DeliveryList:
-    page: Page = call.query
-    before = read_cursor("dlv", page.starting_after)
+    window = read_page("dlv", call.query)
     found = await call.service(Webhooks).list_deliveries(
-        call.actor, call.path["webhook_id"], before=before, limit=page.limit
+        call.actor, call.path["webhook_id"], window
     )
-    data, cursor = cut_page("dlv", found, page.limit, lambda one: one.delivery_id)
-    return DeliveryList(data=data, has_more=cursor is not None, next_cursor=cursor)
+    return cut_page(DeliveryList, "dlv", found, window, lambda one: one.delivery_id)
 
 
 SCOPES = ("webhooks:write",)

@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.db import Database
+from gateway.db import Database, list_window
 from gateway.errors import RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.changes import note_change
 from gateway.registry.tenants import get_tenant
 from gateway.wallet.stores.tables import ACCOUNTS, GRANTS
+from gateway.windows import Window, within
 
 TAKEN_HINT = "was the journal restored? `faregate registry fit` takes out what it does not know"
 
@@ -97,20 +98,23 @@ class AccountStore:
             get_tenant(connection, tenant_id)
 
     def list(
-        self, *, tenant_id: str | None, among: Sequence[int] | None, after: int, limit: int
+        self, window: Window, *, tenant_id: str | None, among: Sequence[int] | None
     ) -> list[Ownership]:
-        """Accounts by number. tenant_id: None = any. among: only these; None = any."""
+        """Accounts by number; one more than asked for when there are more.
+
+        Args: tenant_id: None = any. among: only these, rising; None = any.
+        """
         if among is not None:
-            return [self._one(number) for number in among if number > after][:limit]
-        query = select(ACCOUNTS).where(ACCOUNTS.c.account_id > after)
+            return [self._one(number) for number in within(among, window)]
+        query = select(ACCOUNTS)
         if tenant_id is not None:
             granted = select(GRANTS.c.account_id).where(GRANTS.c.tenant_id == tenant_id)
             query = query.where(
                 or_(ACCOUNTS.c.tenant_id == tenant_id, ACCOUNTS.c.account_id.in_(granted))
             )
-        query = query.order_by(ACCOUNTS.c.account_id).limit(limit)
         with self._database.reading() as connection:
-            return [_ownership(row, frozenset()) for row in connection.execute(query)]
+            rows = list_window(connection, query, ACCOUNTS.c.account_id, window)
+            return [_ownership(row, frozenset()) for row in rows]
 
     def own_among(self, account_ids: Iterable[int], tenant_id: str) -> set[int]:
         """Those of these accounts that a tenant owns or was granted."""

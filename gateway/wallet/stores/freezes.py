@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.db import Database
+from gateway.db import Database, list_window
 from gateway.registry.audit import AuditEvent, append
 from gateway.wallet.stores.tables import FREEZES, NOTICES
+from gateway.windows import Window
 
 OPEN = ("placing", "active")
 NUMBERING_LOCK = 0x6661_6E6F
@@ -152,6 +153,13 @@ class NoticeStore:
         """A notice; one of the same key is made once."""
         with self._database.transaction() as connection:
             add_notice(connection, notice)
+
+    def list_window(self, account_id: int, window: Window) -> list[NoticeRow]:
+        """Notices of an account by number; one more than asked for when there are more."""
+        query = select(NOTICES).where(NOTICES.c.account_id == account_id)
+        with self._database.reading() as connection:
+            rows = list_window(connection, query, NOTICES.c.notice_id, window)
+            return [_notice(row) for row in rows]
 
     def list(self, account_id: int | None, *, after: int, limit: int) -> list[NoticeRow]:
         """Notices by number, of one account or of all."""

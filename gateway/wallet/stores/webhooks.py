@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.db import Database
+from gateway.db import Database, list_window
 from gateway.registry.actors import Actor
 from gateway.registry.changes import note_change
 from gateway.wallet.stores.tables import DELIVERIES, NOTICES, WEBHOOKS
+from gateway.windows import Window
 
 CHUNK = 500
 """Rows of one transaction of `prune`."""
@@ -169,14 +170,13 @@ class WebhookStore:
             due.append(row)
         return due
 
-    def list_deliveries(self, webhook_id: str, *, before: int, limit: int) -> list[DeliveryRow]:
-        """The newest first."""
+    def list_deliveries(self, webhook_id: str, window: Window) -> list[DeliveryRow]:
+        """The newest first; one more than asked for when there are more."""
         query = select(DELIVERIES).where(DELIVERIES.c.webhook_id == webhook_id)
-        if before:
-            query = query.where(DELIVERIES.c.delivery_id < before)
-        query = query.order_by(DELIVERIES.c.delivery_id.desc()).limit(limit)
+        number = DELIVERIES.c.delivery_id
         with self._database.reading() as connection:
-            return [_delivery(row) for row in connection.execute(query)]
+            rows = list_window(connection, query, number, window, newest_first=True)
+            return [_delivery(row) for row in rows]
 
     def count_waiting(self, webhook_id: str) -> int:
         """Deliveries of a webhook that wait."""
