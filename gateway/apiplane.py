@@ -16,6 +16,8 @@ from gateway.http.api import Api
 from gateway.http.endpoint import Services
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
+from gateway.ledger.settled import SettlementBook
+from gateway.ledger.settlement import Settlement
 from gateway.ledger.statements import Statements
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.refusals import Refusals
@@ -38,9 +40,11 @@ from gateway.wallet.own import Ownerships
 from gateway.wallet.past import PastOperations
 from gateway.wallet.payouts import PayoutBook, Payouts
 from gateway.wallet.purses import Purses
+from gateway.wallet.reach import LedgerReach
 from gateway.wallet.reports import Reports
 from gateway.wallet.requests import RequestBook
 from gateway.wallet.sealing import Sealer
+from gateway.wallet.settled import Settled
 from gateway.wallet.steps import CreditSteps, PlacedSteps, SagaSteps
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
@@ -133,11 +137,24 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
                 NoticeStore(access.database),
                 config.ledger.zone,
             ),
+            _settled(config, access, ledger),
             build_request_book(config, access, commands, book, desk),
             *access.services(),
         ]
     )
     return Api(access.authenticator, NOBODY, book, services, close, refusals)
+
+
+def _settled(config: Config, access: Access, ledger: Database) -> Settled:
+    names, zone = config.ledger.names, config.ledger.zone
+    own = Ownerships(AccountStore(access.database), access.tenants)
+    return Settled(
+        SettlementBook(access.database),
+        LedgerReach(own, config.ledger.tenants),
+        config.settlements_dir,
+        Settlement(ledger, access.database, zone=zone, names=names).make,
+        names,
+    )
 
 
 def build_request_book(

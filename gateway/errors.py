@@ -413,6 +413,8 @@ CODES: dict[str, str] = {
     "LEDGER_DAY_OPEN": "wait for the day to end and the ledger to catch up, or say --open-day",
     "LEDGER_UNKNOWN_ACCOUNT": "`faregate ledger status` lists the ledger accounts by their code",
     "LEDGER_FILE": "the detail names the line and the column",
+    "LEDGER_FILE_GONE": "the next settlement of the day is complete: wait for it, or make it now "
+    "by `faregate settle run`",
     "LEDGER_BREAK": "`faregate reconcile report` lists the breaks by their number",
     "LEDGER_MARK": "remove the file ledger.mark: the ledger writes another one",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",

@@ -65,6 +65,12 @@ class LedgerConfig:
         default_factory=dict
     )
     """Names of ledger accounts in statements and files: "merchant:5001" = "Union Hospital"."""
+    tenants: dict[
+        Annotated[str, Field(pattern="^[a-z_]{1,16}(:[0-9]{1,20})?$")],
+        Annotated[str, Strict(), Field(pattern="^[a-z0-9][a-z0-9-]{0,39}$")],
+    ] = field(default_factory=dict)
+    """Whose ledger accounts are, for settlements and breaks over the API: "operator:1" = "metro". A
+    merchant's is its tenant's without being named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from gateway.errors import ApiError
 from gateway.http.endpoint import Page
@@ -14,6 +14,7 @@ from gateway.shapes import says
 from gateway.windows import Window
 
 L = TypeVar("L")
+T = TypeVar("T")
 NUMBER_END = 1 << 63
 
 
@@ -69,17 +70,18 @@ def _refused(name: str, rule: str, detail: str) -> ApiError:
 def cut_page(
     shape: Callable[..., L],
     kind: str,
-    found: Sequence[Any],
+    found: Sequence[tuple[int, T]],
     window: Window,
-    number_of: Callable[[Any], int],
 ) -> L:
-    """The list to answer with. found: in its order, one more than asked for if there are more."""
+    """The list to answer with. found: things with their places, in the list's order, one more than
+    asked for if there are more.
+    """
     has_more = len(found) > window.limit
-    data = tuple(found[-window.limit :] if window.is_backward else found[: window.limit])
-    goes_on = bool(data) and (has_more or window.is_backward)
+    kept = found[-window.limit :] if window.is_backward else found[: window.limit]
+    goes_on = bool(kept) and (has_more or window.is_backward)
     return shape(
-        data=data,
+        data=tuple(thing for _, thing in kept),
         has_more=has_more,
-        next_cursor=make_cursor(kind, number_of(data[-1])) if goes_on else None,
-        previous_cursor=make_cursor(kind, number_of(data[0])) if data else None,
+        next_cursor=make_cursor(kind, kept[-1][0]) if goes_on else None,
+        previous_cursor=make_cursor(kind, kept[0][0]) if kept else None,
     )

@@ -60,6 +60,8 @@ class Call:
     """The version the caller read; 0 = any."""
     headers: Mapping[str, str] = field(default_factory=dict)
     remote: str = ""
+    wants_csv: bool = False
+    """The endpoint has a CSV, and it is liked better than JSON."""
 
     def service(self, kind: type[T]) -> T:
         """A service by its class."""
@@ -80,6 +82,14 @@ class Answer:
     record tells it, so it is kept.
     """
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CsvFile:
+    """A value of an answer that is sent as it is, as a file."""
+
+    name: str
+    text: str
 
 
 Handler = Callable[[Call], Awaitable[Any]]
@@ -118,6 +128,8 @@ class Endpoint:
     """The answer shows personal data, which an erasure ends: it is not kept, a repeat shows what is
     there now.
     """
+    has_csv: bool = False
+    """With `Accept: text/csv` it answers with a CsvFile."""
     more_statuses: tuple[int, ...] = ()
     """Other statuses of success, with the same answer."""
 
@@ -132,6 +144,11 @@ class Endpoint:
         words = [word.strip("{}").replace("-", "_") for word in self.path.split("/")[2:]]
         return "_".join([self.method.lower(), *words])
 
+
+AS_OF_POSITION, AS_OF_SEQ = "As-Of-Position", "As-Of-Seq"
+"""Headers of a CSV: how far the ledger had read the journal."""
+DATE = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+LEDGER_ACCOUNT = "^[a-z_]{1,16}(:[0-9]{1,20})?$"
 
 PATH_TYPES: dict[str, Any] = {
     "account_id": Annotated[int, says("account number", minimum=1, maximum=1 << 53)],
@@ -152,7 +169,8 @@ PATH_TYPES: dict[str, Any] = {
     "purpose": Annotated[int, says("a purpose; -1 = all", minimum=-1, maximum=31)],
     "month": Annotated[str, says("a month, as 2026-02", pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")],
     "plan_id": Annotated[int, says("a plan of the credit line", minimum=1, maximum=1 << 53)],
-    "date": Annotated[str, says("a local date", pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")],
+    "service_date": Annotated[str, says("as 2026-11-28", pattern=DATE)],
+    "ledger_account": Annotated[str, says("its code, as operator:1", pattern=LEDGER_ACCOUNT)],
 }
 """Types of path parameters by name; any other one is an id."""
 
@@ -192,10 +210,15 @@ class Span:
 
 
 __all__ = [
+    "AS_OF_POSITION",
+    "AS_OF_SEQ",
+    "DATE",
+    "LEDGER_ACCOUNT",
     "PATH_ID",
     "PATH_TYPES",
     "Answer",
     "Call",
+    "CsvFile",
     "Endpoint",
     "Handler",
     "Page",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from gateway.errors import CODES
-from gateway.http.endpoint import Endpoint, path_names, path_type
+from gateway.http.endpoint import AS_OF_POSITION, AS_OF_SEQ, Endpoint, path_names, path_type
 from gateway.http.problems import CONTENT_TYPE, status_of, title_of
 from gateway.http.reading import FORM, query_schemas
-from gateway.shapes import OperationId, Shapes, SignedMinor, says
+from gateway.shapes import OperationId, Shapes, SignedMinor, hints_of, says
 
 API_VERSION = "1.0.0"
 
@@ -37,6 +37,7 @@ TAGS = {
     "credit": "Credit line, statements, instalments, write-off.",
     "rules": "Automatic top-ups and budgets.",
     "reports": "Statements and statistics from the ledger.",
+    "books": "Settlements, and the breaks that reconciliation found.",
     "events": "What happened, in order; webhooks.",
 }
 
@@ -194,9 +195,14 @@ def _success(endpoint: Endpoint, status: int, shapes: Shapes) -> dict[str, Any]:
     if endpoint.answer is not None and status != 204:
         schema = shapes.schema(endpoint.answer)
         said["content"] = {"application/json": {"schema": schema}}
+        if endpoint.has_csv:
+            said["content"]["text/csv"] = {"schema": {"type": "string"}}
     headers: dict[str, Any] = {}
     if endpoint.has_version:
         headers["ETag"] = {"description": "version", "schema": {"type": "string"}}
+    if endpoint.has_csv and "as_of" in hints_of(endpoint.answer):
+        for name in (AS_OF_POSITION, AS_OF_SEQ):
+            headers[name] = {"description": "of a CSV: `as_of`", "schema": {"type": "integer"}}
     if endpoint.needs_key:
         headers["Idempotent-Replayed"] = {
             "description": "true = the first answer of an earlier request with this key",

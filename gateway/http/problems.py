@@ -62,6 +62,7 @@ STATUS: dict[str, int] = {
     "REGISTRY_ERASED": 410,
     # --- commands
     "LEDGER_NOT_FOUND": 404,
+    "LEDGER_FILE_GONE": 409,
     "CREDIT_NOT_FOUND": 404,
     "CREDIT_PLAN_AMOUNT": 422,
     "CREDIT_PLAN_NOT_FOUND": 404,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway.errors import ApiError, AuthError, FareGatewayError, Retry
-from gateway.http.endpoint import Answer, Call, Endpoint, Services
+from gateway.http.accept import wants_csv
+from gateway.http.endpoint import Answer, Call, CsvFile, Endpoint, Services
 from gateway.http.guard import Guard, caller_of
 from gateway.http.idempotency import Keys
 from gateway.http.problems import status_of
@@ -92,6 +93,7 @@ async def _read(
         key=reader.key(request) if reader.endpoint.needs_key else "",
         if_match=reader.if_match(request),
         headers=request.headers,
+        wants_csv=reader.endpoint.has_csv and wants_csv(request.headers.get("Accept", "")),
     )
     return call, data
 
@@ -162,9 +164,11 @@ def _unpack(answer: bytes) -> web.Response:
 
 
 def render(endpoint: Endpoint, value: Any) -> web.Response:
-    """What a handler returned, as JSON."""
+    """What a handler returned, as JSON; a file as it is."""
     answer = value if isinstance(value, Answer) else Answer(value=value)
     headers = dict(answer.headers)
+    if endpoint.has_csv:
+        headers["Vary"] = "Accept"
     if answer.version:
         headers["ETag"] = f'"{answer.version}"'
     if answer.replayed:
@@ -172,7 +176,20 @@ def render(endpoint: Endpoint, value: Any) -> web.Response:
     status = answer.status or endpoint.status
     if status == 204:
         return web.Response(status=204, headers=headers)
+    if isinstance(answer.value, CsvFile):
+        return _render_file(answer.value, status, headers)
     body = json.dumps(to_json(answer.value), ensure_ascii=False, separators=(",", ":"))
     return web.Response(
         body=body.encode(), status=status, headers=headers, content_type="application/json"
+    )
+
+
+def _render_file(file: CsvFile, status: int, headers: dict[str, str]) -> web.Response:
+    headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
+    return web.Response(
+        body=file.text.encode(),
+        status=status,
+        headers=headers,
+        content_type="text/csv",
+        charset="utf-8",
     )

@@ -40,6 +40,7 @@ TITLES: dict[str, Words] = {
     "COMMAND_NOT_MERGED": ("The account cannot be merged yet", "账户暂不可合并"),
     "COMMAND_BUSY": ("Busy, try again", "系统繁忙，请重试"),
     "COMMAND_DISK": ("Nothing can be written at the moment", "暂时无法记账，请稍后重试"),
+    "LEDGER_FILE_GONE": ("The file is not there any more", "文件已不存在"),
     "REGISTRY_ERASED": ("The person was erased", "个人资料已抹去"),
     "REGISTRY_EXISTS": ("Exists already", "已存在"),
     "REGISTRY_TAKEN": ("Taken already", "已被占用"),

@@ -97,8 +97,7 @@ class SettlementFile:
     @property
     def file_name(self) -> str:
         """`settlement-operator-1-2026-11-28.csv`, with `-1` for the first corrected one."""
-        behind = f"-{self.number}" if self.number else ""
-        return f"settlement-{self.account.replace(':', '-')}-{self.service_date}{behind}.csv"
+        return file_name(self.account, self.service_date, self.number)
 
     def as_dict(self) -> dict[str, object]:
         """Without the text."""
@@ -113,6 +112,12 @@ class SettlementFile:
             "totals": self.totals,
             "repeated": self.repeated,
         }
+
+
+def file_name(account: str, day: date, number: int) -> str:
+    """`settlement-operator-1-2026-11-28.csv`, with `-1` for the first corrected one."""
+    behind = f"-{number}" if number else ""
+    return f"settlement-{account.replace(':', '-')}-{day}{behind}.csv"
 
 
 class Settlement:
@@ -153,6 +158,14 @@ class Settlement:
                 for account in self._accounts(connection, code, day)
             ]
         return [self._number(one, now_us) for one in found]
+
+    def make(self, day: date, code: str) -> SettlementFile:
+        """One account's file as the ledger has it now, also of a day that is not over; no number
+        is kept. Raises: LedgerError LEDGER_UNKNOWN_ACCOUNT; DatabaseError.
+        """
+        with self._ledger.reading() as connection:
+            (account,) = self._accounts(connection, code, day)
+            return self._render(connection, account, day)
 
     def mark_written(self, files: Iterable[SettlementFile], now_us: int) -> None:
         """They are in the folder of settlements: whoever fetches them may take them away."""

@@ -60,7 +60,7 @@ MEANING: dict[Scope, str] = {
     Scope.ADJUSTMENTS_WRITE: "propose corrections of a balance",
     Scope.PAYOUTS_WRITE: "propose payouts to a bank account, and look at them",
     Scope.STATEMENTS_READ: "statements and budgets",
-    Scope.SETTLEMENTS_READ: "settlement and reconciliation files",
+    Scope.SETTLEMENTS_READ: "settlements and breaks of one's own ledger accounts",
     Scope.EVENTS_READ: "the event feed",
     Scope.WEBHOOKS_WRITE: "where events are sent",
     Scope.PERSONS_READ: "personal data",

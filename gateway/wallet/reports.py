@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol
 
 from gateway.ledger.consumption import consumption
+from gateway.ledger.csvs import render_all
 from gateway.ledger.periods import Period, parse_period
 from gateway.ledger.statements import Group, Statement, Statements, Wanted
 from gateway.ledger.words import notice_words
@@ -119,6 +120,17 @@ class Reports:
             data=tuple(one.as_dict() for one in consumption(found)),
             as_of=as_of_mark(found.as_of),
         )
+
+    async def statement_csv(self, actor: Actor, order: ReportOrder) -> tuple[str, AsOf]:
+        """As `statement`, its entries or totals as CSV, and how old it is."""
+        found = await self._read(actor, order)
+        rows = found.rows(Group(order.by) if order.by else None)
+        return render_all(rows), as_of_mark(found.as_of)
+
+    async def consumption_csv(self, actor: Actor, order: ReportOrder) -> tuple[str, AsOf]:
+        """As `consumption`, as CSV, and how old it is."""
+        found = await self._read(actor, order)
+        return render_all([one.as_dict() for one in consumption(found)]), as_of_mark(found.as_of)
 
     async def _read(self, actor: Actor, order: ReportOrder) -> Statement:
         await self._access.require(actor, order.account_id, Scope.STATEMENTS_READ)

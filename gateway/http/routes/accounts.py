@@ -88,7 +88,7 @@ async def _open(call: Call) -> Answer:
 async def _list(call: Call) -> AccountList:
     window = read_page("acc", call.query)
     found = await call.service(Accounts).list(call.actor, window)
-    return cut_page(AccountList, "acc", found, window, lambda one: one.account_id)
+    return cut_page(AccountList, "acc", [(one.account_id, one) for one in found], window)
 
 
 async def _get(call: Call) -> Answer:

@@ -7,8 +7,17 @@ from typing import Annotated
 
 from gateway.errors import ApiError
 from gateway.http.cursors import Listed, cut_page, read_page
-from gateway.http.endpoint import Call, Endpoint, Page
+from gateway.http.endpoint import (
+    AS_OF_POSITION,
+    AS_OF_SEQ,
+    Answer,
+    Call,
+    CsvFile,
+    Endpoint,
+    Page,
+)
 from gateway.shapes import INT_MAX, says
+from gateway.wallet.events import AsOf
 from gateway.wallet.reports import (
     ConsumptionReport,
     GroupName,
@@ -54,7 +63,7 @@ class NoticeList(Listed):
     data: tuple[Notice, ...]
 
 
-async def _statement(call: Call) -> StatementReport:
+async def _statement(call: Call) -> StatementReport | Answer:
     query: StatementQuery = call.query
     order = ReportOrder(
         account_id=call.path["account_id"],
@@ -64,19 +73,32 @@ async def _statement(call: Call) -> StatementReport:
         merchant_id=query.merchant_id,
         wait_for=query.wait_for,
     )
+    reports = call.service(Reports)
     try:
-        return await call.service(Reports).statement(call.actor, order)
+        if call.wants_csv:
+            return _file("statement", order, *await reports.statement_csv(call.actor, order))
+        return await reports.statement(call.actor, order)
     except ValueError as error:
         raise _no_period() from error
 
 
-async def _consumption(call: Call) -> ConsumptionReport:
+async def _consumption(call: Call) -> ConsumptionReport | Answer:
     query: ConsumptionQuery = call.query
     order = ReportOrder(call.path["account_id"], query.period, wait_for=query.wait_for)
+    reports = call.service(Reports)
     try:
-        return await call.service(Reports).consumption(call.actor, order)
+        if call.wants_csv:
+            return _file("consumption", order, *await reports.consumption_csv(call.actor, order))
+        return await reports.consumption(call.actor, order)
     except ValueError as error:
         raise _no_period() from error
+
+
+def _file(what: str, order: ReportOrder, text: str, as_of: AsOf) -> Answer:
+    """A CSV has no place for how old it is: the headers say it."""
+    name = f"{what}-{order.account_id}-{order.period}.csv"
+    headers = {AS_OF_POSITION: str(as_of.position), AS_OF_SEQ: str(as_of.seq)}
+    return Answer(value=CsvFile(name=name, text=text), headers=headers)
 
 
 def _no_period() -> ApiError:
@@ -92,7 +114,7 @@ def _no_period() -> ApiError:
 async def _notices(call: Call) -> NoticeList:
     window = read_page("ntc", call.query)
     found = await call.service(Reports).list_notices(call.actor, call.path["account_id"], window)
-    return cut_page(NoticeList, "ntc", found, window, lambda one: one.notice_id)
+    return cut_page(NoticeList, "ntc", [(one.notice_id, one) for one in found], window)
 
 
 LEDGER = ("unknown_account", "LEDGER_NOT_FOUND", "LEDGER_ERROR")
@@ -102,10 +124,11 @@ ENDPOINTS = [
         method="GET",
         path="/v1/accounts/{account_id}/statements",
         handler=_statement,
-        summary="A statement: entries with why, or totals by day, month, purpose or merchant",
+        summary="A statement: entries with why, or totals by day, month ...; also as CSV",
         tag="reports",
         query=StatementQuery,
         answer=StatementReport,
+        has_csv=True,
         scopes=("statements:read",),
         errors=LEDGER,
     ),
@@ -113,10 +136,11 @@ ENDPOINTS = [
         method="GET",
         path="/v1/accounts/{account_id}/consumption",
         handler=_consumption,
-        summary="What was spent, by month, purpose and merchant",
+        summary="What was spent, by month, purpose and merchant; also as CSV",
         tag="reports",
         query=ConsumptionQuery,
         answer=ConsumptionReport,
+        has_csv=True,
         scopes=("statements:read",),
         errors=LEDGER,
     ),

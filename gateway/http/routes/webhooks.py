@@ -78,7 +78,7 @@ async def _deliveries(call: Call) -> DeliveryList:
     found = await call.service(Webhooks).list_deliveries(
         call.actor, call.path["webhook_id"], window
     )
-    return cut_page(DeliveryList, "dlv", found, window, lambda one: one.delivery_id)
+    return cut_page(DeliveryList, "dlv", [(one.delivery_id, one) for one in found], window)
 
 
 SCOPES = ("webhooks:write",)
