@@ -23,6 +23,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.refusals import Refusals
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
+from gateway.wallet.breaks import Breaks
 from gateway.wallet.budgets import BudgetBook, Budgets
 from gateway.wallet.commands import Commands
 from gateway.wallet.events import Events
@@ -39,6 +40,7 @@ from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
 from gateway.wallet.past import PastOperations
 from gateway.wallet.payouts import PayoutBook, Payouts
+from gateway.wallet.peer_commands import PeerCommands
 from gateway.wallet.purses import Purses
 from gateway.wallet.reach import LedgerReach
 from gateway.wallet.reports import Reports
@@ -54,6 +56,7 @@ from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.stores.sagas import SagaStore
 from gateway.wallet.stores.webhooks import WebhookStore
 from gateway.wallet.topups import Topups
+from gateway.wallet.trail import Trail
 from gateway.wallet.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -137,7 +140,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
                 NoticeStore(access.database),
                 config.ledger.zone,
             ),
-            _settled(config, access, ledger),
+            *_books(config, access, ledger),
             build_request_book(config, access, commands, book, desk),
             *access.services(),
         ]
@@ -145,15 +148,18 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
     return Api(access.authenticator, NOBODY, book, services, close, refusals)
 
 
-def _settled(config: Config, access: Access, ledger: Database) -> Settled:
-    names, zone = config.ledger.names, config.ledger.zone
-    own = Ownerships(AccountStore(access.database), access.tenants)
-    return Settled(
-        SettlementBook(access.database),
-        LedgerReach(own, config.ledger.tenants),
-        config.settlements_dir,
-        Settlement(ledger, access.database, zone=zone, names=names).make,
-        names,
+def _books(config: Config, access: Access, ledger: Database) -> tuple[object, ...]:
+    """The services on settlements, reconciliation, the audit and commands to peers."""
+    names, zone, records = config.ledger.names, config.ledger.zone, access.database
+    own = Ownerships(AccountStore(records), access.tenants)
+    reach = LedgerReach(own, config.ledger.tenants)
+    settlement = Settlement(ledger, records, zone=zone, names=names)
+    book = SettlementBook(records)
+    return (
+        Settled(book, reach, config.settlements_dir, settlement.make, names),
+        Breaks(records, reach, now_us),
+        Trail(records, ledger),
+        PeerCommands(records, now_us),
     )
 
 

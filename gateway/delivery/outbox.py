@@ -127,6 +127,11 @@ def put(
     return False
 
 
+def subject_of(key: str) -> str:
+    """What the audit trail calls a command."""
+    return f"command:{key}"[:200]
+
+
 class Outbox:
     """Claims rows and writes down what became of them. lease_us: how long a claim is believed;
     longer than any call may take.
@@ -241,11 +246,11 @@ class Outbox:
                 .where(OUTBOX.c.key == key)
                 .values(**values, same_errors=0, failures=0, not_found=0, changed_us=now_us)
             )
-            note(connection, "outbox.replay", f"command:{key}"[:200], {})
+            note(connection, "outbox.replay", subject_of(key), {})
 
     def list_dead(self, adapter: str | None = None) -> list[dict[str, Any]]:
         """Dead letters, the oldest first."""
-        query = select(*_SHOWN).where(OUTBOX.c.state == str(State.DEAD))
+        query = select(*SHOWN).where(OUTBOX.c.state == str(State.DEAD))
         if adapter is not None:
             query = query.where(OUTBOX.c.adapter == adapter)
         with self._database.reading() as connection:
@@ -257,7 +262,7 @@ class Outbox:
 
         Raises: DeliveryError DELIVERY_NOT_FOUND.
         """
-        query = select(*_SHOWN, OUTBOX.c.outcome).where(OUTBOX.c.key == key)
+        query = select(*SHOWN, OUTBOX.c.outcome).where(OUTBOX.c.key == key)
         with self._database.reading() as connection:
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
@@ -302,7 +307,7 @@ class Outbox:
         )
 
 
-_SHOWN = (
+SHOWN = (
     OUTBOX.c.key,
     OUTBOX.c.adapter,
     OUTBOX.c.capability,

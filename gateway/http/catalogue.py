@@ -6,6 +6,7 @@ from gateway.http.endpoint import Endpoint
 from gateway.http.routes import (
     accounts,
     approvals,
+    audit,
     events,
     freezes,
     holds,
@@ -17,8 +18,10 @@ from gateway.http.routes import (
     money,
     oauth,
     payouts,
+    peer_commands,
     persons,
     purses,
+    reconciliation,
     reports,
     rules,
     sessions,
@@ -43,6 +46,7 @@ MODULES = (
     rules,
     reports,
     settlements,
+    reconciliation,
     events,
     webhooks,
     oauth,
@@ -51,6 +55,8 @@ MODULES = (
     approvals,
     keys,
     tenants,
+    audit,
+    peer_commands,
 )
 """In the order of the document."""
 

@@ -165,6 +165,8 @@ PATH_TYPES: dict[str, Any] = {
             pattern="^[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,10}$",
         ),
     ],
+    "break_id": Annotated[int, says("a break of the reconciliation", minimum=1, maximum=1 << 53)],
+    "command_key": Annotated[str, says("of a command to a peer", pattern="^[!-~]{1,200}$")],
     "key": Annotated[str, says("an Idempotency-Key", pattern="^[!-~]{1,255}$")],
     "purpose": Annotated[int, says("a purpose; -1 = all", minimum=-1, maximum=31)],
     "month": Annotated[str, says("a month, as 2026-02", pattern="^[0-9]{4}-(0[1-9]|1[0-2])$")],

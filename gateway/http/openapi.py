@@ -38,6 +38,8 @@ TAGS = {
     "rules": "Automatic top-ups and budgets.",
     "reports": "Statements and statistics from the ledger.",
     "books": "Settlements, and the breaks that reconciliation found.",
+    "audit": "Who changed what, signed checkpoints.",
+    "delivery": "Commands to peers, and those that died.",
     "events": "What happened, in order; webhooks.",
 }
 

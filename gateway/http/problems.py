@@ -63,6 +63,8 @@ STATUS: dict[str, int] = {
     # --- commands
     "LEDGER_NOT_FOUND": 404,
     "LEDGER_FILE_GONE": 409,
+    "LEDGER_BREAK": 404,
+    "DELIVERY_NOT_FOUND": 404,
     "CREDIT_NOT_FOUND": 404,
     "CREDIT_PLAN_AMOUNT": 422,
     "CREDIT_PLAN_NOT_FOUND": 404,

@@ -7,19 +7,20 @@ comes back after it was closed is open again. Explained ones stay explained.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
-from gateway.db import Database
+from gateway.db import Database, list_window
 from gateway.errors import LedgerError
 from gateway.ledger.days import date_of, day_number
 from gateway.ledger.reconcile import Break, Comparison, Source
 from gateway.ledger.record_tables import BREAKS, RECONCILIATIONS
+from gateway.windows import Window
 
 DAY_US = 86_400_000_000
 BUCKETS = ((1, "0-1 days"), (7, "2-7 days"), (30, "8-30 days"))
@@ -188,17 +189,46 @@ class BreakBook:
             row = connection.execute(select(BREAKS).where(BREAKS.c.id == break_id)).one()
         return _kept(row)
 
+    def list_window(
+        self,
+        names: Collection[str] | None,
+        states: Iterable[BreakState],
+        window: Window,
+    ) -> list[KeptBreak]:
+        """A page of breaks by number; one more than asked for when there are more.
+
+        Args: names: codes of ledger accounts, None = all. states: none = all.
+        """
+        query = _of(names, states)
+        with self._database.reading() as connection:
+            return [_kept(row) for row in list_window(connection, query, BREAKS.c.id, window)]
+
+    def find(self, break_id: int) -> KeptBreak | None:
+        """One break."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(BREAKS).where(BREAKS.c.id == break_id)).one_or_none()
+        return _kept(row) if row is not None else None
+
+    def age(self, names: Collection[str] | None, now_us: int) -> dict[str, dict[str, int]]:
+        """`ageing` of the breaks of these ledger accounts, None = of all."""
+        query = _of(names, (BreakState.OPEN, BreakState.EXPLAINED))
+        with self._database.reading() as connection:
+            return ageing([_kept(row) for row in connection.execute(query)], now_us)
+
     def list(self, *, name: str = "", states: Iterable[BreakState] = ()) -> list[KeptBreak]:
         """Breaks, the oldest first; of all names and states when none is given."""
-        query = select(BREAKS)
-        if name:
-            query = query.where(BREAKS.c.name == name)
-        wanted = [str(state) for state in states]
-        if wanted:
-            query = query.where(BREAKS.c.state.in_(wanted))
+        query = _of([name] if name else None, states)
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(BREAKS.c.opened_us, BREAKS.c.id)).all()
         return [_kept(row) for row in rows]
+
+
+def _of(names: Collection[str] | None, states: Iterable[BreakState]) -> Select[Any]:
+    query = select(BREAKS)
+    if names is not None:
+        query = query.where(BREAKS.c.name.in_(sorted(names)))
+    wanted = [str(state) for state in states]
+    return query.where(BREAKS.c.state.in_(wanted)) if wanted else query
 
 
 def ageing(breaks: Iterable[KeptBreak], now_us: int) -> dict[str, dict[str, int]]:

@@ -18,13 +18,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, func, insert, select
 
-from gateway.db import Database
+from gateway.db import Database, list_window
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.posting import LINES_PER_RECORD
 from gateway.ledger.proof import Finding
 from gateway.ledger.record_tables import CHECKPOINTS
 from gateway.ledger.tables import GROUPS, POSTINGS, RECORDS
 from gateway.registry.audit import AUDIT_EVENTS, NO_HASH, AuditEvent, append
+from gateway.windows import Window
 
 FORMAT = 1
 ACTION = "audit.checkpoint"
@@ -122,6 +123,13 @@ def list_checkpoints(connection: Connection) -> list[Checkpoint]:
     return [Checkpoint(*tuple(row)) for row in connection.execute(query)]
 
 
+def list_page(connection: Connection, window: Window) -> list[Checkpoint]:
+    """A page of them, the newest first; one more than asked for when there are more."""
+    number = CHECKPOINTS.c.number
+    rows = list_window(connection, select(CHECKPOINTS), number, window, newest_first=True)
+    return [Checkpoint(*tuple(row)) for row in rows]
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 
@@ -201,7 +209,7 @@ def _check_one(
     ledger: Connection, records: Connection, where: str, facts: Mapping[str, Any]
 ) -> Iterator[Finding]:
     journal, audit = facts["journal"], facts["audit"]
-    if _hash_at(ledger, journal["seq"]) != journal["chain_hash"]:
+    if hash_at(ledger, journal["seq"]) != journal["chain_hash"]:
         said = f"{where}: another chain of groups leads to record {journal['seq']}"
         yield Finding("journal", f"up to record {journal['seq']}", said)
     query = select(AUDIT_EVENTS.c.hash).where(AUDIT_EVENTS.c.seq == audit["seq"])
@@ -214,7 +222,7 @@ def _check_one(
         yield Finding("ledger", f"up to record {journal['seq']}", said)
 
 
-def _hash_at(connection: Connection, seq: int) -> str:
+def hash_at(connection: Connection, seq: int) -> str:
     """Hash of the group that ends with a record, as the ledger's copy has it now."""
     if seq == 0:
         return NO_HASH.hex()

@@ -16,9 +16,10 @@ from enum import StrEnum
 
 from sqlalchemy import Column, Connection, Index, Integer, LargeBinary, String, Table, select
 
-from gateway.db import I64
+from gateway.db import I64, list_window
 from gateway.errors import AuthError
 from gateway.registry.store import METADATA
+from gateway.windows import Window
 
 AUDIT_EVENTS = Table(
     "audit_events",
@@ -167,9 +168,30 @@ def iter_events(
         after = rows[-1].seq
 
 
-def check_trail(rows: Iterator[AuditRow]) -> Iterator[str]:
-    """What is wrong with a trail that begins at its first event; each fault names its event."""
-    head = AuditHead()
+def list_events(
+    connection: Connection, window: Window, *, subject: str | None = None
+) -> list[AuditRow]:
+    """A page of events, the newest first; one more than asked for when there are more."""
+    query = select(AUDIT_EVENTS)
+    if subject is not None:
+        query = query.where(AUDIT_EVENTS.c.subject == subject)
+    rows = list_window(connection, query, AUDIT_EVENTS.c.seq, window, newest_first=True)
+    return [AuditRow(*tuple(row)) for row in rows]
+
+
+def was_done(connection: Connection, subject: str, operation_id: bytes) -> bool:
+    """Whether a change of this subject follows from this request (Note of `note_by`)."""
+    wanted = operation_id.hex()
+    events = iter_events(connection, subject=subject)
+    return any(json.loads(one.facts).get("operation_id") == wanted for one in events)
+
+
+def check_trail(rows: Iterator[AuditRow], head: AuditHead | None = None) -> Iterator[str]:
+    """What is wrong with a trail; each fault names its event.
+
+    Args: head: what the first row has to follow; None = it is the first event there is.
+    """
+    head = head or AuditHead()
     for row in rows:
         if row.seq != head.seq + 1:
             yield f"audit event {head.seq + 1} is missing: {row.seq} follows {head.seq}"

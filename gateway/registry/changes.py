@@ -19,6 +19,18 @@ def say_nothing(
     """A Note for what the gateway does by itself."""
 
 
+def note_by(actor: Actor, now_us: int, operation_id: bytes = b"") -> Note:
+    """A Note of what an actor does now. operation_id: of the request it follows from."""
+
+    def note(
+        connection: Connection, action: str, subject: str, facts: Mapping[str, object]
+    ) -> None:
+        more = {"operation_id": operation_id.hex()} if operation_id else {}
+        note_change(connection, actor, action, subject, now_us, **facts, **more)
+
+    return note
+
+
 def note_change(
     connection: Connection, actor: Actor, action: str, subject: str, now_us: int, **facts: object
 ) -> None:

@@ -54,7 +54,7 @@ MEANING: dict[Scope, str] = {
     Scope.REFUNDS_WRITE: "give back what was paid, whole or in parts",
     Scope.CREDITS_WRITE: "put value in: transfers, subsidies, top-up rules",
     Scope.MEDIA_WRITE: "link, block, replace media, report one lost",
-    Scope.LIMITS_WRITE: "choose lower or higher limits within the tier",
+    Scope.LIMITS_WRITE: "nothing yet: kept for limits of one's own within the tier",
     Scope.FREEZES_WRITE: "freeze accounts, and propose to unfreeze them",
     Scope.LENDING_WRITE: "credit lines, instalments, and propose write-offs",
     Scope.ADJUSTMENTS_WRITE: "propose corrections of a balance",

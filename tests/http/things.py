@@ -6,14 +6,20 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from gateway.clock import now_us
+from gateway.delivery.outbox import Left, Outbox, State
 from gateway.http.endpoint import Endpoint
+from gateway.ledger.breaks import BreakBook, Run
+from gateway.ledger.reconcile import Break, BreakType, Comparison, Source
 from gateway.registry.tenants import Merchant
 from gateway.shapes import hints_of
 from tests.http.town import SYSTEM, Caller, Town
+from tests.support.peer import credit
 
+DAY = date(2026, 11, 3)
 MINUTE_US = 60_000_000
 LOGIN_PASSWORD = "correct horse battery"
 
@@ -56,7 +62,12 @@ async def make_things(town: Town, tenant_id: str, caller: Caller) -> Things:
     hook = await caller.ok("POST", "/v1/webhooks", {"url": "https://example.org/hook"})
     key = await caller.ok("POST", "/v1/keys", {"scopes": ["events:read"], "owner": "ward 3"})
     await asyncio.to_thread(town.project)
+    found = await asyncio.to_thread(keep_break, town, f"merchant:{merchant.merchant_id}")
     names = {
+        "break_id": found,
+        "command_key": await asyncio.to_thread(bury, town, f"bank:{tenant_id}"),
+        "ledger_account": f"merchant:{merchant.merchant_id}",
+        "service_date": "2026-11-03",
         "account_id": account,
         "hold_id": held["hold_id"],
         "freeze_id": frozen["freeze_id"],
@@ -69,6 +80,24 @@ async def make_things(town: Town, tenant_id: str, caller: Caller) -> Things:
         "tenant_id": "hospital",
     }
     return Things(names, token, paid["operation_id"])
+
+
+def keep_break(town: Town, code: str, key: str = "501-1-2", now_us: int = 1) -> int:
+    """A break of a ledger account, as a run leaves it; its number. Blocking."""
+    found = Break(Source.TAPS, key, BreakType.AMOUNT_DIFFERS, DAY, 7, 300, 350, "journal: 300")
+    book = BreakBook(town.access.database)
+    run = Run(code, DAY, DAY + timedelta(days=1), 1, (Source.TAPS,))
+    book.keep(run, Comparison({}, [found]), now_us)
+    return next(one.id for one in book.list(name=code) if one.key == key)
+
+
+def bury(town: Town, key: str) -> str:
+    """A dead letter of this key. Blocking."""
+    outbox = Outbox(town.access.database)
+    outbox.put("bank", key, credit(key), 1)
+    (letter,) = [one for one in outbox.claim("bank", 100, 2) if one.command.key == key]
+    outbox.leave(letter, Left(State.UNCERTAIN, error="Timeout: nothing came"), letter.until_us)
+    return key
 
 
 def _consent(things: Things) -> dict[str, Any]:
@@ -111,6 +140,7 @@ BODIES: dict[str, Callable[[Things], dict[str, Any]]] = {
     "{person_id}": lambda t: {"phone": "110"},
     "login": lambda t: {"login": f"{secrets.token_hex(6)}@a.cn", "password": LOGIN_PASSWORD},
     "consents": _consent,
+    "explanations": lambda t: {"note": "paid twice, given back"},
     "withdraw": _consent,
 }
 """By the end of the path; the longest that fits."""
