@@ -5,6 +5,7 @@ No script and nothing from outside: its Content-Security-Policy allows only its 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -27,6 +28,7 @@ h3 { font-size: 1rem; margin-bottom: .25rem; overflow-wrap: anywhere; }
 h3 .method { border: 1px solid var(--line); border-radius: .25rem; padding: 0 .4rem; }
 code { background: var(--soft); border-radius: .2rem; padding: 0 .2rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
+pre { background: var(--soft); overflow-x: auto; padding: .5rem; }
 .scroll { overflow-x: auto; }
 th, td { border-bottom: 1px solid var(--line); padding: .25rem .5rem; text-align: left;
   vertical-align: top; }
@@ -97,12 +99,23 @@ def _operation(
         rows += _members(body["schema"], document)
     if rows:
         yield from _table(("name", "in", "needed", "what"), [_row(*row) for row in rows])
+    yield from _examples("Request", body, document)
     answers = [
         (f"<code>{status}</code>", _marked(one["description"]) + _answer(one))
         for status, one in operation["responses"].items()
     ]
     yield from _table(("status", "answer"), answers)
+    first = next(iter(operation["responses"].values()))
+    yield from _examples("Answer", first.get("content", {}).get("application/json"), document)
     yield "</section>"
+
+
+def _examples(what: str, content: dict[str, Any] | None, document: dict[str, Any]) -> Iterator[str]:
+    for name in (content or {}).get("examples", ()):
+        value = document["components"]["examples"][name]["value"]
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+        yield f"<details><summary>{what}: an example</summary>"
+        yield f"<pre>{escape(text, quote=False)}</pre></details>"
 
 
 def _members(schema: dict[str, Any], document: dict[str, Any]) -> list[tuple[str, str, bool, Any]]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from gateway.errors import CODES
 from gateway.http.endpoint import AS_OF_POSITION, AS_OF_SEQ, Endpoint, path_names, path_type
+from gateway.http.examples import example_of
 from gateway.http.problems import CONTENT_TYPE, status_of, title_of
 from gateway.http.reading import FORM, query_schemas
 from gateway.shapes import OperationId, Shapes, SignedMinor, hints_of, says
@@ -91,10 +92,12 @@ class Problem:
 def build_document(endpoints: Iterable[Endpoint], shapes: Shapes) -> dict[str, Any]:
     """The whole document. Cost: tens of milliseconds; once a process."""
     shapes.schema(Problem)
+    listed = list(endpoints)
     paths: dict[str, dict[str, Any]] = {}
-    for endpoint in endpoints:
+    for endpoint in listed:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, shapes)
-    used = {endpoint.tag for endpoint in endpoints}
+    shapes.named[Problem.__name__]["examples"] = [example_of(Problem.__name__, shapes.named)]
+    used = {endpoint.tag for endpoint in listed}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -113,6 +116,9 @@ def build_document(endpoints: Iterable[Endpoint], shapes: Shapes) -> dict[str, A
         "paths": paths,
         "components": {
             "schemas": dict(sorted(shapes.named.items())),
+            "examples": {
+                name: {"value": example_of(name, shapes.named)} for name in _shown_shapes(listed)
+            },
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -143,11 +149,24 @@ def _operation(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
         made["security"] = []
     if endpoint.body is not None:
         schema = shapes.schema(endpoint.body, closed=True)
+        content = {"schema": schema, **_examples(schema)}
         made["requestBody"] = {
             "required": True,
-            "content": {FORM if endpoint.is_form else "application/json": {"schema": schema}},
+            "content": {FORM if endpoint.is_form else "application/json": content},
         }
     return made
+
+
+def _examples(schema: dict[str, Any]) -> dict[str, Any]:
+    """Where the example of a named shape stands."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return {"examples": {name: {"$ref": f"#/components/examples/{name}"}}} if name else {}
+
+
+def _shown_shapes(endpoints: Iterable[Endpoint]) -> list[str]:
+    """Names of the shapes that are a whole body or a whole answer."""
+    shapes = (shape for one in endpoints for shape in (one.body, one.answer))
+    return sorted({shape.__name__ for shape in shapes if shape is not None})
 
 
 def _parameters(endpoint: Endpoint, shapes: Shapes) -> Iterator[dict[str, Any]]:
@@ -196,7 +215,7 @@ def _success(endpoint: Endpoint, status: int, shapes: Shapes) -> dict[str, Any]:
     said: dict[str, Any] = {"description": endpoint.summary}
     if endpoint.answer is not None and status != 204:
         schema = shapes.schema(endpoint.answer)
-        said["content"] = {"application/json": {"schema": schema}}
+        said["content"] = {"application/json": {"schema": schema, **_examples(schema)}}
         if endpoint.has_csv:
             said["content"]["text/csv"] = {"schema": {"type": "string"}}
     headers: dict[str, Any] = {}
