@@ -177,6 +177,10 @@ cdef void uncount_spend(const LimitsC* limits, Extras* extras, int64_t amount_mi
     if dates.year == used.year:
         used.year_minor = added(used.year_minor, -amount_minor)
     used.lifetime_minor = added(used.lifetime_minor, -amount_minor)
+    # A clock that was set back may have counted it in a later window: none is left above the lifetime.
+    used.day_minor = min(used.day_minor, used.lifetime_minor)
+    used.month_minor = min(used.month_minor, used.lifetime_minor)
+    used.year_minor = min(used.year_minor, used.lifetime_minor)
 
 
 cdef int check_balance_limit(const LimitsC* limits, const Account* account, const Extras* extras,

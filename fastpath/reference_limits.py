@@ -136,7 +136,10 @@ def _add(used: Spent, name: str, amount_minor: int) -> None:
 def uncount_spend(
     version: LimitVersion | None, extras: Extras, amount_minor: int, spent_us: int
 ) -> None:
-    """Give back what was counted at an instant, in windows that are still the same."""
+    """Give back what was counted at an instant, in windows that are still the same.
+
+    A clock that was set back may have counted it in a later one: none is left above the lifetime.
+    """
     used = find_used(extras)
     if version is None or used is None or amount_minor <= 0:
         return
@@ -144,6 +147,9 @@ def uncount_spend(
         if date == getattr(used, name):
             _add(used, f"{name}_minor", -amount_minor)
     _add(used, "lifetime_minor", -amount_minor)
+    for name in WINDOWS:
+        most = min(getattr(used, f"{name}_minor"), used.lifetime_minor)
+        setattr(used, f"{name}_minor", most)
 
 
 def check_balance_limit(

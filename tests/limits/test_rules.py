@@ -223,6 +223,14 @@ def test_given_back_in_another_year_only_from_the_lifetime() -> None:
     )
 
 
+def test_what_a_clock_set_back_counted_in_a_later_window_leaves_none_above_the_lifetime() -> None:
+    account = LimitedAccount(limits(DAY))
+    account.pay(600, at("2026-06-02T00:10"))
+    account.count(300, at("2026-06-01T23:50"))
+    account.give_back(300, at("2026-06-01T23:50"))
+    assert (account.used.day_minor, account.used.lifetime_minor) == (600, 600)
+
+
 def test_never_below_nothing() -> None:
     account = LimitedAccount(limits(DAY))
     now_us = at("2026-06-01T12:00")
