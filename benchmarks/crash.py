@@ -77,6 +77,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--served", type=float, default=0.1, help="share of the rounds against `faregate serve`"
     )
+    tariffs = ("beijing", "layered")
+    parser.add_argument("--tariff", choices=tariffs, help="of the rounds, instead of both in turn")
     parser.add_argument("--only", help="one scenario for all rounds")
     parser.add_argument("--seed", type=int, default=1, help="first seed; a run of N takes N seeds")
     parser.add_argument("--jobs", type=int, default=2, help="processes for schedules")
@@ -113,6 +115,7 @@ def _rounds(options: argparse.Namespace, console: Console) -> tuple[dict[str, An
             options.journal,
             options.served,
             options.only,
+            options.tariff,
         )
         found = asyncio.run(run_rounds(plan, show))
     return {"seed": options.seed, **found.as_dict()}, found.ok and not found.missed

@@ -9,9 +9,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.crash_fares import TownFares
 from benchmarks.crash_fleet import CLIENT, Fleet, Operator, Validator, exchange
-from benchmarks.crash_process import until
+from benchmarks.crash_process import FLAGS, until
 from benchmarks.crash_recount import BrokenLawError, Recount, Told
+from benchmarks.crash_tariffs import IN_ROUNDS
 from gateway.bootstrap import build_devices
 from gateway.clock import new_operation_id
 from gateway.config import Config
@@ -28,6 +30,7 @@ ACKED_A_ROUND = 500
 SETTLE_TIMEOUT_S = 60.0
 UNDER_WAY_TIMEOUT_S = 5.0
 CANCEL_AGAIN_S = 0.5
+WRONG_FARES_SHOWN = 3
 ORDER_TIMEOUT_S = 60.0
 NOT_COUNTED = ("restart_ms", "takeover_ms", "standby_ms", "scenarios")
 IN_FLIGHT_PERCENT = 90
@@ -50,6 +53,8 @@ class RoundsReport:
     doubled: int = 0
     altered: int = 0
     records: int = 0
+    repriced: int = 0
+    """Boardings of the town whose fare the recount reckoned by itself."""
     restarts: int = 0
     restart_ms: list[int] = field(default_factory=list)
     takeover_ms: list[int] = field(default_factory=list)
@@ -95,16 +100,28 @@ class Bench:
 
     config: Config
 
-    def __init__(self, report: RoundsReport, seed: int, recount: Recount) -> None:
+    def __init__(self, report: RoundsReport, seed: int, tariff: str) -> None:
         self.report = report
         self.rng = random.Random(seed)
         self.told = Told()
-        self.fleet = Fleet(self.told, self.rng)
-        self.recount = recount
+        self.fleet = Fleet(self.told, self.rng, is_town=tariff == "layered")
+        self.flags = FLAGS | {"tariffs.slots.1": IN_ROUNDS[tariff]}
+        self.recount = self.new_recount()
         self._tasks: list[asyncio.Task[None]] = []
         self._boot = self.rng.getrandbits(62) | 1
 
+    def new_recount(self) -> Recount:
+        """From the first byte; what was once found sound is not computed again."""
+        sound = self.recount.sound if hasattr(self, "recount") else set()
+        if not self.fleet.is_town:
+            return Recount(self.segment, sound=sound)
+        return Recount(self.segment, TownFares(), sound)
+
     # --- what each kind has of its own
+
+    def segment(self, base: int) -> bytes | None:
+        """The journal's segment with this base, None when there is none."""
+        raise NotImplementedError
 
     def scenarios(self) -> Mapping[str, Scenario]:
         """The faults a round draws from."""
@@ -235,20 +252,31 @@ class Bench:
         verdict = self.told.compare(self.recount)
         report.lost += len(verdict.lost)
         report.doubled += len(verdict.doubled)
-        report.altered += len(verdict.altered)
+        report.altered += len(verdict.altered) + self.count_wrong_fares(self.recount)
         report.findings += self.fleet.faults
         self.fleet.faults = []
         self.recount.doubled.clear()
         self.told.taps.clear()
         self.told.commands.clear()
 
-    def check_again(self, again: Recount) -> None:
+    def count_wrong_fares(self, recount: Recount) -> int:
+        """Fares of the town that are not what the recount reckons."""
+        if not isinstance(recount.check, TownFares):
+            return 0
+        wrong, recount.check.wrong = recount.check.wrong, []
+        self.report.findings += wrong[:WRONG_FARES_SHOWN]
+        return len(wrong)
+
+    def check_again(self) -> None:
         """The whole journal from its first byte once more: it is what the rounds have seen."""
+        again = self.new_recount()
         try:
             again.advance()
         except BrokenLawError as error:
             self.report.findings.append(str(error))
         self.report.records += len(again.records)
+        if isinstance(again.check, TownFares):
+            self.report.repriced += again.check.priced
         self.report.doubled += len(again.doubled)
         if again.records != self.recount.records:
             self.report.altered += 1

@@ -18,6 +18,7 @@ from typing import Any
 
 from benchmarks.crash_parts import answer_row
 from benchmarks.crash_recount import Told
+from benchmarks.crash_tariffs import BUS, DISTANCES_M, TRAM
 from fastpath.types import Op, TapKind
 from gateway.clock import new_operation_id
 from gateway.control import frames as control
@@ -31,6 +32,8 @@ KEPT = 8
 """Answered taps that are sent once more on every new connection."""
 RETRY_S = 0.02
 STOPS = (101, 102, 103, 104)
+TOWN_STOPS = (11, 12, 13, 14)
+METRO_SHARE = 0.3
 NOT_DONE_PAUSE_S = 0.05
 BUSY = "WIRE_BUSY"
 NOT_DONE = frozenset({"WIRE_JOURNAL_FULL", "WIRE_SHUTTING_DOWN", "WIRE_INTERNAL"})
@@ -50,6 +53,8 @@ class Fleet:
     validators: list[Validator] = field(default_factory=list)
     operator: Operator | None = None
     acked: int = 0
+    is_town: bool = False
+    """Whether they ride in the town with layers, not in Beijing."""
     patient: bool = False
     """Whether the journal is one that may be away for a while."""
     refused: int = 0
@@ -121,18 +126,27 @@ class Validator:
                 await asyncio.wait_for(self._room.wait(), 0.05)
 
     def _new_tap(self) -> TapEvent:
-        rng = self.fleet.rng
-        self._rides += 1
         event = TapEvent(
             boot=self.identity.boot_epoch,
             seq=next(self._seqs),
-            kind=TapKind.CHECK_IN if self._rides % 2 else TapKind.CHECK_OUT,
-            token=rng.choice(self.tokens),
-            stop=rng.choice(STOPS),
+            token=self.fleet.rng.choice(self.tokens),
             device_ts_us=time.time_ns() // 1000,
+            **self._draw_ride(),
         )
         self.unanswered[event.seq] = event
         return event
+
+    def _draw_ride(self) -> dict[str, int]:
+        """In and out by metro; in the town mostly bus and tram."""
+        rng, is_town = self.fleet.rng, self.fleet.is_town
+        if is_town and rng.random() > METRO_SHARE:
+            ride = {"kind": TapKind.FLAT, "line": rng.choice((BUS, TRAM))}
+            return ride | {"stop": rng.choice(TOWN_STOPS)}
+        self._rides += 1
+        ride = {"kind": TapKind.CHECK_IN if self._rides % 2 else TapKind.CHECK_OUT}
+        if not is_town:
+            return ride | {"stop": rng.choice(STOPS)}
+        return ride | {"stop": rng.choice(TOWN_STOPS), "distance_m": rng.choice(DISTANCES_M)}
 
     def _send(self, session: LinkSession, event: TapEvent) -> None:
         self.in_flight += 1

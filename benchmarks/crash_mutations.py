@@ -55,9 +55,10 @@ class Mutation:
 POWER = ("--power-cuts", "60")
 SCHEDULES = ("--schedules", "60")
 ROUNDS = ("--rounds", "3")
+LAYERED_ROUNDS = (*ROUNDS, "--tariff", "layered")
 COMMIT = "gateway/engine/commit.py"
 MUTATIONS = (
-    Mutation("none", (), (POWER, SCHEDULES, ROUNDS)),
+    Mutation("none", (), (POWER, SCHEDULES, ROUNDS, LAYERED_ROUNDS)),
     Mutation(
         "no_fsync",
         # Of groups: without that of a segment's head as well, a start is refused before anything
@@ -110,6 +111,21 @@ MUTATIONS = (
         ),
         (SCHEDULES, ROUNDS),
         rebuild="_engine",
+    ),
+    Mutation(
+        "no_counters_after_recovery",
+        # Caps and tiers begin anew. No money is wrong by itself: only who prices the rides sees it.
+        (
+            Patch(
+                "fastpath/_accounts_recovery.pyx",
+                "    memcpy(cell_at(store, item.index), item.image, sizeof(Cell))\n",
+                "    memcpy(cell_at(store, item.index), item.image, sizeof(Cell))\n"
+                "    if cell_at(store, item.index).type == 2:\n"
+                "        memset(cell_at(store, item.index).bytes, 0, 48)\n",
+            ),
+        ),
+        (SCHEDULES, LAYERED_ROUNDS),
+        rebuild="_accounts_recovery",
     ),
 )
 

@@ -145,6 +145,8 @@ class Recount:
     """
 
     load: Callable[[int], bytes | bytearray | None]
+    check: Callable[[Record], None] = lambda record: None
+    """Sees each record, in order: what else has to hold."""
     sound: set[bytes] = field(default_factory=set)
     """Digests of groups whose checksum was computed before: it takes long in plain Python."""
     chain: bytes = bytes(32)
@@ -257,6 +259,7 @@ class Recount:
                 self.undone[record.key] = (record.id_a, *ORIGINAL.unpack_from(group, item + 8))
         self._post(record, lines[0] if lines else None)
         self._note_spent(record)
+        self.check(record)
         return record
 
     def _note_limits(

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.crash_bench import Bench, RoundsReport, Scenario
-from benchmarks.crash_process import FLAGS, Process, Served, until
-from benchmarks.crash_recount import Recount
+from benchmarks.crash_process import Process, Served, until
+from benchmarks.crash_tariffs import IN_ROUNDS
 from benchmarks.crash_valkey import ValkeyBench
 from gateway.config import Config, load_config
 from gateway.config_file import make_data_dir
@@ -49,21 +49,25 @@ class RoundsPlan:
     """Share of the rounds against `faregate serve`."""
     only: str | None = None
     """One scenario instead of drawing."""
+    tariff: str | None = None
+    """One of IN_ROUNDS instead of one after the other, a data folder each."""
 
 
 class FileBench(Bench):
     """One data folder with its processes and clients."""
 
-    def __init__(self, folder: Path, report: RoundsReport, seed: int, served: float) -> None:
+    def __init__(
+        self, folder: Path, report: RoundsReport, seed: int, tariff: str, *, served: float
+    ) -> None:
+        super().__init__(report, seed, tariff)
         path = make_data_dir(folder)
-        self.config: Config = load_config(path, flags=FLAGS).config
-        super().__init__(report, seed, Recount(self._segment))
+        self.config: Config = load_config(path, flags=self.flags).config
         self.served = served
-        self.data = Process("data", path, FLAGS)
-        self.snapshotter = Process("snapshotter", path, FLAGS)
-        self.serving = Served(self.config, path, FLAGS)
+        self.data = Process("data", path, self.flags)
+        self.snapshotter = Process("snapshotter", path, self.flags)
+        self.serving = Served(self.config, path, self.flags)
 
-    def _segment(self, base: int) -> bytes | None:
+    def segment(self, base: int) -> bytes | None:
         with suppress(FileNotFoundError):
             return (self.config.journal.dir / f"{base:020d}.seg").read_bytes()
         return None
@@ -127,7 +131,7 @@ class FileBench(Bench):
         status = await self.data.ended()
         if status != 0:
             self.report.findings.append(f"the drain ended with status {status}")
-        self.check_again(Recount(self._segment, sound=self.recount.sound))
+        self.check_again()
 
     # --- the faults -----------------------------------------------------------------------------
 
@@ -277,6 +281,7 @@ async def run_rounds(
 
 def _build(plan: RoundsPlan, here: Path, report: RoundsReport) -> FileBench | ValkeyBench:
     seed = plan.seed + report.rounds
+    tariff = plan.tariff or list(IN_ROUNDS)[seed // ROUNDS_A_FOLDER % len(IN_ROUNDS)]
     if plan.journal == "valkey":
-        return ValkeyBench(here, report, seed)
-    return FileBench(here / "data", report, seed, plan.served)
+        return ValkeyBench(here, report, seed, tariff)
+    return FileBench(here / "data", report, seed, tariff, served=plan.served)

@@ -23,7 +23,6 @@ from benchmarks.crash_world import (
 from fastpath.types import TapFlag, TapKind
 from gateway.link.frames import Heartbeat, TapEvent
 from tests.support.faultfs import Fault
-from tests.support.tariff import STOPS
 
 HOUR_US = 3_600_000_000
 STEPS = (60, 220)
@@ -78,6 +77,7 @@ class Schedule:
             (14, self.wallet),
             (8, self.hold),
             (8, self.refund),
+            (5 if self.world.tariff.pass_id else 0, self.ticket),
             (1, self.move_medium),
             (5, self.expire_holds),
             (6, self.issue),
@@ -293,12 +293,14 @@ class Schedule:
         return [link for link in device.links if link.ready and not link.wire.closed]
 
     def new_event(self, device: Device, flags: int = 0) -> TapEvent:
-        rng = self.rng
+        rng, tariff = self.rng, self.world.tariff
         return device.new_tap(
             self.world.time,
             kind=rng.choice((TapKind.CHECK_IN, TapKind.CHECK_OUT, TapKind.FLAT)),
             token=rng.choice([*self.world.tokens, *self.world.tokens, STRANGER]),
-            stop=rng.choice((*STOPS, *STOPS, UNKNOWN_STOP)),
+            stop=rng.choice((*tariff.stops, *tariff.stops, UNKNOWN_STOP)),
+            line=rng.choice(tariff.lines),
+            distance_m=rng.choice(tariff.distances_m),
             flags=flags,
         )
 
@@ -475,6 +477,24 @@ class Schedule:
         )
         named = {"account_id": hold["account_id"], "key": hold["key"]}
         world.issue(world.new_command(op, **named, **args))
+
+    def ticket(self) -> None:
+        """Passes and concessions: what a tariff with layers keeps in cells of the account."""
+        rng, world = self.rng, self.world
+        named = {"account_id": rng.randint(1, len(world.tokens)), "pass_id": world.tariff.pass_id}
+        until = {"from_us": 0, "until_us": world.time.wall_us + DAY_US}
+        op, args = rng.choice(
+            (
+                ("pass_add", named | {"amount_minor": rng.choice((0, 300)), "rides": 2}),
+                ("pass_add", named | {"amount_minor": 100, "rides": 10}),
+                ("pass_remove", named | {"amount_minor": rng.choice((0, 100))}),
+                (
+                    "concession_set",
+                    until | {"account_id": named["account_id"], "rider_category": 1},
+                ),
+            )
+        )
+        world.issue(world.new_command(op, **args))
 
     def refund(self) -> None:
         """Of something that was charged, more than once if need be."""

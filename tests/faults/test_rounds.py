@@ -51,6 +51,12 @@ async def test_a_supervised_gateway_killed_piece_by_piece_keeps_what_it_told(
     assert report.acked >= ACKED_A_ROUND
 
 
+async def test_caps_tiers_and_transfers_outlive_kills(tmp_path: Path) -> None:
+    report = await run_rounds(RoundsPlan(ROUNDS, 9, tmp_path, tariff="layered"))
+    assert report.ok, report.as_dict()
+    assert report.repriced > ACKED_A_ROUND
+
+
 @needs_server
 @pytest.mark.parametrize("scenario", ["kill_leader", "kill_leader_and_primary"])
 async def test_two_gateways_and_two_servers_keep_what_they_told(
@@ -59,6 +65,14 @@ async def test_two_gateways_and_two_servers_keep_what_they_told(
     report = await run_rounds(RoundsPlan(1, 4, tmp_path, journal="valkey", only=scenario))
     assert report.ok, report.as_dict()
     assert report.acked >= ACKED_A_ROUND
+
+
+@needs_server
+@pytest.mark.slow
+async def test_layered_fares_with_the_journal_in_valkey(tmp_path: Path) -> None:
+    report = await run_rounds(RoundsPlan(4, 5, tmp_path, journal="valkey", tariff="layered"))
+    assert report.ok, report.as_dict()
+    assert report.repriced > ACKED_A_ROUND
 
 
 @needs_server

@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.crash_schedule import Failure, run_schedule
 from benchmarks.crash_world import Ground, Tally
+from fastpath import reference, reference_period
+from fastpath.reference_case import Case, Charge
 from gateway.engine.commit import GroupCommit
 from gateway.engine.snapshotter import Follower
 from gateway.journal.appending import SyncedAppends
@@ -49,12 +51,30 @@ def test_every_schedule_keeps_every_law(ground: Ground, block: int) -> None:
     assert tally.kills
     assert tally.power_cuts
     assert tally.acked > 20 * BLOCK
+    assert 0 < tally.layered < BLOCK
+    assert min(tally.transfers, tally.tiers, tally.passes) > 0
 
 
 def test_what_was_acknowledged_outlives_power_cuts(ground: Ground) -> None:
     tally = run(ground, range(70_000, 70_000 + POWER_CUTS), power_only=True)
     assert tally.power_cuts > POWER_CUTS
     assert tally.in_flight_at_end * 2 > tally.power_cuts
+
+
+def test_what_counters_say_is_compared_with_the_reference(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live memory and recovery may forget the same: only who prices the rides again sees it."""
+    counted = reference_period.count_leg
+
+    def count_twice(case: Case, charge: Charge) -> None:
+        counted(case, charge)
+        counted(case, charge)
+
+    monkeypatch.setattr(reference, "count_leg", count_twice)
+    outcomes = [run_schedule(seed, ground) for seed in range(BLOCK)]
+    found = [one.detail for one in outcomes if isinstance(one, Failure)]
+    assert any("should be" in detail for detail in found)
 
 
 def test_a_seed_says_everything(ground: Ground) -> None:
