@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from gateway.errors import CODES
 from gateway.http.endpoint import AS_OF_POSITION, AS_OF_SEQ, Endpoint, path_names, path_type
 from gateway.http.examples import example_of
+from gateway.http.links import links_of
 from gateway.http.problems import CONTENT_TYPE, status_of, title_of
 from gateway.http.reading import FORM, query_schemas
 from gateway.shapes import OperationId, Shapes, SignedMinor, hints_of, says
@@ -96,6 +97,10 @@ def build_document(endpoints: Iterable[Endpoint], shapes: Shapes) -> dict[str, A
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in listed:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, shapes)
+    for endpoint in listed:
+        if links := links_of(endpoint, listed, shapes.named):
+            responses = paths[endpoint.path][endpoint.method.lower()]["responses"]
+            responses[str(endpoint.status)]["links"] = links
     shapes.named[Problem.__name__]["examples"] = [example_of(Problem.__name__, shapes.named)]
     used = {endpoint.tag for endpoint in listed}
     return {
