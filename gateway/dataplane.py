@@ -52,6 +52,7 @@ from gateway.observability.page import DiskState, Page, PlaneState
 from gateway.open_files import raise_limit
 from gateway.readiness import EXIT_FENCED, EXIT_JOURNAL_BROKEN, tell_ready
 from gateway.tariffs.store import TariffStore
+from gateway.tuning import freeze_heap
 
 if TYPE_CHECKING:
     from gateway.engine.standby import Followed
@@ -478,8 +479,7 @@ def freeze() -> None:
     """No collection in the middle of a tap: what is alive now stays, the young are looked at once a
     second.
     """
-    gc.collect()
-    gc.freeze()
+    freeze_heap()
     gc.disable()
 
 

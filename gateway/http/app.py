@@ -30,6 +30,7 @@ from gateway.observability.metrics import PageCollector
 from gateway.observability.page import PageReader
 from gateway.observability.worker_metrics import WorkerCollector
 from gateway.readiness import tell_ready
+from gateway.tuning import freeze_heap
 
 T = TypeVar("T")
 
@@ -110,6 +111,7 @@ async def _serve(config: Config, ready_fd: int, api: Api | None) -> int:
         loop.add_signal_handler(number, stopped.set)
     runner = web.AppRunner(build_app(config, PageReader(config.page_path), api), access_log=None)
     await runner.setup()
+    freeze_heap()
     try:
         host, port = await _listen(runner, config.http.host, config.http.port)
         log.info("http_listening", extra={"host": host, "port": port})
