@@ -45,6 +45,7 @@ from gateway.windows import Window
 
 BUSY_TIMEOUT_MS = 5_000
 WAL_RETRY_S = 0.005
+LOCK_RETRY_S = 0.001
 TIMEOUT_S = 15.0
 READING = "faregate_reading"
 UPGRADE_LOCK = 0x6661_7265
@@ -308,5 +309,32 @@ def _use_wal(cursor: Any) -> None:
 
 
 def _begin_for_writing(connection: Connection) -> None:
-    is_reading = connection.get_execution_options().get(READING, False)
-    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+    if connection.get_execution_options().get(READING, False):
+        connection.exec_driver_sql("BEGIN")
+    else:
+        _take_lock(connection)
+
+
+def _take_lock(connection: Connection) -> None:
+    """BEGIN IMMEDIATE soon after the other is done. SQLite itself sleeps longer and longer, up to
+    100 ms at a time, and a commit takes one.
+    """
+    driver: Any = connection.connection.driver_connection
+    deadline = monotonic() + BUSY_TIMEOUT_MS / 1e3
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while _is_taken(driver) and monotonic() < deadline:
+            sleep(LOCK_RETRY_S)
+        if not driver.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what SQLAlchemy makes of it
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+
+
+def _is_taken(driver: Any) -> bool:
+    """Try to begin; whether another one writes."""
+    try:
+        driver.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    return False

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, inspect, select
 
 import gateway.registry.access  # noqa: F401 - declares every table
+from gateway import db
 from gateway.backup import check_backup, make_backup
 from gateway.bootstrap import build_registry
 from gateway.config import load_config
@@ -199,3 +200,34 @@ def test_a_gateway_serves_with_its_registry_in_postgres(
     assert gateway.stop() == 0
     assert "fare_devices 2.0" in lines
     assert not (file.parent / "registry.sqlite").exists()
+
+
+def test_the_lock_is_taken_soon_after_the_other_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_registry(tmp_path / "registry.sqlite", create=True)
+    pauses: list[float] = []
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None)) as other:
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 30:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(db, "sleep", pause)
+        other.execute("BEGIN IMMEDIATE")
+        with database.transaction() as connection:
+            waits = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+    assert sum(pauses) < 0.1
+    assert waits == db.BUSY_TIMEOUT_MS, "as before for everything else"
+
+
+def test_a_lock_that_is_never_free_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = open_registry(tmp_path / "registry.sqlite", create=True)
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 20)
+    with closing(sqlite3.connect(tmp_path / "registry.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseError, match="locked"), database.transaction():
+            pass
