@@ -47,14 +47,20 @@ async def test_keys_are_kept_once_also_by_many_at_once(database: Database) -> No
     assert len({entry.operation_id for entry in entries}) == 1
     others = await asyncio.gather(*(book.begin("c", f"k{n}", "e", b"\1" * 32) for n in range(50)))
     assert len({entry.operation_id for entry in others}) == 50
+    keys = ["new", "k", "k3", "newer", "new"]
+    mixed = await asyncio.gather(*(book.begin("c", key, "e", b"\1" * 32) for key in keys))
+    first, k, k3, _, again = (entry.operation_id for entry in mixed)
+    assert (k, k3) == (entries[0].operation_id, others[3].operation_id)
+    assert first == again
+    assert [entry.is_new for entry in mixed[:4]] == [True, False, False, True]
     book.settle("c", "k", 201, account_id=7)
     await book.close()
-    again = Requests(database)
-    entry = await again.find("c", "k")
+    reopened = Requests(database)
+    entry = await reopened.find("c", "k")
     assert entry is not None
     assert (entry.status, entry.account_id, entry.digest) == (201, 7, b"\1" * 32)
-    await again.close()
-    assert await asyncio.to_thread(prune_requests, database, 1 << 60) == 51
+    await reopened.close()
+    assert await asyncio.to_thread(prune_requests, database, 1 << 60) == 53
 
 
 def test_accounts_grants_and_freezes(database: Database) -> None:

@@ -11,22 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
 
 from gateway.clock import format_operation_id, new_operation_id, now_us, parse_operation_id
 from gateway.db import Database
-from gateway.errors import ConfigError, DatabaseError, FareGatewayError
+from gateway.errors import ConfigError, FareGatewayError
 from gateway.wallet.book import BookEntry
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.tables import REQUESTS
+from gateway.wallet.stores.writer import Writer
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class Requests:
         self._settled: list[dict[str, Any]] = []
         self._writing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._connection: Connection | None = None
+        self._writer = Writer(database)
 
     async def begin(self, caller: str, key: str, endpoint: str, digest: bytes) -> BookEntry:
         """The entry of this key, made now if there is none; durable when this returns.
@@ -134,7 +133,7 @@ class Requests:
         self._wake()
         if self._writing is not None:
             await self._writing
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._let_go)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._writer.close)
         self._thread.shutdown()
 
     def _wake(self) -> None:
@@ -173,39 +172,21 @@ class Requests:
         settled: Sequence[dict[str, Any]],
         answers: Sequence[dict[str, Any]],
     ) -> list[BookEntry]:
-        with self._transaction() as connection:
+        with self._writer.transaction() as connection:
             kept = _keep(connection, rows, is_sqlite=self._database.is_sqlite) if rows else {}
             for some in (settled, answers):
                 if some:
                     _settle(connection, some)
         return [
-            self._entry(kept[row["caller"], row["key"]], made=row["operation_id"]) for row in rows
+            self._entry(kept[row["caller"], row["key"]], made=row["operation_id"])
+            if kept
+            else _new_entry(row)
+            for row in rows
         ]
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """On a connection that stays open: opening one costs more than what is written on it.
-
-        Only in the writer's thread. Raises: DatabaseError; the next one is a new connection.
-        """
-        try:
-            if self._connection is None:
-                self._connection = self._database.engine.connect()
-            with self._connection.begin():
-                yield self._connection
-        except DBAPIError as error:
-            self._let_go()
-            detail = f"{self._database.name}: {error.orig}"
-            raise DatabaseError("DATABASE_ERROR", detail) from error
-
-    def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def _find(self, caller: str, key: str) -> BookEntry | None:
         query = select(REQUESTS).where(REQUESTS.c.caller == caller, REQUESTS.c.key == key)
-        with self._database.transaction() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else self._entry(row, made="")
 
@@ -269,14 +250,26 @@ def replace_answers(database: Database, found: Sequence[tuple[str, str, bytes, b
 def _keep(
     connection: Connection, rows: Sequence[dict[str, Any]], *, is_sqlite: bool
 ) -> dict[tuple[str, str], Row[Any]]:
-    """Add the rows whose key is not there; what is there now for each key."""
+    """Add the rows whose key is not there; what is there now for each key, {} = just these rows."""
     insert = sqlite.insert if is_sqlite else postgresql.insert
-    connection.execute(insert(REQUESTS).on_conflict_do_nothing(), list(rows))
+    added = connection.execute(insert(REQUESTS).on_conflict_do_nothing(), list(rows))
+    if added.rowcount == len(rows):
+        return {}
     keys = [(row["caller"], row["key"]) for row in rows]
     found = connection.execute(
         select(REQUESTS).where(tuple_(REQUESTS.c.caller, REQUESTS.c.key).in_(keys))
     )
     return {(row.caller, row.key): row for row in found}
+
+
+def _new_entry(row: dict[str, Any]) -> BookEntry:
+    return BookEntry(
+        operation_id=parse_operation_id(row["operation_id"]),
+        endpoint=row["endpoint"],
+        digest=bytes.fromhex(row["digest"]),
+        is_new=True,
+        created_us=row["created_us"],
+    )
 
 
 def _settle(connection: Connection, settled: Sequence[dict[str, Any]]) -> None:
