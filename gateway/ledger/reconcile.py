@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from fastpath.types import Op
 from gateway.ledger.chart import ChartAccount, Kind
@@ -23,6 +23,7 @@ from gateway.ledger.peers_file import PeerLine
 from gateway.ledger.records import IdClass
 from gateway.ledger.tables import RECORDS
 
+TAP_OPS = (Op.CHECK_IN, Op.CHECK_OUT, Op.FLAT, Op.REVERSAL, Op.SETTLEMENT)
 NEAR_DAYS = 7
 """A payment on another date within so many days is the same payment with a wrong date."""
 FIRST_REFUSAL = 16
@@ -116,23 +117,53 @@ def our_items(
     return items
 
 
+def free_items(
+    connection: Connection, account: ChartAccount, from_day: int, until_day: int
+) -> dict[str, Item]:
+    """Taps of an operator that were accepted and took nothing: check-ins, rides on a pass, capped
+    and free ones. Nothing was posted for them: a peer may list them, nobody has to.
+    """
+    items: dict[str, Item] = {}
+    accepted = and_(RECORDS.c.reason < FIRST_REFUSAL, RECORDS.c.op.in_([int(op) for op in TAP_OPS]))
+    for row in _list_taps(connection, account, from_day, until_day, accepted):
+        undone = undone_key(row, row.record()) if row.op == Op.REVERSAL else None
+        key = undone or key_of(row)
+        was_accepted = key in items  # a settlement takes back what was, and posts what was not
+        item = items.setdefault(key, Item(key, 0, date_of(row.service_day), "ok", row.account_id))
+        if undone is not None or (row.op == Op.SETTLEMENT and was_accepted):
+            item.status = "reversed"
+    return items
+
+
 def refused_items(
     connection: Connection, account: ChartAccount, from_day: int, until_day: int
 ) -> dict[str, Item]:
     """Taps of an operator that were refused: a peer may list them, nobody has to."""
-    if account.kind is not Kind.OPERATOR:
-        return {}
-    query = (
-        select(RECORDS)
-        .where(RECORDS.c.service_day >= from_day, RECORDS.c.service_day < until_day)
-        .where(RECORDS.c.tariff_slot == account.ref, RECORDS.c.reason >= FIRST_REFUSAL)
-        .where(RECORDS.c.id_class == int(IdClass.TAP))
-    )
-    rows = list_rows(connection.execute(query).all())
+    refused = and_(RECORDS.c.reason >= FIRST_REFUSAL, RECORDS.c.id_class == int(IdClass.TAP))
+    rows = _list_taps(connection, account, from_day, until_day, refused)
     return {
         key_of(row): Item(key_of(row), 0, date_of(row.service_day), "refused", row.account_id)
         for row in rows
     }
+
+
+def _list_taps(
+    connection: Connection,
+    account: ChartAccount,
+    from_day: int,
+    until_day: int,
+    wanted: ColumnElement[bool],
+) -> list[HistoryRow]:
+    """An operator's records of service days [from_day, until_day) that moved nothing."""
+    if account.kind is not Kind.OPERATOR:
+        return []
+    query = (
+        select(RECORDS)
+        .where(RECORDS.c.service_day >= from_day, RECORDS.c.service_day < until_day)
+        .where(RECORDS.c.tariff_slot == account.ref, RECORDS.c.fare_minor == 0, wanted)
+        .order_by(RECORDS.c.seq)
+    )
+    return list_rows(connection.execute(query).all())
 
 
 def _name_of(row: HistoryRow) -> str:
@@ -160,12 +191,15 @@ def their_items(lines: Iterable[PeerLine]) -> dict[str, Item]:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """Everything there is to compare. near: our payments of days around; refused: our refusals."""
+    """Everything there is to compare. near: our payments of days around; free: our taps that took
+    nothing, also of days around; refused: our refusals.
+    """
 
     ours: Items
     theirs: Mapping[Source, Items]
     first: date
     near: Items = field(default_factory=dict)
+    free: Items = field(default_factory=dict)
     refused: Items = field(default_factory=dict)
 
 
@@ -182,7 +216,7 @@ def _compare_one(sides: Sides, source: Source, breaks: list[Break]) -> int:
     for key in sorted(set(sides.ours) | set(theirs)):
         here, there = sides.ours.get(key), theirs.get(key)
         if here is None and there is not None:
-            here = sides.near.get(key) or sides.refused.get(key)
+            here = sides.near.get(key) or sides.free.get(key) or sides.refused.get(key)
         types = list(_differences(here, there))
         matched += not types
         for kind in types:

@@ -20,6 +20,7 @@ from gateway.ledger.reconcile import (
     Sides,
     Source,
     compare,
+    free_items,
     our_items,
     refused_items,
     their_items,
@@ -59,9 +60,11 @@ def reconcile(
             said = f"nothing was ever posted on {order.code}"
             raise LedgerError("LEDGER_UNKNOWN_ACCOUNT", said)
         ours = our_items(connection, account, from_day, until_day)
-        around = our_items(connection, account, from_day - NEAR_DAYS, until_day + NEAR_DAYS)
+        near = from_day - NEAR_DAYS, until_day + NEAR_DAYS
+        around = our_items(connection, account, *near)
+        free = free_items(connection, account, *near)
         refused = refused_items(connection, account, from_day, until_day)
-    found = compare(Sides(ours, theirs, order.first, near=around, refused=refused))
+    found = compare(Sides(ours, theirs, order.first, near=around, free=free, refused=refused))
     sources = tuple(sorted(order.files))
     run = Run(order.code, order.first, order.behind, as_of.next_seq - 1, sources)
     return book.keep(run, found, now_us), found

@@ -6,9 +6,11 @@ import datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from adapters.transit.clearing.lines import read_file
+from adapters.transit.clearing.adapter import ClearingAdapter
+from adapters.transit.clearing.files import build_taps
+from adapters.transit.clearing.lines import Kind, Label, read_file
 from adapters.transit.clearing.settings import ClearingSettings
 from adapters.transit.clearing.simulator import HOUSE, US
 from fastpath.types import Purpose
@@ -16,8 +18,10 @@ from gateway.clock import now_us
 from gateway.config import Config
 from gateway.db import Database
 from gateway.delivery.clearing.book import ClearingBook
+from gateway.delivery.clearing.job import build_source
 from gateway.delivery.clearing.outgoing import Outgoing
 from gateway.delivery.clearing.source import LedgerSource
+from gateway.delivery.kinds import Configured
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.store import open_ledger
 from gateway.ledger.tables import RECORDS
@@ -55,6 +59,32 @@ def test_the_fares_are_what_the_ledger_owes_the_operators(ledger: Database) -> N
     assert any(row.fare_minor < 0 for _, row in fares)
     numbers = [number for number, _ in fares]
     assert numbers == sorted(set(numbers))
+
+
+def test_taps_that_took_nothing_are_rows_unless_the_house_takes_none(ledger: Database) -> None:
+    whole = LedgerSource(ledger).list_fares(0, FOREVER_US, 1000)
+    free = [row for _, row in whole if not row.fare_minor]
+    assert "check_in" in {row.tap_kind for row in free}
+    taps = select(RECORDS.c.seq).where(RECORDS.c.reason < 16, RECORDS.c.op < 16)
+    with ledger.reading() as connection:
+        accepted = set(connection.scalars(taps))
+    assert {number for number, _ in whole} == accepted
+    label = Label(US, HOUSE, Kind.TAPS, datetime.date(2026, 11, 28), 1)
+    content = build_taps(label, 156, [row for _, row in whole])
+    assert len(content.rows) == len(accepted)
+    assert content.total_minor == sum(row.fare_minor for _, row in whole)
+    only = LedgerSource(ledger, is_free_wanted=False).list_fares(0, FOREVER_US, 1000)
+    assert only == [(number, row) for number, row in whole if row.fare_minor]
+
+
+def test_the_setting_reaches_the_source(town: Config, ledger: Database, tmp_path: Path) -> None:
+    for wanted in (True, False):
+        settings = ClearingSettings(
+            sender=US, receiver=HOUSE, folder=tmp_path, taps_without_fare=wanted
+        )
+        one = Configured("cc", "clearing", ClearingAdapter(settings))
+        fares = build_source(town, one, ledger).list_fares(0, FOREVER_US, 1000)
+        assert any(not row.fare_minor for _, row in fares) is wanted
 
 
 def test_it_can_be_read_in_pieces_and_by_tariff(ledger: Database) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from fastpath import _journal as codec
 from fastpath.types import Item, Op, Purpose, Reason
 from gateway.errors import LedgerError
 from gateway.ledger.breaks import BreakBook, BreakState, ageing
@@ -34,6 +37,19 @@ def tell(scribe: Scribe) -> None:
         scribe.write(Op.DEBIT, 1, when=when, main=-minor, facts=facts, notes=notes)
     refused = {"reason": Reason.INSUFFICIENT_BALANCE, "fare_minor": 0, "flags": 1 << 24}
     scribe.write(Op.CHECK_IN, 1, when="2026-11-03 10:00", **refused)
+    scribe.write(Op.CHECK_IN, 1, when="2026-11-03 11:00")
+    scribe.ride(1, 0, "2026-11-03 11:30")  # on a pass, capped, or free
+
+
+@contextmanager
+def undoing(scribe: Scribe, seq: int) -> Iterator[None]:
+    """What is written meanwhile takes back the tap 501-1-`seq`."""
+    image = (1).to_bytes(8, "little") + seq.to_bytes(4, "little") + bytes(52)
+    original = codec.build_item(Item.ORIGINAL, 0, 0, image)
+    beside = scribe._beside
+    scribe._beside = lambda facts, notes: [original, *beside(facts, notes)]  # type: ignore[method-assign]
+    yield
+    scribe._beside = beside  # type: ignore[method-assign]
 
 
 def order(folder: Path, code: str = "operator:1", **files: str) -> Order:
@@ -57,12 +73,56 @@ def run(books, asked: Order, now_us: int = DAY_US):
 
 
 HONEST = "501-1-2,300,2026-11-03,ok\n501-1-3,400,2026-11-03,\n501-1-4,500,,ok\n501-1-5,600,,\n"
+HONEST += "501-1-10,0,2026-11-03,ok\n501-1-11,0,,\n"  # a check-in and a ride that took nothing
 
 
 def test_the_same_on_both_sides_is_no_break(folder: Path, books) -> None:
     found = run(books, order(folder, taps=HONEST + "501-1-9,0,2026-11-03,refused\n"))
     assert found.breaks == []
-    assert found.matched == {"taps": 5}
+    assert found.matched == {"taps": 7}
+    only_fares = "".join(HONEST.splitlines(keepends=True)[:4])
+    assert run(books, order(folder, taps=only_fares)).breaks == []
+
+
+def test_taps_that_took_nothing_are_held_to_what_they_were(folder: Path, books) -> None:
+    wrong = HONEST.replace("501-1-10,0,2026-11-03,ok", "501-1-10,0,2026-11-02,ok")
+    found = run(books, order(folder, taps=wrong.replace("501-1-11,0", "501-1-11,200")))
+    assert [(one.key, one.type) for one in found.breaks] == [
+        ("501-1-10", BreakType.DATE_DIFFERS),
+        ("501-1-11", BreakType.AMOUNT_DIFFERS),
+    ]
+    found = run(books, order(folder, taps=HONEST.replace("501-1-11,0,,", "501-1-11,0,,refused")))
+    assert [(one.key, one.type) for one in found.breaks] == [("501-1-11", BreakType.STATUS_DIFFERS)]
+    other = run(books, order(folder, "merchant:5001", bill="501-1-10,0,2026-11-03,ok\n"))
+    assert BreakType.MISSING_HERE in {one.type for one in other.breaks}
+
+
+@pytest.mark.parametrize(
+    ("was", "op", "status"),
+    [
+        (Reason.OK, Op.REVERSAL, "reversed"),  # undone by its device
+        (Reason.OK, Op.SETTLEMENT, "reversed"),  # the device had refused it
+        (Reason.DENYLISTED, Op.SETTLEMENT, "ok"),  # the device had opened
+    ],
+)
+def test_a_check_in_that_came_out_otherwise(
+    tmp_path: Path, books, was: Reason, op: Op, status: str
+) -> None:
+    with writing(tmp_path) as scribe:
+        scribe.credit(1, 9_000, "2026-11-03 06:00")
+        scribe.ride(1, 300, "2026-11-03 07:00")
+        scribe.write(Op.CHECK_IN, 1, reason=was)
+        if op is Op.REVERSAL:
+            with undoing(scribe, 3):
+                scribe.write(op, 1)
+        else:
+            scribe.write(op, 1, id_c=3)
+    take(tmp_path, books[0])
+    taps = "501-1-2,300,2026-11-03,ok\n501-1-3,0,2026-11-03,"
+    assert run(books, order(tmp_path, taps=taps + status)).breaks == []
+    other = "ok" if status == "reversed" else "reversed"
+    found = run(books, order(tmp_path, taps=taps + other))
+    assert [(one.key, one.type) for one in found.breaks] == [("501-1-3", BreakType.STATUS_DIFFERS)]
 
 
 def test_every_kind_of_difference_is_told(folder: Path, books) -> None:
@@ -90,16 +150,11 @@ def test_every_kind_of_difference_is_told(folder: Path, books) -> None:
 
 
 def test_a_reversed_ride_is_no_ride(tmp_path: Path, books) -> None:
-    from fastpath import _journal as codec
-
     with writing(tmp_path) as scribe:
         scribe.credit(1, 9_000, "2026-11-03 06:00")
         scribe.ride(1, 300, "2026-11-03 07:00")
-        image = (1).to_bytes(8, "little") + (2).to_bytes(4, "little") + bytes(52)
-        original = codec.build_item(Item.ORIGINAL, 0, 0, image)
-        beside = scribe._beside
-        scribe._beside = lambda facts, notes: [original, *beside(facts, notes)]
-        scribe.write(Op.REVERSAL, 1, main=300, flags=1 << 24)
+        with undoing(scribe, 2):
+            scribe.write(Op.REVERSAL, 1, main=300, flags=1 << 24)
     take(tmp_path, books[0])
     assert run(books, order(tmp_path, taps="501-1-2,300,2026-11-03,reversed\n")).breaks == []
     assert run(books, order(tmp_path, taps="")).breaks == []

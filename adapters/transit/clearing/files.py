@@ -28,10 +28,10 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class FareRow:
-    """One fare to be cleared. row_id: ours for ever. ts_us: when the tap happened, UTC.
+    """One tap to be cleared. row_id: ours for ever. ts_us: when the tap happened, UTC.
 
-    token: 32 hex digits. fare_minor: what the operator is owed, above 0, or below 0 for one that
-    was given back; subsidy_minor: the part of it that a subsidy paid.
+    token: 32 hex digits. fare_minor: what the operator is owed, 0 for a tap that took nothing,
+    below 0 for a fare given back; subsidy_minor: the part of it that a subsidy paid.
     """
 
     row_id: str

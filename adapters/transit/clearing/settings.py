@@ -29,6 +29,9 @@ class ClearingSettings(AdapterConfig):
     """Tariffs whose fares are cleared there; none named: all."""
     currency: Annotated[int, Field(ge=1, le=999)] = 156
     """Currency of the files, ISO 4217 number."""
+    taps_without_fare: bool = True
+    """Whether accepted taps that took nothing (check-ins, rides on a pass, capped and free ones)
+    are rows with the fare 0; false: for a house that takes no such rows."""
     charset: Literal["UTF8", "GB18030"] = "UTF8"
     """Of the files we make; those that come say theirs."""
     zone: str = "Asia/Shanghai"

@@ -42,6 +42,7 @@ def build_source(config: Config, one: Configured, ledger: Database) -> LedgerSou
         ledger,
         settings.tariff_slots,
         currency=settings.currency,
+        is_free_wanted=settings.taps_without_fare,
         pages=PageReader(config.page_path),
     )
 

@@ -1,4 +1,4 @@
-"""Where the fares to be cleared come from: a port, and the ledger behind it."""
+"""Where the taps and fares to be cleared come from: a port, and the ledger behind it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gateway.db import Database
 from gateway.ledger.batch import find_watermark
 from gateway.ledger.history import HistoryRow, list_rows
 from gateway.ledger.origins import is_fare_refund
+from gateway.ledger.reconcile import FIRST_REFUSAL, TAP_OPS
 from gateway.ledger.records import COMMANDS_FROM
 from gateway.ledger.tables import RECORDS
 from gateway.observability import page
@@ -24,7 +25,7 @@ CHUNK = 5_000
 
 
 class Source(Protocol):
-    """Fares in an order that never changes, each with a number that grows."""
+    """Taps and fares in an order that never changes, each with a number that grows."""
 
     def is_complete(self, until_us: int) -> bool:
         """Whether everything that was posted before an instant can be read."""
@@ -40,8 +41,8 @@ SURE_AFTER_US = 5_000_000
 
 
 class LedgerSource:
-    """Accepted fares of some tariffs (none named: all) and one currency (0: any) from the ledger's
-    records.
+    """Accepted taps of some tariffs (none named: all) and one currency (0: any) from the ledger's
+    records, with their fares. is_free_wanted: also taps that took nothing.
 
     A fare belongs to the day on which it was posted, so a tap that came late is in a later file
     and never in two; the time of the tap is in its row. Where the data plane's clock stepped back
@@ -55,12 +56,14 @@ class LedgerSource:
         slots: Collection[int] = (),
         *,
         currency: int = 0,
+        is_free_wanted: bool = True,
         pages: PageReader | None = None,
         now_us: Callable[[], int] = now_us,
     ) -> None:
         self._ledger = ledger
         is_fare = and_(RECORDS.c.op < COMMANDS_FROM, RECORDS.c.fare_minor != 0)
-        self._wanted: list[ColumnElement[bool]] = [or_(is_fare, _MAY_GIVE_BACK)]
+        kinds = [is_fare, _MAY_GIVE_BACK] + [_IS_FREE] * is_free_wanted
+        self._wanted: list[ColumnElement[bool]] = [or_(*kinds)]
         if slots:
             self._wanted.append(RECORDS.c.tariff_slot.in_(list(slots)))
         if currency:
@@ -129,6 +132,13 @@ class LedgerSource:
         query = select(RECORDS.c.seq).where(RECORDS.c.seq > behind, RECORDS.c.ts_us < until_us)
         return connection.execute(query.where(*self._wanted).limit(1)).first() is not None
 
+
+_IS_FREE = and_(
+    RECORDS.c.op.in_([int(op) for op in TAP_OPS]),
+    RECORDS.c.reason < FIRST_REFUSAL,
+    RECORDS.c.fare_minor == 0,
+)
+"""Accepted taps that took nothing: check-ins, rides on a pass, capped and free ones."""
 
 _MAY_GIVE_BACK = and_(
     RECORDS.c.op == int(Op.REFUND),
