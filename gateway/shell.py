@@ -98,7 +98,12 @@ class Telling(Commands):
         return found
 
 
-class _NoTaps:
+class _NoLedger:
+    """Commands work without it."""
+
+    def list_media(self, account_id: int) -> list[bytes]:
+        return []
+
     def find_fare(self, device: int, boot: int, seq: int) -> None:
         return None
 
@@ -139,7 +144,7 @@ class Shell:
     @property
     def fares(self) -> Fares:
         """By tap, account and amount: the ledger is not asked."""
-        return Fares(self.commands, self._reach, self._eyes, _NoTaps())
+        return Fares(self.commands, self._reach, self._eyes, _NoLedger())
 
     @property
     def purses(self) -> Purses:
@@ -153,7 +158,7 @@ class Shell:
     @property
     def media(self) -> Media:
         links, within_s = self._late.access.links, self._config.riders.step_up_s
-        return Media(self.commands, self._reach, links, now_us, step_up_s=within_s)
+        return Media(self.commands, self._reach, links, _NoLedger(), now_us, step_up_s=within_s)
 
     @property
     def lending(self) -> Lending:

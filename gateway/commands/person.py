@@ -167,7 +167,8 @@ def unlink(
 ) -> None:
     """Take an account with its media, or one medium, from a person it was entered for wrongly.
 
-    Whose it was is forgotten; what the medium pays from stays as it is.
+    Whose it was is forgotten; what the medium pays from stays as it is. One that pays from an
+    account of theirs is listed as theirs again: move it to the right account first.
     Example: `faregate person unlink per_0123 --card "1000 7510 0000 0001"`
     """
     from gateway.bootstrap import build_access

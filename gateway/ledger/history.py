@@ -94,6 +94,13 @@ class History:
             query = query.where(RECORDS.c.at_us < to_us)
         return self._fetch(query.order_by(RECORDS.c.seq))
 
+    def list_media(self, account_id: int) -> list[bytes]:
+        """Tokens of all media that were ever linked or moved to an account, each once."""
+        ops = [int(Op.MEDIUM_LINK), int(Op.MEDIUM_MOVE)]
+        query = select(RECORDS).where(RECORDS.c.account_id == account_id, RECORDS.c.op.in_(ops))
+        found = [row.record().head for row in self._fetch(query.order_by(RECORDS.c.seq))]
+        return list(dict.fromkeys(head.token for head in found if head.is_accepted))
+
     def find_operation(self, client: int, high: int, low: int) -> HistoryRow | None:
         """The record of a command, however old."""
         return self._find(IdClass.COMMAND, client, high, low)

@@ -17,7 +17,7 @@ from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.changes import note_change
 from gateway.registry.consents import is_given
 from gateway.registry.person_tables import ACCOUNTS, MEDIA
-from gateway.registry.persons import check_may_change, check_may_see, get_row, open_key
+from gateway.registry.persons import PersonState, check_may_change, check_may_see, get_row, open_key
 from gateway.registry.scopes import Scope
 from gateway.registry.vault import BlindIndex, KeyRing
 
@@ -149,22 +149,48 @@ class Links:
                 raise RegistryError("REGISTRY_UNKNOWN", f"account {account_id} has no owner")
             if connection.scalar(select(MEDIA.c.medium_id).where(MEDIA.c.blind == blind)):
                 raise RegistryError("REGISTRY_TAKEN", "this medium belongs to somebody")
-            key = open_key(self._ring, get_row(connection, person_id))
             medium = PersonMedium(_new_id(), person_id, account_id, kind, label, now, token)
-            sealed = key.seal(_field(medium.medium_id), _encode(medium))
-            connection.execute(
-                insert(MEDIA).values(
-                    medium_id=medium.medium_id,
-                    person_id=person_id,
-                    account_id=account_id,
-                    sealed=sealed,
-                    blind=blind,
-                    linked_us=now,
-                )
-            )
-            subject = f"person:{person_id}"
-            note_change(connection, actor, "medium.link", subject, now, medium=medium.medium_id)
+            self._insert(connection, actor, medium, blind)
         return medium
+
+    def adopt_medium(self, account_id: int, token: bytes, *, kind: str) -> bool:
+        """Keep a medium that pays from an account under the key of the account's owner, when that
+        was not done as it was linked: there was no owner, it was imported, or it was somebody
+        else's and moved. False = nothing to do.
+
+        The caller has seen that the account is the medium's. Raises: RegistryError REGISTRY_KEY.
+        """
+        blind = self._index.digest(TOKEN_FIELD, token.hex())
+        actor, now = Actor.system("media"), self._clock()
+        with self._database.transaction() as connection:
+            person_id = find_owner(connection, account_id)
+            kept = connection.execute(select(MEDIA).where(MEDIA.c.blind == blind)).first()
+            if person_id is None or (kept is not None and kept.person_id == person_id):
+                return False
+            if get_row(connection, person_id).state == PersonState.ERASED:
+                return False
+            if kept is not None:
+                connection.execute(delete(MEDIA).where(MEDIA.c.medium_id == kept.medium_id))
+            medium = PersonMedium(_new_id(), person_id, account_id, kind, "", now, token)
+            self._insert(connection, actor, medium, blind)
+        return True
+
+    def _insert(
+        self, connection: Connection, actor: Actor, medium: PersonMedium, blind: bytes
+    ) -> None:
+        key = open_key(self._ring, get_row(connection, medium.person_id))
+        connection.execute(
+            insert(MEDIA).values(
+                medium_id=medium.medium_id,
+                person_id=medium.person_id,
+                account_id=medium.account_id,
+                sealed=key.seal(_field(medium.medium_id), _encode(medium)),
+                blind=blind,
+                linked_us=medium.linked_us,
+            )
+        )
+        subject, medium_id = f"person:{medium.person_id}", medium.medium_id
+        note_change(connection, actor, "medium.link", subject, medium.linked_us, medium=medium_id)
 
     def unlink_medium(self, actor: Actor, token: bytes) -> bool:
         """Forget whose medium it was. False = nobody's. Raises: AuthError."""

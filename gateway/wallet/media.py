@@ -1,7 +1,8 @@
 """Media of an account: linked, listed, reported lost, blocked, replaced, expired.
 
-The engine's word on a medium's state is the one that counts. Which medium is whose lies under the
-owner's key (gateway/registry/links.py); an account without an owner keeps only what the engine has.
+The engine's word on a medium's account and state is the one that counts. Which medium is whose lies
+under the owner's key (gateway/registry/links.py). What was linked while there was no owner, or past
+this service (imported, at the command line), is put there when the owner's media are listed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from gateway.errors import AuthError, CommandError, RegistryError
@@ -50,11 +52,24 @@ class Links(Protocol):
     ) -> Any:
         """Raises: AuthError, RegistryError REGISTRY_TAKEN."""
 
+    def adopt_medium(self, account_id: int, token: bytes, *, kind: str) -> bool:
+        """Keep a medium of this account for its owner; False = it is, or there is none."""
+
     def unlink_medium(self, actor: Actor, token: bytes) -> bool:
         """Forget whose medium it was. False = nobody's. Raises: AuthError."""
 
     def list_media(self, actor: Actor, person_id: str) -> list[Any]:
         """Media of a person with their tokens. Raises: AuthError, RegistryError."""
+
+    def list_accounts(self, person_id: str) -> list[int]:
+        """Accounts of a person."""
+
+
+class Linked(Protocol):
+    """What the ledger knows of media. Blocking."""
+
+    def list_media(self, account_id: int) -> list[bytes]:
+        """Tokens of media that were ever an account's. Raises: DatabaseError, LedgerError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +108,7 @@ class Media:
         commands: Commands,
         access: AccountAccess,
         links: Links,
+        linked: Linked,
         clock: Callable[[], int],
         *,
         step_up_s: float,
@@ -100,6 +116,7 @@ class Media:
         self._commands = commands
         self._access = access
         self._links = links
+        self._linked = linked
         self._clock = clock
         self._step_up_s = step_up_s
 
@@ -150,7 +167,7 @@ class Media:
         """Media of an account whose owner is known, with their states now."""
         await self._access.require(actor, account_id, Scope.ACCOUNTS_READ)
         found = []
-        for kept in await self._list_kept(actor, account_id):
+        for kept in await self._list_whole(actor, account_id):
             shown = await self._commands.read("medium_show", token=kept.token)
             if shown["account_id"] != account_id:
                 continue
@@ -165,6 +182,34 @@ class Media:
                 )
             )
         return found
+
+    async def list_person(self, actor: Actor, person_id: str) -> list[Any]:
+        """Media of a person, of all their accounts. Raises: AuthError, RegistryError."""
+        kept = await asyncio.to_thread(self._links.list_media, actor, person_id)
+        adopted = 0
+        for account_id in await asyncio.to_thread(self._links.list_accounts, person_id):
+            adopted += await self._adopt(account_id, {one.token for one in kept})
+        return (
+            await asyncio.to_thread(self._links.list_media, actor, person_id) if adopted else kept
+        )
+
+    async def _list_whole(self, actor: Actor, account_id: int) -> list[Kept]:
+        """As _list_kept, with those that nobody kept when they were linked."""
+        kept = await self._list_kept(actor, account_id)
+        adopted = await self._adopt(account_id, {one.token for one in kept})
+        return await self._list_kept(actor, account_id) if adopted else kept
+
+    async def _adopt(self, account_id: int, known: set[bytes]) -> int:
+        """Keep what the ledger saw linked and the data plane says is still this account's."""
+        adopted = 0
+        for token in await asyncio.to_thread(self._linked.list_media, account_id):
+            if token in known:
+                continue
+            shown = await self._commands.read("medium_show", token=token)
+            if shown["account_id"] == account_id:
+                adopt = partial(self._links.adopt_medium, account_id, token, kind=shown["kind"])
+                adopted += await asyncio.to_thread(adopt)
+        return adopted
 
     async def account_of(self, kept: Kept) -> int:
         """Which account a medium pays from now: it may have moved since it was linked."""

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
 import pytest
 
+from fastpath.types import Reason, TapKind
+from gateway.cli import main
 from gateway.clock import now_us
+from gateway.control.client import ControlClient
 from gateway.registry.audit import AuditRow, check_trail, iter_events
 from gateway.registry.credentials import CredentialKind, NewCredential
 from gateway.registry.scopes import Scope, TenantKind
 from tests.http.town import SYSTEM, Caller, Said, Town
 from tests.registry.riders import SoftAuthenticator
+from tests.support.plane import Running
 
 LOGIN, PASSWORD = "wang@example.cn", "correct horse battery"
 FORM = "application/x-www-form-urlencoded"
@@ -121,6 +127,63 @@ async def test_a_tenant_gives_an_owner_only_to_what_was_opened_for_it(town: Town
     assert (await town.hospital("PUT", f"{path}/{own}")).code == "AUTH_FORBIDDEN"
     assert (await town.school("PUT", f"{path}/{own}")).status == 204
     assert (await town.school.ok("GET", path))["data"] == [own]
+
+
+def import_card(town: Town, folder: Path, token: str) -> None:
+    """As `faregate import` does it, with 50 yuan. Blocking."""
+    file = folder / "cards.csv"
+    file.write_text(f"token,balance\n{token},50.00\n")
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    words = ["import", str(file), "--batch", "old", "--cutover", at]
+    settings = ["--config", str(folder / "metro" / "gateway.toml"), "--set=journal.segment_mib=8"]
+    assert main([*words, *settings]) == 0
+
+
+async def test_an_imported_card_is_reported_lost_by_its_later_owner(
+    town: Town, plane: Running, tmp_path: Path
+) -> None:
+    token = "5a" * 16
+    await asyncio.to_thread(import_card, town, tmp_path, token)
+    shown = await town.city.ok("POST", "/v1/media/lookup", {"token": token})
+    account = shown["account_id"]
+    person_id, caller = await rider(town)
+    await town.city.ok("PUT", f"/v1/persons/{person_id}/accounts/{account}")
+    await asyncio.to_thread(town.project)
+    path = f"/v1/accounts/{account}/media"
+    (medium,) = (await caller.ok("GET", path))["data"]
+    assert (medium["kind"], medium["state"]) == ("card", "active")
+    assert (await caller.ok("GET", path))["data"] == [medium]  # the same id from now on
+    (owned,) = (await town.city.ok("GET", f"/v1/persons/{person_id}/media"))["data"]
+    assert (owned["medium_id"], owned["account_id"]) == (medium["medium_id"], account)
+    gate = await plane.gate()
+    assert (await gate.tap(TapKind.FLAT, bytes.fromhex(token), 11)).reason == Reason.OK
+    lost = {"medium_id": medium["medium_id"], "state": "lost"}
+    await caller.ok("POST", f"{path}/state", lost)
+    refused = await gate.tap(TapKind.FLAT, bytes.fromhex(token), 11)
+    assert refused.reason in {Reason.MEDIUM_LOST, Reason.DENYLISTED}
+
+
+async def test_media_linked_before_there_was_an_owner_and_moved_away_from_another(
+    town: Town,
+) -> None:
+    first, second = "61" * 16, "62" * 16
+    early, other = await town.city.account(), await town.city.account()
+    await town.city.ok("POST", f"/v1/accounts/{early}/media", {"token": first, "kind": "phone"})
+    person_id, caller = await rider(town)
+    stranger, _ = await rider(town, "li@example.cn")
+    await town.city.ok("PUT", f"/v1/persons/{stranger}/accounts/{other}")
+    await town.city.ok("POST", f"/v1/accounts/{other}/media", {"token": second})
+    await town.city.ok("PUT", f"/v1/persons/{person_id}/accounts/{early}")
+    client = ControlClient(town.config.control.socket)
+    move = {"account_id": early, "token": bytes.fromhex(second)}
+    await asyncio.to_thread(client.call, "medium_move", move)
+    await asyncio.to_thread(town.project)
+    found = (await caller.ok("GET", f"/v1/accounts/{early}/media"))["data"]
+    assert {one["kind"] for one in found} == {"phone", "card"}
+    assert (await town.city.ok("GET", f"/v1/persons/{stranger}/media"))["data"] == []
+    erased = await town.city("DELETE", f"/v1/persons/{person_id}")
+    assert erased.status < 300
+    assert (await town.city.ok("GET", f"/v1/accounts/{early}/media"))["data"] == []
 
 
 async def test_the_house_takes_an_account_from_its_owner(town: Town) -> None:

@@ -202,8 +202,8 @@ async def _accounts(call: Call) -> OwnedAccounts:
 
 
 async def _media(call: Call) -> OwnedMedia:
-    links, media = call.service(Links), call.service(Media)
-    found = await _beside(lambda: links.list_media(call.actor, _id(call)))
+    media = call.service(Media)
+    found = await media.list_person(call.actor, _id(call))
     shown = [
         OwnedMedium(
             medium_id=one.medium_id,
