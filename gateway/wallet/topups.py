@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Annotated, Literal, Protocol
 from zoneinfo import ZoneInfo
 
@@ -117,6 +117,7 @@ class Topups:
                 state="active",
                 created_us=now_us,
                 tenant_id=actor.tenant_id,
+                look_us=now_us if order.kind == "threshold" else 0,
             )
             self._store.add_topup(actor, row)
         return rule_of(self._get(account_id, rule_id))
@@ -192,22 +193,32 @@ class TopupRunner:
 
     async def _decide(self, row: TopupRow) -> int:
         shown = await self._commands.read("account_show", account_id=row.account_id)
-        balance = shown["balance_minor"] + shown["subsidy_minor"]
+        spendable = shown["spendable_minor"]
         now_us = self._clock()
         day = datetime.fromtimestamp(now_us // US_PER_S, self._zone).date().toordinal()
         used = row.day_minor if row.day == day else 0
-        amount = wanted_minor(row, balance, used)
+        amount = wanted_minor(row, spendable, used)
         if not amount:
-            if row.kind == "interval":
-                await self._set(row, next_us=_next(row, now_us))
+            await self._put_off(row, now_us, is_capped=wanted_minor(row, spendable, 0) > 0)
             return 0
         run = {"runs": row.runs + 1, "due_minor": amount, "day": day, "day_minor": used + amount}
+        run["look_us"] = 0
         if row.kind == "threshold":
             run["next_us"] = now_us
         if not await self._set(row, **run):
             return 0
         fresh = await asyncio.to_thread(self._store.find_topup, row.rule_id)
         return await self._carry_out(fresh) if fresh is not None else 0
+
+    async def _put_off(self, row: TopupRow, now_us: int, *, is_capped: bool) -> None:
+        """Nothing is put in now. is_capped: the day's cap is why, the next day has another."""
+        later = {}
+        if row.kind == "interval":
+            later = {"next_us": _next(row, now_us)}
+        elif is_capped or row.look_us:
+            later = {"look_us": next_midnight_us(now_us, self._zone) if is_capped else 0}
+        if later:
+            await self._set(row, **later)
 
     async def _carry_out(self, row: TopupRow) -> int:
         """Put the value in; its id follows from the run."""
@@ -269,14 +280,22 @@ class TopupRunner:
         return await asyncio.to_thread(self._store.change_topup, row.rule_id, row.runs, values)
 
 
-def wanted_minor(row: TopupRow, balance_minor: int, used_minor: int) -> int:
-    """How much a rule puts in now; 0 = nothing. Never more than the day's cap leaves."""
-    if row.kind == "threshold" and balance_minor >= row.threshold_minor:
+def wanted_minor(row: TopupRow, spendable_minor: int, used_minor: int) -> int:
+    """How much a rule puts in now; 0 = nothing. Never more than the day's cap leaves. Money that is
+    held is not there.
+    """
+    if row.kind == "threshold" and spendable_minor >= row.threshold_minor:
         return 0
-    wanted = row.amount_minor or max(row.target_minor - balance_minor, 0)
+    wanted = row.amount_minor or max(row.target_minor - spendable_minor, 0)
     if row.daily_cap_minor and used_minor + wanted > row.daily_cap_minor:
         return 0
     return wanted
+
+
+def next_midnight_us(now_us: int, zone: ZoneInfo) -> int:
+    """The first instant of the next local day."""
+    today = datetime.fromtimestamp(now_us // US_PER_S, zone).date()
+    return int(datetime.combine(today + timedelta(days=1), time(), zone).timestamp()) * US_PER_S
 
 
 def _next(row: TopupRow, now_us: int) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -76,6 +78,57 @@ async def test_below_the_threshold_value_is_put_in_up_to_the_days_cap(town: Town
         assert await town.city.balance(account) == balance
     (rule,) = (await town.city.ok("GET", path))["data"]
     assert (rule["runs"], rule["state"]) == (2, "active")
+
+
+async def test_a_rule_on_an_account_that_is_low_already_runs_at_once(town: Town) -> None:
+    account = await town.city.account(100)
+    desk = Desk(town)
+    await desk.work()  # nothing new happens on the account from here on
+    path = f"/v1/accounts/{account}/top-up-rules"
+    made = await town.city.ok("POST", path, RULE)
+    await desk.work()
+    assert await town.city.balance(account) == 1100
+    await town.city.ok("POST", f"{path}/{made['rule_id']}/state", {"state": "off"})
+    await _pay(town, account, 900)
+    await desk.work()
+    assert await town.city.balance(account) == 200
+    await town.city.ok("POST", f"{path}/{made['rule_id']}/state", {"state": "active"})
+    await desk.work()
+    assert await town.city.balance(account) == 1200
+
+
+async def test_a_capped_rule_goes_on_the_next_day_by_itself(town: Town) -> None:
+    account = await town.city.account(100)
+    path = f"/v1/accounts/{account}/top-up-rules"
+    rule = RULE | {"amount_minor": 300, "daily_cap_minor": 300}
+    made = await town.city.ok("POST", path, rule)
+    desk, store = Desk(town), RuleStore(town.access.database)
+    await desk.work()
+    assert await town.city.balance(account) == 400  # below 500 still, and nothing is left today
+    row = store.find_topup(made["rule_id"])
+    assert row is not None
+    zone = ZoneInfo(town.config.ledger.zone)
+    at = datetime.fromtimestamp(row.look_us / 1_000_000, zone)
+    assert (at.hour, at.minute, at.second) == (0, 0, 0)
+    assert at.date().toordinal() == row.day + 1
+    desk.runner._clock = lambda: row.look_us - 1
+    await desk.work()
+    assert (store.find_topup(made["rule_id"]) or row).runs == 1
+    desk.runner._clock = lambda: row.look_us
+    await desk.work()
+    later = store.find_topup(made["rule_id"])
+    assert later is not None
+    assert (later.runs, later.day) == (2, row.day + 1)  # to the data plane it is still today
+
+
+async def test_held_money_is_not_there(town: Town) -> None:
+    account = await town.city.account(700)
+    hold = {"amount_minor": 400, "purpose": 1, "expires_us": now_us() + 600_000_000}
+    await town.city.ok("POST", f"/v1/accounts/{account}/holds", hold)
+    rule = {"kind": "threshold", "source": "mandate-7", "threshold_minor": 500}
+    await town.city.ok("POST", f"/v1/accounts/{account}/top-up-rules", rule | {"target_minor": 900})
+    await Desk(town).work()
+    assert await town.city.balance(account) == 1300  # 900 of it can be spent
 
 
 async def test_a_lost_answer_puts_nothing_in_twice(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gateway.db import Database
@@ -24,6 +24,7 @@ class TopupRow:
     next_us: of an interval when it is due; of a threshold when its last run was decided.
     runs: how many were decided. due_minor: of the one under way, 0 = none.
     day, day_minor: local day (ordinal) of the last run, and what was put in on it.
+    look_us: when a threshold is looked at though nothing happened on its account, 0 = never.
     """
 
     rule_id: str
@@ -44,6 +45,7 @@ class TopupRow:
     due_minor: int = 0
     last_error: str = ""
     tenant_id: str = ""
+    look_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ class RuleStore:
                 _note(connection, actor, "topup.add", row.account_id, row.created_us, **about)
 
     def set_topup_state(self, actor: Actor, row: TopupRow, state: str, now_us: int) -> None:
-        """Switch a rule off, or take it up again."""
+        """Switch a rule off, or take it up again: then it is looked at, whatever happens."""
         mine = TOPUPS.c.rule_id == row.rule_id
+        values = {"state": state, "last_error": "", "look_us": now_us}
         with self._database.transaction() as connection:
-            connection.execute(update(TOPUPS).where(mine).values(state=state, last_error=""))
+            connection.execute(update(TOPUPS).where(mine).values(values))
             about = {"rule_id": row.rule_id, "state": state}
             _note(connection, actor, "topup.state", row.account_id, now_us, **about)
 
@@ -99,9 +102,12 @@ class RuleStore:
             return [_topup(row) for row in found]
 
     def list_waiting(self, now_us: int) -> list[TopupRow]:
-        """Active rules with a run under way, and intervals that are due."""
+        """Active rules with a run under way, and intervals and thresholds that are due."""
         query = select(TOPUPS).where(TOPUPS.c.state == "active")
-        is_due = (TOPUPS.c.kind == "interval") & (TOPUPS.c.next_us <= now_us)
+        is_due = or_(
+            (TOPUPS.c.kind == "interval") & (TOPUPS.c.next_us <= now_us),
+            (TOPUPS.c.look_us > 0) & (TOPUPS.c.look_us <= now_us),
+        )
         with self._database.reading() as connection:
             found = connection.execute(query.where((TOPUPS.c.due_minor > 0) | is_due))
             return [_topup(row) for row in found]

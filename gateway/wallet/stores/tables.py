@@ -121,9 +121,11 @@ TOPUPS = Table(
     Column("due_minor", I64, nullable=False),
     Column("last_error", String, nullable=False),
     Column("tenant_id", String(40), nullable=False, server_default=""),
+    Column("look_us", I64, nullable=False, server_default="0"),
 )
 """Automatic top-ups. runs: how many were decided; due_minor: of the one under way, 0 = none.
-tenant_id: whose key made the rule."""
+tenant_id: whose key made the rule. look_us: when a threshold is looked at without a record, 0 =
+never."""
 
 BUDGETS = Table(
     "wallet_budgets",
