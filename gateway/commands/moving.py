@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.moving.steps import Batch
 
 LINES_SHOWN = 50
+ENTERED_AT_ONCE = 500
 
 
 def register(app: typer.Typer) -> None:
@@ -91,8 +92,12 @@ def import_cards(
     if dry_run:
         _print_dry(move, as_json=as_json)
         return
+    for warning in _list_warnings(move):
+        say(warning)
     carried = _carry(move)
-    cut_over = _compare(move)
+    known = _known(move)
+    _keep_references(move, known)
+    cut_over = _compare(move, known)
     _print_report(cut_over, carried, report, as_json=as_json)
     if carried.findings or cut_over.breaks:
         raise typer.Exit(EXIT_FINDINGS)
@@ -206,10 +211,43 @@ def _carry(move: _Move) -> Carried:
             ) from error
 
 
-def _compare(move: _Move) -> CutOver:
+def _list_warnings(move: _Move) -> list[str]:
+    """What is no fault of the file, and most likely not meant."""
+    without = [one for one in move.file.accounts if one.tier is None]
+    profile = move.config.limits.profile
+    if not profile or not without:
+        return []
+    return [
+        f"limits are on ({profile}) and {len(without)} accounts have no tier, the first on line "
+        f"{without[0].rows[0].line}: those of tier 0 hold for them (docs/limits.md)"
+    ]
+
+
+def _keep_references(move: _Move, known: dict[bytes, KnownStep]) -> None:
+    """What the other system called its accounts, into the registry; again is nothing."""
+    from gateway.bootstrap import build_access
+    from gateway.clock import format_operation_id
+    from gateway.moving.steps import open_step
+    from gateway.wallet.stores.accounts import AccountStore, Ownership
+
+    owned = []
+    for account in move.file.accounts:
+        op_id = open_step(move.batch, account).operation_id
+        step = known.get(op_id)
+        if account.reference and step is not None and step.accepted:
+            named = format_operation_id(op_id)
+            owned.append(Ownership(step.account_id, "", account.reference, named, step.ts_us))
+    if not owned:
+        return
+    store = AccountStore(build_access(move.config).database)
+    for first in range(0, len(owned), ENTERED_AT_ONCE):
+        store.add_all(owned[first : first + ENTERED_AT_ONCE])
+
+
+def _compare(move: _Move, known: dict[bytes, KnownStep]) -> CutOver:
     from gateway.moving.report import compare
 
-    return compare(move.batch, move.file, _known(move), move.expected)
+    return compare(move.batch, move.file, known, move.expected)
 
 
 def _print_dry(move: _Move, *, as_json: bool) -> None:
@@ -219,9 +257,12 @@ def _print_dry(move: _Move, *, as_json: bool) -> None:
     shown: dict[str, Any] = {name: fields[name] for name in ("batch", "file_sha256", "rows")}
     shown["currencies"] = {code: one["file"] for code, one in fields["currencies"].items()}
     shown["sent"] = 0
+    warnings = _list_warnings(move)
     if as_json:
-        print_json(shown)
+        print_json(shown | {"warnings": warnings})
         return
+    for warning in warnings:
+        say(warning)
     print_fields({name: value for name, value in shown.items() if name != "currencies"})
     for code, totals in shown["currencies"].items():
         print_fields(totals, title=code)

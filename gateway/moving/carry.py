@@ -170,7 +170,7 @@ class Carrier:
         args = dict(step.args)
         if step.op not in ("account_open", "medium_state"):
             args["account_id"] = account_id
-        args["reference"] = f"{self._batch.name}:{step.line}"
+        args.setdefault("reference", f"{self._batch.name}:{step.line}")
         reply = await lane.send(step.op, step.operation_id, args)
         if not reply.ok:
             named = reply.code if reply.reason < Reason.BUSY else Reason(reply.reason).name.lower()

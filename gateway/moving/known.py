@@ -21,6 +21,7 @@ class KnownStep:
     amount_minor: int
     position: int
     reference: str
+    ts_us: int = 0
 
     @property
     def accepted(self) -> bool:
@@ -46,5 +47,6 @@ def read_known(groups: Iterable[memoryview], batch: Batch) -> dict[bytes, KnownS
                 record.amount_minor,
                 record.position,
                 reference,
+                record.ts_us,
             )
     return known

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from fastpath.limits import TIERS_MAX
 from fastpath.types import MediumKind
 from gateway.errors import MovingError
 from gateway.tariffs.units import CURRENCIES, AmountError, Currency, parse_amount
@@ -27,6 +28,8 @@ COLUMNS = (
     "currency",
     "kind",
     "category",
+    "tier",
+    "reference",
     "expires",
     "state",
 )
@@ -34,6 +37,8 @@ COLUMNS = (
 KINDS = tuple(kind.name.lower() for kind in MediumKind)
 STATES = ("active", "lost", "expired", "denylisted")
 CATEGORY_MAX = 255
+TIER_MAX = TIERS_MAX - 1
+REFERENCE_BYTES = 64
 FINDINGS_MAX = 1_000
 """More faults than this in one file are counted, not listed."""
 
@@ -45,6 +50,7 @@ class CardRow:
     account: the other system's name of the account; lines with the same one share an account.
     balance_minor: stored value, below 0 = debt. subsidy_minor: transit subsidy, never below 0.
     expires_us: instant UTC from which the medium is no longer valid, 0 = never.
+    tier: identity tier, None = the file does not say. reference: kept with the account.
     """
 
     line: int
@@ -57,6 +63,8 @@ class CardRow:
     category: int
     expires_us: int
     state: str
+    tier: int | None = None
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,16 @@ class CardAccount:
 
     key: str
     rows: tuple[CardRow, ...]
+
+    @property
+    def tier(self) -> int | None:
+        """Identity tier; None = the file does not say."""
+        return self.rows[0].tier
+
+    @property
+    def reference(self) -> str:
+        """What the other system calls it, to be kept; empty = nothing is."""
+        return self.rows[0].reference
 
     @property
     def balance_minor(self) -> int:
@@ -213,7 +231,9 @@ class _RowReader:
             subsidy_minor=self._amount(line, "subsidy", text["subsidy"], money),
             currency=money.number,
             kind=self._choice(line, "kind", text["kind"] or "card", KINDS),
-            category=self._category(line, text["category"]),
+            category=self._number(line, "category", text["category"], CATEGORY_MAX) or 0,
+            tier=self._number(line, "tier", text["tier"], TIER_MAX),
+            reference=self._reference(line, text["reference"]),
             expires_us=self._expiry(line, text["expires"]),
             state=self._choice(line, "state", text["state"] or "active", STATES),
         )
@@ -253,14 +273,19 @@ class _RowReader:
             self._findings.add(line, f"{name}: one of {', '.join(choices)}")
         return text
 
-    def _category(self, line: int, text: str) -> int:
-        if not (text or "0").isascii() or not (text or "0").isdecimal():
-            self._findings.add(line, "category: a whole number from 0 to 255")
-            return 0
-        number = int(text or "0")
-        if number > CATEGORY_MAX:
-            self._findings.add(line, "category: a whole number from 0 to 255")
-        return number
+    def _number(self, line: int, name: str, text: str, most: int) -> int | None:
+        """A small whole number; None = left out, or a fault."""
+        if not text:
+            return None
+        if not (text.isascii() and text.isdecimal()) or int(text) > most:
+            self._findings.add(line, f"{name}: a whole number from 0 to {most}")
+            return None
+        return int(text)
+
+    def _reference(self, line: int, text: str) -> str:
+        if len(text.encode()) > REFERENCE_BYTES or not text.isprintable():
+            self._findings.add(line, f"reference: at most {REFERENCE_BYTES} bytes of plain text")
+        return text
 
     def _expiry(self, line: int, text: str) -> int:
         """The instant after the last valid day (UTC)."""
@@ -296,11 +321,10 @@ def _group(rows: Iterable[CardRow], findings: _Findings) -> Iterator[CardAccount
 
 
 def _check_same(first: CardRow, row: CardRow, findings: _Findings) -> None:
-    """An account has one currency, one category, and its balance stands on one of its lines."""
-    if row.currency != first.currency:
-        findings.add(row.line, f"another currency than line {first.line} of the same account")
-    if row.category != first.category:
-        findings.add(row.line, f"another category than line {first.line} of the same account")
+    """An account has one of each of these, and its balance stands on one of its lines."""
+    for name in ("currency", "category", "tier", "reference"):
+        if getattr(row, name) != getattr(first, name):
+            findings.add(row.line, f"another {name} than line {first.line} of the same account")
     if row.balance_minor or row.subsidy_minor:
         findings.add(row.line, f"the balance of its account belongs on line {first.line}")
 

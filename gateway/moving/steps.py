@@ -50,7 +50,9 @@ def operation_id(batch: Batch, key: str, step: str) -> bytes:
 def open_step(batch: Batch, account: CardAccount) -> Step:
     """Opening comes first: its answer names the account for all that follow."""
     first = account.rows[0]
-    args = {"currency": first.currency, "rider_category": first.category}
+    args: dict[str, Any] = {"currency": first.currency, "rider_category": first.category}
+    if account.reference:
+        args["reference"] = account.reference
     return Step(
         "account_open",
         Op.ACCOUNT_OPEN,
@@ -61,7 +63,13 @@ def open_step(batch: Batch, account: CardAccount) -> Step:
 
 
 def later_steps(batch: Batch, account: CardAccount) -> Iterator[Step]:
-    """Money before media: as long as no medium is linked, nobody can ride in between."""
+    """The tier before money, which its limits may not let in, and money before media: as long as
+    no medium is linked, nobody can ride in between.
+    """
+    if account.tier:
+        tier_id = operation_id(batch, account.key, "tier")
+        line = account.rows[0].line
+        yield Step("set_tier", Op.SET_TIER, tier_id, {"tier": account.tier}, line=line)
     yield from _money_steps(batch, account)
     for row in account.rows:
         name = row.token.hex()
@@ -81,8 +89,9 @@ def _money_steps(batch: Batch, account: CardAccount) -> Iterator[Step]:
         made = operation_id(batch, account.key, name)
         return Step(op, kind, made, {"amount_minor": minor, **args}, minor, line)
 
-    if balance_minor < 0:  # a correction may go below 0; the account is new: its version is 1
-        yield step("adjust", Op.ADJUST, "debt", balance_minor, expected_version=1)
+    if balance_minor < 0:  # a correction may go below 0; so often was the new account changed
+        version = 2 if account.tier else 1
+        yield step("adjust", Op.ADJUST, "debt", balance_minor, expected_version=version)
     if balance_minor > 0:
         yield step("credit", Op.CREDIT, "balance", balance_minor)
     if account.subsidy_minor:

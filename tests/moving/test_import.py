@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 from rich.progress import Progress, TaskID
 
+from gateway.bootstrap import build_access
 from gateway.config import load_config
 from gateway.control.client import ControlClient
+from gateway.wallet.stores.accounts import AccountStore
 from tests.control.commands import ROOT, Cli, Gateway, make_folder
 
 CUTOVER = (datetime.now(UTC) - timedelta(hours=3)).isoformat(timespec="seconds")
@@ -88,6 +90,35 @@ def test_balances_debts_and_lost_cards_arrive(cli: Cli, tmp_path: Path) -> None:
     assert (again["done"], again["reconciled"]) == (0, True)
     assert again["repeated"] == said["done"]
     assert accounts_of(cli) == accounts
+
+
+def test_tiers_and_references_come_along(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "cards.csv"
+    rows = [
+        "card,account,balance,tier,reference",
+        "t1,a,5.00,3,YKT-77",
+        "t2,b,-2.00,2,",
+        "t3,c,1,,",
+    ]
+    file.write_text("\n".join(rows) + "\n")
+    limits = "--set=limits.profile=pboc-2015"
+    assert run(cli, file, "tiers", "--dry-run")["warnings"] == []
+    (warning,) = run(cli, file, "tiers", "--dry-run", limits)["warnings"]
+    assert "1 accounts have no tier" in warning
+    assert "line 4" in warning
+    said = run(cli, file, "tiers")
+    assert said["reconciled"], said
+    assert run(cli, file, "tiers")["done"] == 0
+    accounts = [cli.ok("medium", "show", "--card", f"t{n}")["account_id"] for n in (1, 2, 3)]
+    shown = [cli.ok("account", "show", str(one)) for one in accounts]
+    assert [one["tier"] for one in shown] == [3, 2, 0]
+    assert [one["balance_minor"] for one in shown] == [500, -200, 100]
+    assert cli.config is not None
+    store = AccountStore(build_access(load_config(cli.config, env={}).config).database)
+    owned = store.find(accounts[0])
+    assert owned is not None
+    assert (owned.reference, owned.tenant_id) == ("YKT-77", "")
+    assert store.find(accounts[2]) is None
 
 
 def test_progress_is_shown_up_to_the_last_account(

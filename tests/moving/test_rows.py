@@ -130,3 +130,28 @@ def test_ids_follow_from_batch_instant_and_account_alone(tmp_path: Path) -> None
     assert len(set(made)) == len(made) == 8
     assert not set(made) & set(ids(first, Batch("c", batch.cutover_us)))
     assert all(int.from_bytes(one[:6]) == 1_700_000_000_000 and one[6] >> 4 == 7 for one in made)
+
+
+def test_tiers_and_references(tmp_path: Path) -> None:
+    text = (
+        "card,account,balance,tier,reference\na,ann,-1,3,YKT-1\nb,ann,,3,YKT-1\nc,,1,,\nd,,1,0,\n"
+    )
+    file = load(tmp_path, text)
+    assert [(one.tier, one.reference) for one in file.accounts] == [
+        (3, "YKT-1"),
+        (None, ""),
+        (0, ""),
+    ]
+    batch = Batch("move", 1)
+    assert open_step(batch, file.accounts[0]).args["reference"] == "YKT-1"
+    steps = list(later_steps(batch, file.accounts[0]))
+    assert [step.op for step in steps] == ["set_tier", "adjust", "medium_link", "medium_link"]
+    assert "set_tier" not in {
+        step.op for one in file.accounts[1:] for step in later_steps(batch, one)
+    }
+    long = "x" * 65
+    found = faults(
+        tmp_path,
+        f"card,account,tier,reference\na,x,16,\nb,y,one,\nc,z,1,{long}\nd,w,1,r\ne,w,2,s\n",
+    )
+    assert [one.split(":")[0] for one in found] == [f"line {number}" for number in (2, 3, 4, 6, 6)]

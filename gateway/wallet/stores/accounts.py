@@ -44,20 +44,30 @@ class AccountStore:
 
         Raises: RegistryError REGISTRY_TAKEN: the number was another's, whose row outlived it.
         """
+        self.add_all([owned])
+
+    def add_all(self, owned: Sequence[Ownership]) -> None:
+        """Enter some hundred accounts, all or none; again is nothing. Raises: as `add`."""
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert
-        row = {
-            "account_id": owned.account_id,
-            "tenant_id": owned.tenant_id,
-            "reference": owned.reference,
-            "operation_id": owned.operation_id,
-            "opened_us": owned.opened_us,
-        }
+        rows = [
+            {
+                "account_id": one.account_id,
+                "tenant_id": one.tenant_id,
+                "reference": one.reference,
+                "operation_id": one.operation_id,
+                "opened_us": one.opened_us,
+            }
+            for one in owned
+        ]
+        named = select(ACCOUNTS.c.account_id, ACCOUNTS.c.operation_id)
+        named = named.where(ACCOUNTS.c.account_id.in_([one.account_id for one in owned]))
         with self._database.transaction() as connection:
-            connection.execute(insert(ACCOUNTS).on_conflict_do_nothing(), row)
-            by = select(ACCOUNTS.c.operation_id).where(ACCOUNTS.c.account_id == owned.account_id)
-            if connection.scalar(by) != owned.operation_id:
-                said = f"account {owned.account_id} stands in the registry as opened by another"
-                raise RegistryError("REGISTRY_TAKEN", said, hint=TAKEN_HINT)
+            connection.execute(insert(ACCOUNTS).on_conflict_do_nothing(), rows)
+            by = dict(connection.execute(named).tuples().all())
+            for one in owned:
+                if by.get(one.account_id) != one.operation_id:
+                    said = f"account {one.account_id} stands in the registry as opened by another"
+                    raise RegistryError("REGISTRY_TAKEN", said, hint=TAKEN_HINT)
 
     def find(self, account_id: int) -> Ownership | None:
         """Whose it is; None = nobody entered it."""
