@@ -15,8 +15,10 @@ from gateway.ledger.auditing import read_signing_key
 from gateway.ledger.checkpoints import make_checkpoint
 from gateway.registry.audit import AUDIT_EVENTS, AuditRow, check_trail
 from gateway.registry.scopes import TenantKind
+from gateway.wallet.breaks import Breaks
+from gateway.wallet.peer_commands import PeerCommands
 from tests.http.things import bury, keep_break
-from tests.http.town import Town
+from tests.http.town import SYSTEM, Town
 
 DAY_US = 86_400_000_000
 BREAKS = "/v1/reconciliation/breaks"
@@ -179,6 +181,22 @@ async def test_dead_letters_are_listed_and_taken_up_again_once(town: Town) -> No
     assert (await town.city("GET", f"{path}/refund:9")).code == "DELIVERY_NOT_FOUND"
     left = await town.city.ok("GET", f"{path}?state=dead")
     assert [one["key"] for one in left["data"]] == ["refund:2"]
+
+
+async def test_what_was_done_and_not_answered_is_not_done_again(town: Town) -> None:
+    """A process that dies behind the change leaves a key that comes again: the second time the
+    service is asked under the same operation.
+    """
+    await asyncio.to_thread(bury, town, "refund:1")
+    peers, breaks = town.api.services.get(PeerCommands), town.api.services.get(Breaks)
+    first = await peers.replay(SYSTEM, b"\1" * 16, "refund:1")
+    assert await peers.replay(SYSTEM, b"\1" * 16, "refund:1") == first
+    assert len(await events(town, "command:refund:1")) == 1
+    number = await asyncio.to_thread(keep_break, town, "operator:1")
+    await breaks.explain(SYSTEM, b"\2" * 16, number, "their clock", close=False)
+    closed = await breaks.explain(SYSTEM, b"\3" * 16, number, "settled", close=True)
+    assert await breaks.explain(SYSTEM, b"\2" * 16, number, "their clock", close=False) == closed
+    assert len(await events(town, f"break:{number}")) == 2
 
 
 async def test_audit_and_delivery_are_the_house_s(town: Town) -> None:

@@ -86,6 +86,8 @@ async def test_a_file_that_was_fetched_is_made_again_until_something_came_late(t
     shown = await town.city.ok("GET", path)
     assert (shown["number"], shown["totals"][0]["payable_minor"]) == (1, 350)
     assert (await town.city("GET", path, headers=CSV)).body == late.text
+    (town.config.settlements_dir / late.file_name).write_text("somebody wrote here")
+    assert (await town.city("GET", path, headers=CSV)).body == late.text
     assert (await town.city.ok("GET", f"{path}?number=0"))["sha256"] == made.sha256
     listed = await town.city.ok("GET", "/v1/settlements?limit=1")
     assert (listed["data"][0]["number"], listed["has_more"]) == (1, True)

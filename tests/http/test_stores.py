@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from gateway.db import Database
+from gateway.delivery.looking import Wanted, list_commands
+from gateway.delivery.outbox import Outbox
+from gateway.ledger.breaks import BreakBook, BreakState, Run
+from gateway.ledger.days import date_of
+from gateway.ledger.reconcile import Break, BreakType, Comparison, Source
+from gateway.ledger.record_tables import SETTLEMENTS
+from gateway.ledger.settled import Asked, SettlementBook
 from gateway.registry.actors import Actor
-from gateway.registry.audit import iter_events
+from gateway.registry.audit import iter_events, list_events, was_done
+from gateway.registry.changes import note_by
 from gateway.registry.store import open_registry
 from gateway.wallet.stores import webhooks as stored_webhooks
 from gateway.wallet.stores.accounts import AccountStore, Ownership
@@ -20,8 +31,10 @@ from gateway.wallet.stores.rules import BudgetRow, RuleStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.webhooks import HookRow, WebhookStore
 from gateway.windows import Window
+from tests.support.peer import credit
 from tests.support.postgres import running_postgres
 
+DAY = date(2026, 11, 3)
 SYSTEM = Actor.system("test")
 
 
@@ -124,6 +137,58 @@ def test_notices_rules_sagas_and_webhooks(database: Database) -> None:
     with database.reading() as connection:
         told = [one.action for one in iter_events(connection) if one.subject == "webhook:w"]
     assert told == ["webhook.add", "webhook.remove"]
+
+
+def test_the_books_are_read_a_page_at_a_time(database: Database) -> None:
+    columns = {
+        "operator": "operator:9",
+        "service_day": 20_000,
+        "as_of_seq": 1,
+        "sha256": "",
+        "totals": "[]",
+    }
+    with database.transaction() as connection:
+        for number in range(3):
+            row = columns | {"number": number, "made_us": number, "written_us": 0}
+            connection.execute(insert(SETTLEMENTS).values(row))
+    settled, own = SettlementBook(database), Asked({"operator:9"})
+    newest = settled.list(own, Window(2))
+    assert [one.number for one in newest] == [2, 1, 0]
+    assert [one.number for one in settled.list(own, Window(2, before=newest[2].id))] == [2, 1]
+    assert settled.list(Asked(set()), Window(2)) == []
+    assert settled.list(Asked({"operator:9"}, first=date(2100, 1, 1)), Window(2)) == []
+    found = settled.find("operator:9", date_of(20_000))
+    assert found is not None
+    assert found.number == 2
+    breaks = BreakBook(database)
+    for key in "abc":
+        one = Break(Source.TAPS, key, BreakType.DUPLICATE, DAY, 1, 5, 7, "")
+        breaks.keep(Run("operator:9", DAY, DAY, 1, (Source.TAPS,)), Comparison({}, [one]), 1)
+    first, second, _ = breaks.list_window({"operator:9"}, [BreakState.OPEN], Window(2))
+    assert (first.key, second.key) == ("a", "b")
+    back = breaks.list_window({"operator:9"}, (), Window(2, before=second.id))
+    assert [one.key for one in back] == ["a"]
+    assert breaks.list_window({"operator:8"}, (), Window(2)) == []
+    assert breaks.age({"operator:9"}, 2)["0-1 days"] == {"count": 3, "difference_minor": 6}
+    for key in ("p1", "p2"):
+        Outbox(database).put("pages", "a", credit(key), 1)
+    (place, row), *_ = list_commands(database, Wanted("pages", "waiting"), Window(1))
+    assert row["key"] == "p1"
+    (after,) = list_commands(database, Wanted("pages"), Window(1, after=place))
+    assert after[1]["key"] == "p2"
+
+
+def test_the_trail_is_read_back_and_knows_what_was_done(database: Database) -> None:
+    by = note_by(SYSTEM, 1, b"\7" * 16)
+    with database.transaction() as connection:
+        for number in range(3):
+            by(connection, "page.turn", "page:1", {"number": number})
+        assert was_done(connection, "page:1", b"\7" * 16)
+        assert not was_done(connection, "page:1", b"\10" * 16)
+        newest = list_events(connection, Window(2), subject="page:1")
+        before = list_events(connection, Window(2, before=newest[2].seq), subject="page:1")
+    numbers = [json.loads(one.facts)["number"] for one in newest]
+    assert (numbers, [one.seq for one in before]) == ([2, 1, 0], [one.seq for one in newest[:2]])
 
 
 def test_what_was_delivered_is_forgotten_from_the_oldest_on(

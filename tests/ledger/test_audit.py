@@ -16,6 +16,7 @@ from gateway.ledger.auditing import AuditReport, Evidence, audit
 from gateway.ledger.checkpoints import make_checkpoint, write_file
 from gateway.ledger.record_tables import CHECKPOINTS
 from gateway.ledger.tables import ACCOUNT_BALANCES, GROUPS, POSTINGS, RECORDS, WATERMARK
+from gateway.ledger.trail_state import look_at_trail
 from gateway.registry.audit import AUDIT_EVENTS, AuditEvent, iter_events
 from tests.ledger.books import calendar
 from tests.ledger.scribe import take, writing
@@ -182,6 +183,33 @@ def test_a_trail_computed_anew_from_some_place_on_is_found(town: Town) -> None:
         "audit up to event 2: checkpoint 1: another trail leads to event 2",
         "audit up to event 4: checkpoint 2: another trail leads to event 4",
     ]
+
+    with town.ledger.reading() as ledger, town.records.reading() as records:
+        looked = look_at_trail(ledger, records)
+    assert looked.findings[0] == "checkpoint 2: another trail leads to event 4"
+
+
+def test_a_look_goes_from_the_newest_checkpoint_so_far_and_no_further(town: Town) -> None:
+    for number in range(5):
+        append_alone(town.records, AuditEvent("cli:test", "tenant.add", f"tenant:{number}", 20))
+    with town.ledger.reading() as ledger, town.records.reading() as records:
+        looked = look_at_trail(ledger, records, events_max=2)
+        newest = looked.checkpoint
+        assert newest is not None
+        signed = newest.facts()["audit"]["seq"]
+        assert (looked.checked_event, looked.findings) == (signed + 2, [])
+        assert look_at_trail(ledger, records).checked_event == looked.head.seq >= signed + 5
+    # A ledger that is being built again has nothing to be held against yet.
+    town.change(delete(RECORDS), update(WATERMARK).values(next_seq=1))
+    with town.ledger.reading() as ledger, town.records.reading() as records:
+        assert look_at_trail(ledger, records).findings == []
+
+
+def test_a_journal_that_is_not_what_was_signed_is_seen_at_a_look(town: Town) -> None:
+    town.change(update(RECORDS).where(RECORDS.c.seq == 6).values(raw=b"other"))
+    with town.ledger.reading() as ledger, town.records.reading() as records:
+        (said,) = look_at_trail(ledger, records).findings
+    assert said.startswith("checkpoint 2: another chain of groups leads to record")
 
 
 def test_a_deleted_event_is_found(town: Town) -> None:
