@@ -5,6 +5,7 @@ from fastpath._accounts import StoreHandle
 from fastpath._limit_book import LimitBook
 from fastpath._session import Session
 from fastpath._tariff import Book
+from fastpath.commands import Command, OperationId
 from fastpath.types import EngineLimits
 
 FED: dict[str, int]
@@ -46,32 +47,9 @@ class Engine:
     def end_turn(self, sealed: bool) -> None: ...
     def note_write(self, duration_us: int, records: int) -> None: ...
     def command(
-        self,
-        op: int,
-        *,
-        client: int,
-        id_high: int,
-        id_low: int,
-        now_us: int,
-        account_id: int = 0,
-        amount_minor: int = 0,
-        expected_version: int = 0,
-        currency: int = 0,
-        status_bits: int = 0,
-        purse: int = 0,
-        rider_category: int = 0,
-        token: bytes | None = None,
-        medium_kind: int = 0,
-        medium_state: int = 0,
-        expires_us: int = 0,
-        from_us: int = 0,
-        pass_id: int = 0,
-        rides: int = 0,
-        images: bytes = b"",
-        facts: bytes = b"",
-        notes: tuple[bytes, ...] = (),
+        self, operation: OperationId, asked: Command, now_us: int
     ) -> tuple[bytes, int, bool]: ...
-    def operation(self, client: int, id_high: int, id_low: int) -> tuple[bytes | None, int]: ...
+    def operation(self, operation: OperationId) -> tuple[bytes | None, int]: ...
     def expire(self, now_us: int) -> None: ...
     def seal(self, ts_us: int, previous_hash: bytes) -> memoryview | None: ...
     def begin_next(self, position: int) -> None: ...

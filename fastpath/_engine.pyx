@@ -268,6 +268,43 @@ cdef inline bint has_span(uint8_t op) noexcept nogil:
     return op == OP_PASS_ADD or op == OP_PASS_REMOVE or op == OP_CONCESSION or op == OP_RERATE
 
 
+# What a fastpath.commands.Command asks for, but its images and notes.
+cdef int read_command(object asked, Command* command) except -1:
+    cdef int op = asked.op
+    cdef bytes token = asked.token
+    cdef bytes facts
+    if not 16 <= op <= 63 or len(asked.notes) > 4:
+        raise ValueError("an operation is 16 to 63 and has at most four notes")
+    if token and len(token) != TOKEN_BYTES:
+        raise ValueError("a token is 16 bytes")
+    command.op = <uint8_t> op
+    command.account_id = asked.account_id
+    command.expected_version = asked.expected_version
+    command.amount_minor = asked.amount_minor
+    command.currency = asked.currency
+    command.status_bits = asked.status_bits
+    command.purse = asked.purse
+    command.rider_category = asked.rider_category
+    command.medium_kind = asked.medium_kind
+    command.medium_state = asked.medium_state
+    command.from_us = asked.from_us
+    command.expires_us = asked.expires_us
+    command.pass_id = asked.pass_id
+    command.rides = asked.rides
+    if token:
+        memcpy(command.token, PyBytes_AS_STRING(token), TOKEN_BYTES)
+    command.facts.purpose = PURPOSE_NONE
+    if asked.facts is not None:
+        facts = asked.facts.pack()
+        if len(facts) != sizeof(Facts):
+            raise ValueError("facts are 64 bytes")
+        memcpy(&command.facts, PyBytes_AS_STRING(facts), sizeof(Facts))
+        command.has_facts = True
+    command.facts.amount_minor = command.amount_minor
+    command.facts.expires_us = command.expires_us
+    return 0
+
+
 # Who asked for what. Called after fill_decision: for commands some fields of the head keep what was asked for, so that
 # a repeat with other contents is known as such (docs/journal.md).
 cdef inline void fill_command(RecordHead* head, const Command* command) noexcept nogil:
@@ -1075,57 +1112,23 @@ cdef class Engine:
 
     # --- commands of the control plane --------------------------------------------------------------------------
 
-    def command(self, int op, *, uint64_t client, uint64_t id_high, uint64_t id_low, int64_t now_us,
-                uint64_t account_id=0, int64_t amount_minor=0, uint64_t expected_version=0, int currency=0,
-                int status_bits=0, int purse=0, int rider_category=0, bytes token=None, int medium_kind=0,
-                int medium_state=0, int64_t expires_us=0, int64_t from_us=0, uint32_t pass_id=0, int rides=0,
-                bytes images=b"", bytes facts=b"", tuple notes=()) -> tuple:
+    def command(self, operation, asked, int64_t now_us) -> tuple:
         """Carry out one command; returns (record head bytes, journal position or 0, whether it was a repeat).
 
-        images: of a re-rating: account lines 1 and 2 and then cells, 64 bytes each; token is their digest.
-        facts: what a wallet command asks for beyond that (fastpath.wallet.Facts), 64 bytes.
+        Args: operation: an OperationId; asked: a Command (fastpath.commands); now_us: UTC microseconds.
         The result holds once the open group has been committed. Raises BufferError: the group is full, commit first;
         ValueError: the arguments do not fit the record. A refusal is a value (reason in the head).
         """
         cdef Command command
         if not self.has_room(2):
             raise BufferError("the open group is full")
-        if token is not None and len(token) != TOKEN_BYTES:
-            raise ValueError("a token is 16 bytes")
-        if len(notes) > 4 or not 16 <= op <= 63:
-            raise ValueError("an operation is 16 to 63 and has at most four notes")
-        if len(facts) != 0 and len(facts) != LINE_BYTES:
-            raise ValueError("facts are 64 bytes")
         memset(&command, 0, sizeof(Command))
-        command.client = client
-        command.id_high = id_high
-        command.id_low = id_low
-        command.account_id = account_id
-        command.expected_version = expected_version
+        command.client, command.id_high, command.id_low = operation
         command.now_us = now_us
-        command.amount_minor = amount_minor
-        command.expires_us = expires_us
-        command.op = op
-        command.currency = currency
-        command.status_bits = status_bits
-        command.purse = purse
-        command.rider_category = rider_category
-        command.medium_kind = medium_kind
-        command.medium_state = medium_state
-        command.from_us = from_us
-        command.pass_id = pass_id
-        command.rides = rides
         command.horizon_us = self.limits.horizon_us
-        command.facts.purpose = PURPOSE_NONE
-        if facts:
-            memcpy(&command.facts, PyBytes_AS_STRING(facts), sizeof(Facts))
-            command.has_facts = True
-        command.facts.amount_minor = amount_minor
-        command.facts.expires_us = expires_us
-        self.take_images(op, images)
-        if token is not None:
-            memcpy(command.token, PyBytes_AS_STRING(token), TOKEN_BYTES)
-        return self.carry_out(&command, notes)
+        read_command(asked, &command)
+        self.take_images(command.op, asked.images)
+        return self.carry_out(&command, asked.notes)
 
     cdef int take_images(self, int op, bytes images) except -1:
         cdef size_t size = PyBytes_GET_SIZE(images)
@@ -1140,10 +1143,16 @@ cdef class Engine:
         self.rerate.cell_count = <uint32_t> ((size - RERATE_LINES_BYTES) // sizeof(Cell))
         return 0
 
-    def operation(self, uint64_t client, uint64_t id_high, uint64_t id_low) -> tuple:
-        """(record head, journal position) of an operation, (None, 0) when it is not known."""
-        cdef uint64_t position = find_operation(self.store, client, id_high, id_low)
-        cdef const RecordHead* head = self.find_record(position) if position != 0 else NULL
+    def operation(self, operation) -> tuple:
+        """(record head, journal position) of an operation (an OperationId), (None, 0) when it is not known."""
+        cdef uint64_t client
+        cdef uint64_t id_high
+        cdef uint64_t id_low
+        cdef uint64_t position
+        cdef const RecordHead* head
+        client, id_high, id_low = operation
+        position = find_operation(self.store, client, id_high, id_low)
+        head = self.find_record(position) if position != 0 else NULL
         if head == NULL:
             return None, 0
         return PyBytes_FromStringAndSize(<const char*> head, sizeof(RecordHead)), position

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from fastpath.api import Book, Engine, StoreHandle
+from fastpath.commands import Command, OperationId
 from fastpath.types import MediumKind, MediumState, Op, Reason
 from gateway.bench._filling import fill_media, fill_riders
 from gateway.clock import now_us
@@ -133,14 +134,13 @@ class _Writer:
         self._position = journal.place(head.position)
         self._engine.begin(self._position, head.next_seq)
         self._now_us = now_us()
-        self._numbers = self._operation_numbers()
+        self._operations = self._operation_ids()
 
     def open_account(self, account_id: int, token: bytes) -> None:
-        self._do(Op.ACCOUNT_OPEN, account_id=account_id, currency=CURRENCY)
-        self._do(Op.CREDIT, account_id=account_id, amount_minor=BALANCE_MINOR)
-        self._do(
-            Op.MEDIUM_LINK, account_id=account_id, token=token, medium_kind=int(MediumKind.CARD)
-        )
+        self._do(Command(op=Op.ACCOUNT_OPEN, account_id=account_id, currency=CURRENCY))
+        self._do(Command(op=Op.CREDIT, account_id=account_id, amount_minor=BALANCE_MINOR))
+        card = int(MediumKind.CARD)
+        self._do(Command(op=Op.MEDIUM_LINK, account_id=account_id, token=token, medium_kind=card))
 
     def commit(self) -> None:
         """Make the open group durable and go on behind it."""
@@ -154,21 +154,20 @@ class _Writer:
             self._position = following
         self._engine.commit(0)
 
-    def _do(self, op: Op, **arguments: object) -> None:
-        high, low = next(self._numbers)
-        call = {"client": CLIENT, "id_high": high, "id_low": low, "now_us": self._now_us}
+    def _do(self, command: Command) -> None:
+        operation = next(self._operations)
         try:
-            head, _position, _repeat = self._engine.command(op, **call, **arguments)  # type: ignore[arg-type]
+            head, _position, _repeat = self._engine.command(operation, command, self._now_us)
         except BufferError:
             self.commit()
-            head, _position, _repeat = self._engine.command(op, **call, **arguments)  # type: ignore[arg-type]
+            head, _position, _repeat = self._engine.command(operation, command, self._now_us)
         if head[5] != Reason.OK:
-            raise InvariantError(detail=f"{op.name} was refused: {Reason(head[5]).name}")
+            raise InvariantError(detail=f"{command.op.name} was refused: {Reason(head[5]).name}")
 
-    def _operation_numbers(self) -> Iterator[tuple[int, int]]:
+    def _operation_ids(self) -> Iterator[OperationId]:
         """UUIDv7 values of this moment, the random part counted up."""
         high = (self._now_us // 1000) << 16 | 0x7000
         low = 1 << 63
         while True:
-            yield high, low
+            yield OperationId(CLIENT, high, low)
             low += 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastpath.cells import describe_cell
+from fastpath.commands import Command, OperationId
 from fastpath.records import RecordView, view_head
 from fastpath.types import MediumState, Op, Reason
 from gateway import clock
@@ -113,13 +114,13 @@ class Desk:
             raise CommandError(
                 "COMMAND_DISK", "the journal's disk is nearly full", retry=Retry.SAFE
             )
-        order = operations.read_order(request.op, request.args, self._ceilings, principal)
-        data, position, repeated = self._command(request, order)
+        command = operations.read_command(request.op, request.args, self._ceilings, principal)
+        data, position, repeated = self._carry_out(request, command)
         await self._commit.committed()
         head = view_head(data, position)
         reason = Reason(head.reason)
         if reason.accepted and not repeated:
-            self._tell(head, order)
+            self._tell(head, command)
         result = operations.result_of(head, repeated=repeated)
         return Reply(
             request.id,
@@ -134,17 +135,11 @@ class Desk:
             result=result,
         )
 
-    def _command(self, request: Request, order: operations.Order) -> tuple[bytes, int, bool]:
+    def _carry_out(self, request: Request, command: Command) -> tuple[bytes, int, bool]:
+        operation = OperationId.of(client_number(request.client), request.id)
+
         def run() -> tuple[bytes, int, bool]:
-            return self._engine.command(
-                int(order.op),
-                client=client_number(request.client),
-                id_high=int.from_bytes(request.id[:8]),
-                id_low=int.from_bytes(request.id[8:]),
-                now_us=clock.now_us(),
-                notes=order.notes,
-                **order.arguments,
-            )
+            return self._engine.command(operation, command, clock.now_us())
 
         try:
             return run()
@@ -155,13 +150,12 @@ class Desk:
                 ) from None
             return run()
 
-    def _tell(self, head: RecordView, order: operations.Order) -> None:
+    def _tell(self, head: RecordView, command: Command) -> None:
         """Carry a durable change of a medium's state to the validators, of a hold to its clock."""
         if head.op in (Op.HOLD_PLACE, Op.HOLD_EXTEND):
-            key, expires_us = order.hold_key, order.arguments["expires_us"]
-            self._plane.on_hold(head.account_id, key, expires_us)
+            self._plane.on_hold(head.account_id, command.key, command.expires_us)
         elif head.op in HOLD_ENDS and not head.period_paid_minor:  # nothing is left of it
-            self._plane.on_hold(head.account_id, order.hold_key, 0)
+            self._plane.on_hold(head.account_id, command.key, 0)
         if head.op == Op.MEDIUM_STATE:
             self._state.denylist.note(
                 head.denylist_version, head.token, denied=self._is_denied(head.token)
@@ -219,9 +213,8 @@ class Desk:
             op_id = clock.parse_operation_id(text)
         except ValueError as error:
             raise bad_argument("id must be 32 hex digits") from error
-        data, position = self._engine.operation(
-            client_number(owner), int.from_bytes(op_id[:8]), int.from_bytes(op_id[8:])
-        )
+        operation = OperationId.of(client_number(owner), op_id)
+        data, position = self._engine.operation(operation)
         await self._commit.committed()
         if data is None:
             raise CommandError(

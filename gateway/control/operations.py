@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fastpath.cells import CELL_BYTES, CELLS_MAX
+from fastpath.commands import Command
 from fastpath.records import RecordView
 from fastpath.types import AccountStatus, FactFlag, MediumKind, MediumState, Op, Reason
 from fastpath.wallet import Facts
@@ -46,20 +47,6 @@ class Ceilings:
     limit_max_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A checked command, ready for Engine.command(op, **arguments)."""
-
-    op: Op
-    arguments: dict[str, Any]
-    notes: tuple[bytes, ...] = field(default=())
-
-    @property
-    def hold_key(self) -> int:
-        """Of a command about a hold: which one."""
-        return Facts.unpack(self.arguments["facts"]).key
-
-
 def _open(args: Arguments) -> dict[str, Any]:
     return {
         "account_id": args.integer("account_id", 0, AMOUNT_MAX, 0),
@@ -73,7 +60,7 @@ def _purse(args: Arguments, **facts: int) -> dict[str, Any]:
     purse, key = args.purse()
     merchant = args.integer("merchant", 0, KEY_MAX, 0)
     said = Facts(key=key, merchant=merchant, **facts)
-    return {"purse": purse} | ({} if said == Facts() else {"facts": said.pack()})
+    return {"purse": purse} | ({} if said == Facts() else {"facts": said})
 
 
 def _credit(args: Arguments) -> dict[str, Any]:
@@ -215,7 +202,9 @@ HINTS = {
 """What to do about a refusal, where its name does not say it."""
 
 
-def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, principal: str) -> Order:
+def read_command(
+    name: str, values: Mapping[str, Any], ceilings: Ceilings, principal: str
+) -> Command:
     """Check a command's arguments. Raises: CommandError."""
     operation = OPERATIONS[name]
     args = Arguments(values)
@@ -234,7 +223,7 @@ def read_order(name: str, values: Mapping[str, Any], ceilings: Ceilings, princip
                 f"{abs(arguments['amount_minor'])} is above control.{operation.amount_ceiling}"
                 f" = {ceiling}",
             )
-    return Order(operation.op, arguments, tuple(clip(note) for note in notes))
+    return Command(op=operation.op, notes=tuple(clip(note) for note in notes), **arguments)
 
 
 def _is_moving(name: str, values: Mapping[str, Any]) -> bool:

@@ -41,11 +41,11 @@ def _purse_open(args: Arguments) -> dict[str, Any]:
         purposes=args.integer("purposes", 1, MASK_MAX),
     )
     expires_us = args.integer("expires_us", 0, AMOUNT_MAX, 0)
-    return read_account(args) | {"expires_us": expires_us, "facts": facts.pack()}
+    return read_account(args) | {"expires_us": expires_us, "facts": facts}
 
 
 def _purse_end(args: Arguments) -> dict[str, Any]:
-    return read_account(args) | {"facts": Facts(key=_key(args, PURSE_ID_MIN)).pack()}
+    return read_account(args) | {"facts": Facts(key=_key(args, PURSE_ID_MIN))}
 
 
 def _hold_place(args: Arguments) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _hold_place(args: Arguments) -> dict[str, Any]:
         purpose=args.purpose(),
     )
     expires_us = args.integer("expires_us", 1, AMOUNT_MAX)
-    return _amount(args) | {"expires_us": expires_us, "facts": facts.pack()}
+    return _amount(args) | {"expires_us": expires_us, "facts": facts}
 
 
 def _hold_capture(args: Arguments) -> dict[str, Any]:
@@ -66,11 +66,11 @@ def _hold_capture(args: Arguments) -> dict[str, Any]:
         purpose=args.purpose(),
         flags=FactFlag.FINAL if args.flag("final") else FactFlag(0),
     )
-    return _amount(args) | {"facts": facts.pack()}
+    return _amount(args) | {"facts": facts}
 
 
 def _hold(args: Arguments) -> dict[str, Any]:
-    return read_account(args) | {"facts": Facts(key=_key(args)).pack()}
+    return read_account(args) | {"facts": Facts(key=_key(args))}
 
 
 def _hold_extend(args: Arguments) -> dict[str, Any]:
@@ -91,25 +91,25 @@ def _refund(args: Arguments) -> dict[str, Any]:
         charge_low=low,
         purpose=args.purpose(),
     )
-    return _amount(args) | {"facts": facts.pack()}
+    return _amount(args) | {"facts": facts}
 
 
 def _tier(args: Arguments) -> dict[str, Any]:
-    return read_account(args) | {"facts": Facts(tier=args.integer("tier", 0, TIERS_MAX)).pack()}
+    return read_account(args) | {"facts": Facts(tier=args.integer("tier", 0, TIERS_MAX))}
 
 
 def _credit_state(args: Arguments) -> dict[str, Any]:
     flags = FactFlag.LATE if args.flag("late") else FactFlag(0)
-    return read_account(args) | {"facts": Facts(flags=flags).pack()}
+    return read_account(args) | {"facts": Facts(flags=flags)}
 
 
 def _plan_open(args: Arguments) -> dict[str, Any]:
     number = args.integer("instalments", 1, BYTE_MAX)
-    return _amount(args) | {"facts": Facts(key=_key(args), number=number).pack()}
+    return _amount(args) | {"facts": Facts(key=_key(args), number=number)}
 
 
 def _plan_repay(args: Arguments) -> dict[str, Any]:
-    return _amount(args) | {"facts": Facts(key=_key(args)).pack()}
+    return _amount(args) | {"facts": Facts(key=_key(args))}
 
 
 def _write_off(args: Arguments) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _write_off(args: Arguments) -> dict[str, Any]:
 def _move(args: Arguments) -> dict[str, Any]:
     """left_version: of the account that the medium leaves, 0 = any."""
     left = Facts(key=args.integer("left_version", 0, AMOUNT_MAX, 0))
-    return read_account(args) | {"token": args.token(), "facts": left.pack()}
+    return read_account(args) | {"token": args.token(), "facts": left}
 
 
 WALLET_OPERATIONS: dict[str, Operation] = {

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastpath.api import find_holds, list_holds
+from fastpath.commands import Command, OperationId
 from fastpath.types import Op
 from fastpath.wallet import Facts
 from gateway.clock import derived_operation_id
@@ -107,13 +108,7 @@ class HoldClock:
         expires_us, account_id, key = due
         at_us = max(expires_us, now_us - self._horizon_us + DAY_US)
         op_id = derived_operation_id(at_us, "hold expires", str(account_id), str(key), str(at_us))
-        self._engine.command(
-            int(Op.HOLD_EXPIRE),
-            client=CLIENT,
-            id_high=int.from_bytes(op_id[:8]),
-            id_low=int.from_bytes(op_id[8:]),
-            now_us=now_us,
-            account_id=account_id,
-            facts=Facts(key=key).pack(),
-            notes=NOTES,
+        command = Command(
+            op=Op.HOLD_EXPIRE, account_id=account_id, facts=Facts(key=key), notes=NOTES
         )
+        self._engine.command(OperationId.of(CLIENT, op_id), command, now_us)
