@@ -10,9 +10,9 @@ from fastpath._cellspace cimport new_cell
 from fastpath._extras cimport Extras
 from fastpath._factors cimport Factors, apply_factors
 from fastpath._layers cimport (
-    BEGINS_RUN, BEGINS_SPAN, EFFECT_ALL, EFFECT_DIFFERENCE, EFFECT_FIRST_AND_TRANSFER, EFFECT_MINUS, EFFECT_TRANSFER_ONLY,
-    MEASURED_ARRIVAL_TO_ARRIVAL, MEASURED_DEPARTURE_TO_ARRIVAL, MEASURED_DEPARTURE_TO_DEPARTURE,
-    PASS_CELLS_MAX, JoinRule, LayersC, TransferRule,
+    BEGINS_RUN, BEGINS_SPAN, EFFECT_ALL, EFFECT_DIFFERENCE, EFFECT_FIRST_AND_TRANSFER,
+    EFFECT_MINUS, EFFECT_TRANSFER_ONLY, MEASURED_ARRIVAL_TO_ARRIVAL, MEASURED_DEPARTURE_TO_ARRIVAL,
+    MEASURED_DEPARTURE_TO_DEPARTURE, PASS_CELLS_MAX, JoinRule, LayersC, TransferRule,
 )
 from fastpath._layout cimport *
 from fastpath._legs cimport has_bands, network_of, price_by_bands, product_price
