@@ -104,13 +104,13 @@ MUTATIONS = (
         "no_deduplication",
         (
             Patch(
-                "fastpath/_engine.pyx",
-                "if state == SEQ_SEEN:\n            return self.repeat(tap,",
-                "if state == SEQ_SEEN and tap.device == 0:\n            return self.repeat(tap,",
+                "fastpath/_engine_taps.pyx",
+                "if state == SEQ_SEEN:\n        return repeat_tap(engine,",
+                "if state == SEQ_SEEN and tap.device == 0:\n        return repeat_tap(engine,",
             ),
         ),
         (SCHEDULES, ROUNDS),
-        rebuild="_engine",
+        rebuild="_engine_taps",
     ),
     Mutation(
         "no_counters_after_recovery",

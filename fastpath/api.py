@@ -1,7 +1,7 @@
 """The face of the compiled engine: what code outside of fastpath imports of it.
 
-The journal's format is `fastpath.records`; the vocabulary (`types`, `cells`, `wallet`, `limits`,
-`layers`) is plain Python. See ARCHITECTURE.md for how a tap runs through.
+The journal's format is `fastpath.records`; the vocabulary (`types`, `commands`, `cells`, `wallet`,
+`limits`, `layers`) is plain Python. See ARCHITECTURE.md for how a tap runs through.
 """
 
 from fastpath._accounts import StoreHandle
