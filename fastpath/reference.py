@@ -4,9 +4,10 @@ oracle of audits.
 Written for reading, not for speed: prices are exact fractions, and every check collects *all*
 objections that hold; the one declared first in `Reason` is told. Accounts are changed in place, as
 in C. Must import only the standard library and fastpath. Beside this file: reference_model (state
-and tariffs), reference_cells, reference_case (a tap on its way), reference_legs, _factors, _journey
-and _period (the layers of docs/fares.md), reference_pricing, reference_reversal and _uncount,
-reference_limits (docs/wallet.md), reference_commands and _commands_cells.
+and tariffs), reference_cells, reference_case (a tap on its way), reference_objections and _verdict,
+reference_legs, _factors, _journey and _period (the layers of docs/fares.md), reference_pricing,
+reference_reversal and _uncount, reference_limits (docs/wallet.md), reference_commands and
+_commands_cells.
 
 How a tap is decided
 1. Fare time is the device's clock. A device that doubts its clock, or whose clock is off by more
@@ -57,7 +58,6 @@ exit; for flat taps: before the last accepted tap)
 
 from __future__ import annotations
 
-from fastpath.checks import sure
 from fastpath.reference_case import (
     Case,
     Charge,
@@ -71,7 +71,6 @@ from fastpath.reference_case import (
 from fastpath.reference_cells import Cell, CellType, Chain, Concession, Counter, Extras, Pass
 from fastpath.reference_commands import decide_command
 from fastpath.reference_commands_cells import Rerate
-from fastpath.reference_funding import draw, funds_objections, main_minor, purses_minor
 from fastpath.reference_journey import (
     find_continuation,
     keep_entry,
@@ -79,7 +78,7 @@ from fastpath.reference_journey import (
     keep_riders,
     takes_rider,
 )
-from fastpath.reference_limits import check_spend, count_spend, find_limits, lacks_limits_cell
+from fastpath.reference_limits import find_limits
 from fastpath.reference_model import (
     DISCOUNT_MASK,
     LAST_LEGS_SHIFT,
@@ -97,7 +96,15 @@ from fastpath.reference_model import (
     Tap,
     Version,
     first_told,
-    fits,
+)
+from fastpath.reference_objections import (
+    entry_objections,
+    exit_objections,
+    limit_objections,
+    money_objections,
+    repeats_last,
+    room_objections,
+    standing_objections,
 )
 from fastpath.reference_period import count_leg, use_pass
 from fastpath.reference_pricing import (
@@ -107,18 +114,14 @@ from fastpath.reference_pricing import (
     price_ride,
 )
 from fastpath.reference_reversal import decide_reversal, reversal_owner
+from fastpath.reference_verdict import admit, post_risk, refuse
 from fastpath.reference_wallet import Paid
 from fastpath.types import (
-    AccountStatus,
     Act,
     CapOwner,
     JourneyState,
-    MediumState,
-    MissingCheckIn,
-    Purpose,
     Reason,
     Rule,
-    TapFlag,
     TapKind,
     TariffRules,
     Verdict,
@@ -158,27 +161,6 @@ ANYTHING_MINOR = 1
 """What a check-in asks the limits for: whether anything may be spent at all."""
 
 
-def _refuse(case: Case, reason: Reason) -> Decision:
-    out = case.out
-    out.reason, out.verdict = reason, Verdict.DENY
-    out.rules &= Rule.RECEIVED_TIME | Rule.ENTRY_MINIMUM
-    out.distance_m = out.other_stop = out.network = 0
-    out.acts = ()
-    if case.account is not None:
-        out.balance_minor = case.account.spendable_minor
-    return out
-
-
-def _post_risk(case: Case, fare_minor: int) -> Decision:
-    out = case.out
-    out.reason, out.verdict = Reason.OK_RISK, Verdict.OPEN_WITH_DEBT
-    out.rules |= Rule.OFFLINE_ACCEPTED
-    out.fare_minor = out.nominal_minor = fare_minor
-    if case.account is not None:
-        out.balance_minor = case.account.spendable_minor
-    return out
-
-
 def decide_tap(
     book: SpecBook,
     medium: Medium | None,
@@ -205,16 +187,16 @@ def decide_tap(
         asks_room=extras is not None,
     )
     if tap.kind not in set(TapKind):
-        return _refuse(case, Reason.BAD_REQUEST)
+        return refuse(case, Reason.BAD_REQUEST)
     told = first_told(_message_objections(case))
     if told is not None:
-        return _refuse(case, told)
+        return refuse(case, told)
     if medium is None or medium.state == 0:
         return _decide_stranger(case, Reason.UNKNOWN_MEDIUM)
     if case.account is None:
         return _decide_stranger(case, Reason.UNKNOWN_ACCOUNT)
     if case.account.currency != case.tariff.spec.currency:
-        told = first_told({Reason.CURRENCY_MISMATCH} | _standing_objections(case))
+        told = first_told({Reason.CURRENCY_MISMATCH} | standing_objections(case))
         return _decide_stranger(case, told or Reason.CURRENCY_MISMATCH)
     find_totals(case, medium_period)
     return {
@@ -278,136 +260,13 @@ def _message_objections(case: Case) -> set[Reason]:
 def _decide_stranger(case: Case, reason: Reason) -> Decision:
     """Somebody we cannot charge: refused, or, when the ride was made, priced for the operator."""
     if not case.is_opened:
-        return _refuse(case, reason)
+        return refuse(case, reason)
     if case.tap.kind == TapKind.CHECK_OUT:
-        return _post_risk(case, price_missing_check_in(case).fare_minor)
+        return post_risk(case, price_missing_check_in(case).fare_minor)
     if case.tap.kind == TapKind.FLAT:
         charge, fault = price_flat(case, is_rider=False)
-        return _refuse(case, fault) if fault else _post_risk(case, charge.fare_minor)
-    return _post_risk(case, 0)
-
-
-def _standing_objections(case: Case) -> set[Reason]:
-    """Whether medium and account may make new journeys."""
-    medium, status = case.medium, case.owner.status
-    medium = sure(medium)
-    found = {
-        Reason.DENYLISTED: medium.state == MediumState.DENYLISTED,
-        Reason.MEDIUM_LOST: medium.state in (MediumState.LOST, MediumState.REPLACED),
-        Reason.MEDIUM_EXPIRED: medium.state == MediumState.EXPIRED
-        or 0 < medium.expires_us <= case.ts_us
-        or medium.expires_us < 0,
-        Reason.ACCOUNT_CLOSED: bool(status & AccountStatus.CLOSED),
-        Reason.ACCOUNT_FROZEN: bool(status & AccountStatus.FROZEN_DEBIT),
-    }
-    return {reason for reason, holds in found.items() if holds}
-
-
-def _room_objections(case: Case, amount_minor: int) -> set[Reason]:
-    """Whether what tariff and limits may keep has no room; a ride that was made is not asked."""
-    if not case.asks_room or case.is_opened:
-        return set()
-    needed = 0
-    if case.tariff.layers is not None:
-        ids = [one.counter_id for one in case.layers.counters]
-        needed += case.extras.count_needed(
-            has_chain=case.keeps_chain, has_span=case.tariff.has_span, counter_ids=ids
-        )
-    if amount_minor > 0:
-        limits, now_us = case.book.limits, case.tap.now_us
-        needed += lacks_limits_cell(limits, case.owner, case.extras, now_us)
-    return {Reason.TOO_MANY_CELLS} if needed > case.extras.room else set()
-
-
-def _limit_objections(case: Case, amount_minor: int) -> set[Reason]:
-    """Whether the limits of the account's tier let it spend so much at the server's instant."""
-    if not case.asks_room:
-        return set()
-    return check_spend(case.book.limits, case.owner, case.extras, amount_minor, case.tap.now_us)
-
-
-# --- money ----------------------------------------------------------------------------------------
-
-
-def _money_objections(case: Case, fare_minor: int, *, least_minor: int = 0) -> set[Reason]:
-    """Whether the account can pay the fare and have `least_minor` left."""
-    account = case.owner
-    is_entry = case.tap.kind == TapKind.CHECK_IN
-    if not fits(account.balance_minor - fare_minor):
-        return {Reason.AMOUNT_OVERFLOW}
-    purses = purses_minor(account, case.extras, Purpose.TRANSIT, case.ts_us)
-    found = funds_objections(
-        account,
-        case.extras,
-        fare_minor + least_minor,
-        purses=purses,
-        is_way_home=_is_way_home(case),
-    )
-    if not found or (fare_minor <= 0 and not is_entry):
-        return set()
-    may_overdraw = case.tap.kind == TapKind.CHECK_OUT and case.tariff.rules.exit_overdraft
-    return set() if may_overdraw and _limit_minor(case) >= 0 else found
-
-
-def _is_way_home(case: Case) -> bool:
-    """A late credit line does not keep the rider inside."""
-    return case.is_ride
-
-
-def _limit_minor(case: Case) -> int:
-    """What the account can pay now."""
-    purses = purses_minor(case.owner, case.extras, Purpose.TRANSIT, case.ts_us)
-    return purses + main_minor(case.owner, case.extras, is_way_home=_is_way_home(case))
-
-
-def _admit(case: Case, objections: set[Reason], charge: Charge, *, is_debt: bool = False) -> bool:
-    """Turn objections into a verdict and draw the fare. False = refused: nothing changes."""
-    told = first_told(objections)
-    if told is None and case.is_offline and not case.is_opened:
-        told = Reason.OFFLINE_REFUSED
-    is_entry = case.tap.kind == TapKind.CHECK_IN
-    if told in (Reason.INSUFFICIENT_BALANCE, Reason.CREDIT_LATE) and is_entry:
-        case.out.rules |= Rule.ENTRY_MINIMUM
-    if told is not None and not case.is_opened:
-        _refuse(case, told)
-        return False
-    if not fits(case.owner.balance_minor - charge.fare_minor):
-        _post_risk(case, charge.fare_minor)
-        return False
-    if told is not None:
-        case.out.rules |= Rule.OFFLINE_ACCEPTED
-    _draw(case, charge, is_debt=is_debt or told is not None)
-    return True
-
-
-def _draw(case: Case, charge: Charge, *, is_debt: bool) -> None:
-    """Take the fare: subsidy, stored value, credit line; a debt goes below any limit."""
-    account, out, fare_minor = case.owner, case.out, charge.fare_minor
-    is_overdraft = not is_debt and fare_minor > 0 and _limit_minor(case) < fare_minor
-    out.subsidy_minor, out.parts = draw(
-        account, case.extras, Purpose.TRANSIT, fare_minor, case.ts_us
-    )
-    main_part = fare_minor - out.subsidy_minor - sum(part for _, part in out.parts)
-    out.fare_minor, out.nominal_minor = fare_minor, charge.nominal_minor
-    out.balance_minor = account.spendable_minor
-    if is_debt:
-        out.reason = Reason.OK_DEBT
-    elif is_overdraft:
-        out.reason = Reason.OK_OVERDRAFT
-        out.rules |= Rule.EXIT_OVERDRAFT
-    elif main_part > 0 and account.balance_minor < 0:
-        out.rules |= Rule.CREDIT_LINE
-    if out.subsidy_minor:
-        out.rules |= Rule.SUBSIDY
-    _count(case, fare_minor)
-    out.verdict = Verdict.OPEN_WITH_DEBT if is_debt else Verdict.OPEN
-
-
-def _count(case: Case, fare_minor: int) -> None:
-    """Count a fare in the windows of the account's limits, also one that was not asked for."""
-    limits, now_us = case.book.limits, case.tap.now_us
-    if case.asks_room and count_spend(limits, case.owner, case.extras, fare_minor, now_us):
-        case.out.rules |= Rule.COUNTED
+        return refuse(case, fault) if fault else post_risk(case, charge.fare_minor)
+    return post_risk(case, 0)
 
 
 # --- the four kinds of tap ------------------------------------------------------------------------
@@ -429,50 +288,19 @@ def _tell_progress(case: Case) -> Decision:
     return case.out
 
 
-def _repeats_last(case: Case) -> bool:
-    account, tap = case.owner, case.tap
-    is_same = account.last_device != 0 and (account.last_kind, account.last_stop) == (
-        tap.kind,
-        tap.stop,
-    )
-    # Of accounts from before this was kept the last tap may have been of the same medium.
-    is_other = 0 not in (account.last_token, tap.token[0]) and account.last_token != tap.token[0]
-    return (
-        is_same
-        and not is_other
-        and 0 <= case.ts_us - account.last_ts_us < case.tariff.rules.passback_us
-    )
-
-
-def _entry_objections(case: Case) -> set[Reason]:
-    """What an open journey has against another check-in."""
-    account, rules = case.owner, case.tariff.rules
-    if not account.is_open:
-        return set()
-    age_us = case.ts_us - account.entry_ts_us
-    found = set()
-    if account.entry_stop == case.tap.stop and age_us < rules.passback_us:
-        found.add(Reason.PASSBACK)
-    is_desk = bool(case.tap.flags & TapFlag.SERVICE_DESK)
-    may_close = rules.missing_check_out_after_us >= 0
-    if not (may_close and (is_desk or age_us >= rules.missing_check_out_after_us)):
-        found.add(Reason.ALREADY_IN)
-    return found
-
-
 def _check_in(case: Case) -> Decision:
     account = case.owner
-    objections = _standing_objections(case)
+    objections = standing_objections(case)
     if case.is_late:
-        return _tell_progress(case) if _admit(case, objections, Charge()) else case.out
+        return _tell_progress(case) if admit(case, objections, Charge()) else case.out
     is_closing = account.is_open
     charge = price_missing_check_out(case) if is_closing else Charge()
-    objections |= _entry_objections(case)
+    objections |= entry_objections(case)
     least_minor = case.tariff.rules.entry_minimum_minor
-    objections |= _money_objections(case, charge.fare_minor, least_minor=least_minor)
-    objections |= _limit_objections(case, ANYTHING_MINOR)
-    objections |= _room_objections(case, ANYTHING_MINOR)
-    if not _admit(case, objections, charge):
+    objections |= money_objections(case, charge.fare_minor, least_minor=least_minor)
+    objections |= limit_objections(case, ANYTHING_MINOR)
+    objections |= room_objections(case, ANYTHING_MINOR)
+    if not admit(case, objections, charge):
         return case.out
     if is_closing:
         case.out.rules |= Rule.MISSING_CHECK_OUT
@@ -515,24 +343,13 @@ def _open_journey(case: Case, *, is_closing: bool) -> None:
     keep_entry(case, is_joined=is_joined, is_closing=is_closing)
 
 
-def _exit_objections(case: Case) -> set[Reason]:
-    """What speaks against a check-out without an open journey."""
-    setting = case.tariff.rules.missing_check_in
-    is_desk = bool(case.tap.flags & TapFlag.SERVICE_DESK)
-    at_desk = setting == MissingCheckIn.HIGHEST_AT_DESK and is_desk
-    found = {Reason.PASSBACK} if _repeats_last(case) else set()
-    if not (setting == MissingCheckIn.HIGHEST or at_desk):
-        found.add(Reason.NOT_CHECKED_IN)
-    return found
-
-
 def _check_out(case: Case) -> Decision:
-    standing = _standing_objections(case)
+    standing = standing_objections(case)
     if not case.is_ride:
         charge = price_missing_check_in(case)
-        objections = standing | _exit_objections(case) | _money_objections(case, charge.fare_minor)
+        objections = standing | exit_objections(case) | money_objections(case, charge.fare_minor)
         is_late = case.is_late
-        if not _admit(case, objections, charge):
+        if not admit(case, objections, charge):
             return case.out
         if not is_late:
             _remember(case, fare_minor=charge.fare_minor, flags=LAST_NO_JOURNEY)
@@ -540,12 +357,12 @@ def _check_out(case: Case) -> Decision:
         return _tell_progress(case)
     priced = price_ride(case)
     charge = priced or price_missing_check_in(case)
-    objections = _money_objections(case, charge.fare_minor)
+    objections = money_objections(case, charge.fare_minor)
     if standing:
         objections -= {Reason.INSUFFICIENT_BALANCE}
     if priced is None:
         objections.add(Reason.NOT_PRICED)
-    if not _admit(case, objections, charge, is_debt=bool(standing)):
+    if not admit(case, objections, charge, is_debt=bool(standing)):
         return case.out
     _close_journey(case, charge)
     return _tell_progress(case)
@@ -567,8 +384,8 @@ def _close_journey(case: Case, charge: Charge) -> None:
 
 
 def _flat(case: Case) -> Decision:
-    objections = _standing_objections(case)
-    repeats = _repeats_last(case)
+    objections = standing_objections(case)
+    repeats = repeats_last(case)
     is_rider = repeats and takes_rider(case)
     charge, fault = price_flat(case, is_rider=is_rider)
     if is_rider:
@@ -577,12 +394,12 @@ def _flat(case: Case) -> Decision:
         objections.add(Reason.PASSBACK)
     if fault is not None:
         told = fault if case.is_opened else first_told(objections | {fault})
-        return _refuse(case, told or fault)
-    objections |= _money_objections(case, charge.fare_minor)
-    objections |= _limit_objections(case, charge.fare_minor)
-    objections |= _room_objections(case, charge.fare_minor)
+        return refuse(case, told or fault)
+    objections |= money_objections(case, charge.fare_minor)
+    objections |= limit_objections(case, charge.fare_minor)
+    objections |= room_objections(case, charge.fare_minor)
     is_late = case.is_late
-    if not _admit(case, objections, charge):
+    if not admit(case, objections, charge):
         return case.out
     _keep_flat(case, charge, is_late=is_late)
     if not is_late and (is_rider or not repeats):
@@ -602,12 +419,12 @@ def _keep_flat(case: Case, charge: Charge, *, is_late: bool) -> None:
 
 def _inspect(case: Case) -> Decision:
     """Says what an inspector needs to know; changes nothing."""
-    objections = _standing_objections(case)
+    objections = standing_objections(case)
     if not case.owner.is_open:
         objections.add(Reason.NOT_CHECKED_IN)
     told = first_told(objections)
     if told is not None:
-        return _refuse(case, told)
+        return refuse(case, told)
     case.out.verdict = Verdict.OPEN
     case.out.other_stop = case.owner.entry_stop
     case.out.balance_minor = case.owner.spendable_minor
