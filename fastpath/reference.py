@@ -58,6 +58,7 @@ exit; for flat taps: before the last accepted tap)
 
 from __future__ import annotations
 
+from fastpath.cells import CellType
 from fastpath.reference_case import (
     Case,
     Charge,
@@ -68,7 +69,7 @@ from fastpath.reference_case import (
     is_clock_off,
     network_of,
 )
-from fastpath.reference_cells import Cell, CellType, Chain, Concession, Counter, Extras, Pass
+from fastpath.reference_cells import Cell, Chain, Concession, Counter, Extras, Pass
 from fastpath.reference_commands import decide_command
 from fastpath.reference_commands_cells import Rerate
 from fastpath.reference_journey import (

@@ -8,38 +8,11 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field, fields, replace
-from enum import IntEnum
 
+from fastpath.cells import CellType
 from fastpath.checks import sure
 from fastpath.layers import PASS_CELLS_MAX
 from fastpath.reference_model import Period
-
-
-class CellType(IntEnum):
-    """Cell.type; 0 = free."""
-
-    MEDIUM_PERIOD = 1
-    COUNTERS = 2
-    CHAIN = 3
-    CHAIN_BEFORE = 4
-    PASS = 5
-    CONCESSION = 6
-    PURSE = 7
-    HOLD = 8
-    LIMITS = 9
-    PLAN = 10
-    REFUND = 11
-    SPAN = 12
-
-
-TOTALS = (
-    CellType.MEDIUM_PERIOD,
-    CellType.COUNTERS,
-    CellType.CHAIN,
-    CellType.CHAIN_BEFORE,
-    CellType.SPAN,
-)
-"""What a re-rating replaces."""
 
 
 @dataclass(slots=True)

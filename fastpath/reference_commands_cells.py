@@ -9,8 +9,9 @@ import struct
 from copy import deepcopy
 from dataclasses import dataclass, fields
 
+from fastpath.cells import TOTALS, CellType
 from fastpath.checks import BrokenInvariantError, sure
-from fastpath.reference_cells import TOTALS, Cell, CellType, Concession, Extras, Pass, Refunded
+from fastpath.reference_cells import Cell, Concession, Extras, Pass, Refunded
 from fastpath.reference_funding import funds_objections
 from fastpath.reference_limits import ask_spend, count_spend, uncount_spend
 from fastpath.reference_model import (

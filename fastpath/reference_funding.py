@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpath.reference_cells import Cell, CellType, Extras, Plan, Purse
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Extras, Plan, Purse
 from fastpath.reference_model import MONEY_MAX, Account, fits
 from fastpath.types import AccountStatus, Purpose, Reason
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fastpath.cells import CellType
 from fastpath.checks import sure
 from fastpath.layers import OWN_TRANSFERS_MAX, Begins, Join, Measured, Transfer, TransferEffect
 from fastpath.reference_case import Case, Charge, Leg, network_of
-from fastpath.reference_cells import CellType, Chain, Span
+from fastpath.reference_cells import Chain, Span
 from fastpath.reference_factors import Factors, discounted
 from fastpath.reference_legs import band_price, bands_of, product_price
 from fastpath.reference_model import LAST_CHAIN, LEGS_MAX

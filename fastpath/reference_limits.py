@@ -6,8 +6,9 @@ standard library and fastpath.
 
 from __future__ import annotations
 
+from fastpath.cells import CellType
 from fastpath.limits import NO_LIMIT, LimitProfile
-from fastpath.reference_cells import Cell, CellType, Extras, Purse, Spent
+from fastpath.reference_cells import Cell, Extras, Purse, Spent
 from fastpath.reference_model import MONEY_MAX, Account, LimitVersion
 from fastpath.types import Reason
 

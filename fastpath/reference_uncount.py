@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastpath.cells import CellType
 from fastpath.checks import sure
 from fastpath.layers import OverstayKind, SameStopKind, Window
 from fastpath.reference_case import Leg, category_at
-from fastpath.reference_cells import CellType, Counter, Extras, Pass
+from fastpath.reference_cells import Counter, Extras, Pass
 from fastpath.reference_legs import frame_at
 from fastpath.reference_model import LAST_CHAIN, Account, Decision, SpecBook, Tap, Version
 from fastpath.reference_period import find_window, in_scope

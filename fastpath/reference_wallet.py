@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from fastpath.reference_cells import Cell, CellType, Extras, Pass, Plan, Purse
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Extras, Pass, Plan, Purse
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import (
     draw,

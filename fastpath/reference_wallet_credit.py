@@ -5,7 +5,8 @@ Must import only the standard library and fastpath.
 
 from __future__ import annotations
 
-from fastpath.reference_cells import Cell, CellType, Plan
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Plan
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import main_minor
 from fastpath.reference_model import fits

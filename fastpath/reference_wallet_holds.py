@@ -5,7 +5,8 @@ Must import only the standard library and fastpath.
 
 from __future__ import annotations
 
-from fastpath.reference_cells import Cell, CellType, Hold
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Hold
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import funds_objections
 from fastpath.reference_limits import ask_spend

@@ -5,7 +5,8 @@ Must import only the standard library and fastpath.
 
 from __future__ import annotations
 
-from fastpath.reference_cells import Cell, CellType, Refunded
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Refunded
 from fastpath.reference_commands_cells import put_new
 from fastpath.reference_funding import SUBSIDY_ID, put_parts, split_parts
 from fastpath.reference_limits import uncount_spend

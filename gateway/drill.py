@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fastpath.cells import type_of
-from fastpath.reference_cells import Cell, CellType, Purse
+from fastpath.cells import CellType, type_of
+from fastpath.reference_cells import Cell, Purse
 from gateway.backup import check_backup, make_backup, restore_backup
 from gateway.config import Config, LoadedConfig, load_config
 from gateway.control.views import ACCOUNT, ACCOUNT_FIELDS, list_cells

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from fastpath import reference
-from fastpath.reference_cells import Cell, CellType, Concession, Extras, Pass
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Concession, Extras, Pass
 from fastpath.types import (
     MediumKind,
     MediumState,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from fastpath.reference_cells import Cell, CellType, Hold, Plan, Purse
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Hold, Plan, Purse
 from fastpath.types import AccountStatus, FactFlag, Op, Purpose, TapFlag, TapKind
 from tests.fastpath.world import DAY_US, HOUR_US
 

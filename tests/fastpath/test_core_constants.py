@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastpath import layers, reference_model, types
+from fastpath import cells, layers, reference_model, types
 
 FOLDER = Path(types.__file__).parent
 NUMBERS = {
@@ -38,8 +38,10 @@ PREFIXES: dict[str, type[IntEnum] | type[types.IntFlag]] = {
     "ACT": types.Act,
     "FACT": types.FactFlag,
     "PURPOSE": types.Purpose,
+    "CELL": cells.CellType,
 }
 EXPECTED = {f"{prefix}_{one.name}": int(one) for prefix, kind in PREFIXES.items() for one in kind}
+del EXPECTED["CELL_FREE"]  # a place without a cell, no cell
 
 
 def test_every_number_of_types_is_in_c() -> None:
@@ -48,7 +50,7 @@ def test_every_number_of_types_is_in_c() -> None:
 
 def test_c_has_no_other_numbers_under_these_prefixes() -> None:
     own = {"LEGS_MAX"}
-    inner = ("ENTRY_", "LAST_", "CELL_")
+    inner = ("ENTRY_", "LAST_")
     others = {name for name in NUMBERS if not name.startswith(inner)} - own
     assert others == set(EXPECTED)
 

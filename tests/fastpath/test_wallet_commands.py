@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from fastpath import reference
-from fastpath.reference_cells import Cell, CellType, Hold, Pass, Plan, Purse, Refunded
+from fastpath.cells import CellType
+from fastpath.reference_cells import Cell, Hold, Pass, Plan, Purse, Refunded
 from fastpath.types import AccountStatus, FactFlag, Op, Purpose, Reason, Rule
 from fastpath.wallet import Facts
 from tests.fastpath.city import EAST, minor, rider, rows

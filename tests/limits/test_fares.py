@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastpath import reference
+from fastpath.cells import CellType
 from fastpath.limits import LimitProfile
-from fastpath.reference_cells import Cell, CellType, Spent
+from fastpath.reference_cells import Cell, Spent
 from fastpath.types import Reason, Rule, TapFlag, TapKind, Verdict
 from tests.fastpath.city import AIRPORT, EAST, HILL, WEST, at, rider
 from tests.fastpath.world import DAY_US, HOUR_US, MINUTE_US, World

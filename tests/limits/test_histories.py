@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpath import reference
+from fastpath.cells import CellType
 from fastpath.limits import LimitProfile, LimitSpec
-from fastpath.reference_cells import CellType, Spent
+from fastpath.reference_cells import Spent
 from fastpath.types import Op, Rule, TariffSpec
 from tests.fastpath.strategies import (
     FIRST_DAY,

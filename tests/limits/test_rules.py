@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from fastpath.cells import CellType
 from fastpath.limits import LimitProfile
-from fastpath.reference_cells import Cell, CellType
+from fastpath.reference_cells import Cell
 from fastpath.types import Reason
 from tests.limits.both import LimitedAccount, at, limits, utc
 

@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fastpath import reference
+from fastpath.cells import CellType
 from fastpath.limits import LimitProfile
-from fastpath.reference_cells import Cell, CellType, Purse, Spent
+from fastpath.reference_cells import Cell, Purse, Spent
 from fastpath.reference_commands_cells import pack_lines
 from fastpath.types import FactFlag, Op, Purpose, Reason, Rule
 from tests.fastpath.city import EAST, at
