@@ -23,9 +23,12 @@ $(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py
 	$(PIP) install --no-build-isolation -e .
 	@touch $@ $(VENV)/.built
 
+# What is built and current is not built again: then only the tools come on top.
+CURRENT = $(if $(wildcard $(VENV)/.built),$(if $(shell find $(EXTENSIONS) -newer $(VENV)/.built),,yes))
+
 $(VENV)/.dev: $(BIN)/python pyproject.toml setup.py
 	$(PIP) install $(BUILD_NEEDS)
-	$(PIP) install --no-build-isolation -e '.[dev]'
+	$(if $(CURRENT),FAREGATE_ONLY=none) $(PIP) install --no-build-isolation -e '.[dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.built
 
 # Installing builds too; this is for sources that changed since.
