@@ -105,8 +105,9 @@ CLI = """\
 Made from `gateway/commands/` by `make docs`; do not edit.
 
 Every command has `--json` (one JSON object, or JSON lines, on standard output; errors too). Those
-that need settings have `--config FILE` and `--set NAME=VALUE`. Exit status: 0 ok, 1 findings, 2
-usage, 3 environment.
+that need settings have `--config FILE` and `--set NAME=VALUE`. `faregate --version` says which one
+it is. Exit status: 0 ok, 1 findings or a refusal, 2 usage (nothing was done), 3 environment: no
+gateway, no such file or folder, no room.
 
 A command that moves value is one operation with an id (UUIDv7). When its answer is not heard, the
 outcome is unknown: `faregate operation show ID` tells it, and the same command with
@@ -213,7 +214,8 @@ def _parameter_row(name: str, hint: Any, default: object) -> str:
     shown = getattr(default, "value", default)
     plain = isinstance(shown, str | int | float | Path) and not isinstance(shown, bool)
     says = f"{info.help}{f' Default: `{shown}`.' if plain and str(shown) else ''}"
-    return f"| `{_spelling(name, kind, info)}` | {says} |\n"
+    spelling = _spelling(name, kind, info).replace("|", "\\|")  # else it would end the cell
+    return f"| `{spelling}` | {says} |\n"
 
 
 def _spelling(name: str, kind: Any, info: Any) -> str:

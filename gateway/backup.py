@@ -352,6 +352,8 @@ def _write_manifest(target: Path, manifest: Manifest) -> None:
 
 
 def _read_manifest(source: Path) -> Manifest:
+    if not (source / MANIFEST).is_file():
+        raise BackupError("BACKUP_NOT_FOUND", f"there is no backup in {source}")
     try:
         fields = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
         if fields["format"] != FORMAT:

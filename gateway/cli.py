@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from importlib import import_module
-from typing import Any
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,10 @@ from gateway.errors import (
     ConfigError,
     Corrupt,
     CreditError,
+    DeliveryError,
+    EnvironmentFault,
     FareGatewayError,
+    LedgerError,
     MovingError,
     RegistryError,
     RerateError,
@@ -91,6 +94,8 @@ _FINDINGS = (
     ConfigError,
     Corrupt,
     CreditError,
+    DeliveryError,
+    LedgerError,
     MovingError,
     RegistryError,
     RerateError,
@@ -98,7 +103,41 @@ _FINDINGS = (
     TariffError,
     Uncertain,
 )
-_ENVIRONMENT_CODES = frozenset({"COMMAND_NOT_SENT", "CONFIG_NOT_FOUND", "REGISTRY_ERROR"})
+_ENVIRONMENT_CODES = frozenset(
+    {
+        "COMMAND_NOT_SENT",
+        "CONFIG_NOT_FOUND",
+        "LEDGER_ERROR",
+        "LEDGER_MARK",
+        "LEDGER_MOVED",
+        "LEDGER_VERSION",
+        "REGISTRY_ERROR",
+    }
+)
+_FINDING_CODES = frozenset({"BACKUP_INVALID", "BACKUP_INSTANT"})
+
+
+EPILOG = (
+    "Every command has `--help` and `--json`. Exit status: 0 ok, 1 findings or a refusal, 2 usage, "
+    "3 environment (no gateway, no file, no room)."
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"faregate {metadata.version('faregate')}")
+        raise typer.Exit
+
+
+def _root_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 def build_cli() -> typer.Typer:
@@ -110,6 +149,8 @@ def build_cli() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
+        epilog=EPILOG,
+        callback=_root_options,
     )
     for name in COMMANDS:
         import_module(f"gateway.commands.{name}").register(app)
@@ -136,6 +177,8 @@ def main(argv: list[str] | None = None) -> int:
         return exit_status(error)
     except BrokenPipeError:
         return EXIT_ENVIRONMENT
+    except OSError as error:
+        return _unusable(error, as_json="--json" in arguments)
     return status if isinstance(status, int) else 0
 
 
@@ -143,9 +186,17 @@ def exit_status(error: FareGatewayError) -> int:
     """The exit status that goes with an error."""
     if isinstance(error, UsageError):
         return EXIT_USAGE
-    if error.code in _ENVIRONMENT_CODES or not isinstance(error, _FINDINGS):
+    if error.code in _ENVIRONMENT_CODES:
         return EXIT_ENVIRONMENT
-    return EXIT_FINDINGS
+    found = isinstance(error, _FINDINGS) or error.code in _FINDING_CODES
+    return EXIT_FINDINGS if found else EXIT_ENVIRONMENT
+
+
+def _unusable(error: OSError, *, as_json: bool) -> int:
+    """A file or folder that a command was told to use, and cannot."""
+    named = f"{error.filename}: " if error.filename is not None else ""
+    _print_error(EnvironmentFault(detail=f"{named}{error.strerror or error}"), as_json=as_json)
+    return EXIT_ENVIRONMENT
 
 
 def _usage(error: BaseException, *, as_json: bool) -> int:

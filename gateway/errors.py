@@ -1,4 +1,4 @@
-"""The gateway's exceptions. Must not import anything of the gateway.
+"""The gateway's exceptions. Must not import anything of the gateway but its refusals.
 
     FareGatewayError                code, detail, hint, retry
     ├── ConfigError                 CONFIG_…    a setting or a secret; also a ValueError
@@ -37,6 +37,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+
+from gateway.refusals import REFUSALS
 
 
 class Retry(StrEnum):
@@ -399,6 +401,7 @@ CODES: dict[str, str] = {
     "REGISTRY_UNKNOWN": "nothing has that name or number; the `list` command shows what there is",
     "REGISTRY_FIELD": "docs/security.md lists the fields of a person",
     "REGISTRY_ERASED": "an erased person never comes back; add a new one",
+    "REGISTRY_INVALID": "the detail says what is allowed; nothing was written",
     "REGISTRY_KEY": "name the older keys in security.registry_old_key_files, else restore a backup",
     "REGISTRY_SCOPE": "docs/security.md lists the scopes",
     "REGISTRY_REVOKED": "a revoked device stays revoked; add one under a new number",
@@ -412,9 +415,9 @@ CODES: dict[str, str] = {
     "LEDGER_NOT_FOUND": "`faregate ledger status` says how far it has come; wait and ask again",
     "LEDGER_DAY_OPEN": "wait for the day to end and the ledger to catch up, or say --open-day",
     "LEDGER_UNKNOWN_ACCOUNT": "`faregate ledger status` lists the ledger accounts by their code",
-    "LEDGER_FILE": "the detail names the line and the column",
     "LEDGER_FILE_GONE": "the next settlement of the day is complete: wait for it, or make it now "
     "by `faregate settle run`",
+    "LEDGER_FILE": "the detail names the file, and the line and column in it",
     "LEDGER_BREAK": "`faregate reconcile report` lists the breaks by their number",
     "LEDGER_MARK": "remove the file ledger.mark: the ledger writes another one",
     "DATABASE_ERROR": "look at the database named: is it there, reachable, and is there room",
@@ -468,22 +471,24 @@ CODES: dict[str, str] = {
     "API_OFF": "this gateway was started without the part that answers this",
     "COMMAND_REFUSED": "the reason in the reply says what stands against it",
     "COMMAND_BAD_ARGUMENT": "the detail names the argument; nothing was done",
-    "COMMAND_CEILING": "the amount is above a ceiling of [control]",
+    "COMMAND_CEILING": "use less at once, or raise that setting of [control] and restart",
     "COMMAND_NOT_MERGED": "end what the detail names, then merge; or move the media one by one",
     "COMMAND_DISK": "make room on the journal's disk; taps still go on",
     "COMMAND_BUSY": "nothing was done; send it again in a moment",
     "COMMAND_NOT_SENT": "nothing was sent: is `faregate serve` running with this configuration?",
     "UNCERTAIN_OUTCOME": "ask `faregate operation show ID`, or repeat it with --operation-id ID",
     "USAGE_INVALID": "`--help` shows what the command takes",
-    "ENV_UNUSABLE": "the detail names what is missing",
+    "ENV_UNUSABLE": "look whether what the detail names is there and whether you may use it",
     "ENV_EXISTS": "nothing is overwritten: choose a new folder",
     "ENV_RUNNING": "one `faregate serve` a data folder: stop the other one first",
     "ENV_PORT_IN_USE": "another process listens there; change the port or stop it",
     "ENV_VALKEY_UNSAFE": "the detail names the setting; docs/replication.md says what it must be",
     "ENV_TIMEOUT": "a process did not become ready in time; its log says why",
     "BACKUP_INSTANT": "take an older backup, whose journal begins before the instant",
+    "BACKUP_NOT_FOUND": "name the folder that `faregate backup` made: manifest.json lies in it",
     "BACKUP_INVALID": "the backup is incomplete or was changed; take another one",
     "INTERNAL_ERROR": "the log has the details; this is a fault of faregate",
     "INVARIANT_BROKEN": "the process stopped on purpose; start again and report it with the log",
+    **REFUSALS,
 }
 """Every code and its standing hint."""

@@ -50,7 +50,10 @@ MerchantOption = Annotated[int, typer.Option(min=0, help="A merchant's number; 0
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Accounts: open, show, credit, debit, freeze.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Accounts and purses: open, show, credit, debit, freeze, merge, close.",
+    )
     for name, command in (
         ("open", open_account),
         ("show", show),

@@ -33,7 +33,9 @@ MessageArgument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Peers: check, test, dead letters, inbox.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Peers: check, test, hand in files, dead letters, held events."
+    )
     group.command("list")(list_adapters)
     group.command("check")(check)
     group.command("test")(try_kit)

@@ -27,7 +27,7 @@ class Mac(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Measure.")
+    group = typer.Typer(no_args_is_help=True, help="Load a gateway, and measure it.")
     group.command("link")(link)
     app.add_typer(group, name="bench", rich_help_panel="Run")
 

@@ -108,6 +108,16 @@ def parse_flags(replaced: list[str] | None) -> dict[str, str]:
     return flags
 
 
+def read_text(file: Path, option: str) -> str:
+    """What a file holds, `-` = standard input. Raises: UsageError: it cannot be read."""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(detail=f"{option} {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(detail=f"{option} {file}: is not UTF-8 text") from error
+
+
 def print_json(data: object) -> None:
     """One JSON value on one line."""
     sys.stdout.write(json.dumps(data, ensure_ascii=False, default=str) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -212,6 +213,8 @@ def refund(
 
     if bool(charge) == bool(tap):
         raise UsageError(detail="name --charge or --tap")
+    if tap and not re.fullmatch(r"\d+-\d+-\d+", tap, re.ASCII):
+        raise UsageError(detail=f"--tap {tap}: write device-boot-number")
     do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
     if tap:
 
@@ -222,7 +225,7 @@ def refund(
         do.print_change(account_id, give_back, amount)
         return
     named: str | int = int(charge_client) if charge_client.isdigit() else charge_client
-    shown = format_operation_id(read_operation_id(charge))
+    shown = format_operation_id(read_operation_id(charge, "--charge"))
     do.print_change(
         account_id,
         lambda shell: partial(

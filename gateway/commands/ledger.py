@@ -36,7 +36,7 @@ def status(
 ) -> None:
     """How far it has come, whether it balances, and what each ledger account holds.
 
-    Counts every account; exit 3 when debits and credits differ.
+    Counts every account; exit 1 when debits and credits differ.
 
     Example: `faregate ledger status`
     """

@@ -26,7 +26,11 @@ NameArgument = Annotated[str, typer.Argument(metavar="LIMITS", help="Name of lim
 DirOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--dir", metavar="DIR", help="Folder of limits, before those that come with faregate."
+        "--dir",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Folder of limits, before those that come with faregate.",
     ),
 ]
 

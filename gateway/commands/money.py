@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 TOKEN_DIGITS = 32
 
 
-def read_operation_id(text: str | None) -> bytes:
+def read_operation_id(text: str | None, named: str = "--operation-id") -> bytes:
     """The id given, or a new one. Raises: UsageError."""
     if text is None:
         return new_operation_id()
     try:
         return parse_operation_id(text)
     except ValueError as error:
-        raise UsageError(detail=f"--operation-id {text}: write 32 hex digits") from error
+        raise UsageError(
+            detail=f"{named} {text}: write 32 hex digits, as they were printed"
+        ) from error
 
 
 def send(

@@ -35,6 +35,6 @@ def show(
     from gateway.clock import format_operation_id
     from gateway.commands.money import read_operation_id
 
-    shown = format_operation_id(read_operation_id(operation_id))
+    shown = format_operation_id(read_operation_id(operation_id, "ID"))
     client = build_control_client(load_settings(config, replaced).config)
     print_result(client.call("operation_show", {"id": shown}), as_json=as_json)

@@ -20,6 +20,7 @@ from gateway.commands.common import (
     load_settings,
     print_json,
     print_result,
+    read_text,
 )
 from gateway.commands.medium import CardOption, TokenOption
 from gateway.errors import RegistryError
@@ -36,7 +37,9 @@ FieldOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Persons: add, show, find, link, erase.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Persons: add, find, link, sign-in, consents, erase."
+    )
     for name, command in (
         ("add", add),
         ("change", change),
@@ -128,11 +131,14 @@ def find(
 
     text = sys.stdin.readline().strip() if value == "-" else value
     access = build_access(load_settings(config, replaced).config)
-    for one in access.persons.find(build_actor(), name, text):
+    found = list(access.persons.find(build_actor(), name, text))
+    for one in found:
         if as_json:
             print_json(one.as_dict())
         else:
             print_result(one.as_dict(), as_json=False)
+    if not found and not as_json:
+        typer.echo("none")
 
 
 def link(
@@ -263,11 +269,10 @@ def _fields(data: Path | None, pairs: list[str] | None) -> dict[str, str]:
     """Fields of a person from a file and from options. Raises: UsageError."""
     fields: dict[str, str] = {}
     if data is not None:
-        text = sys.stdin.read() if str(data) == "-" else data.read_text(encoding="utf-8")
         try:
-            read = json.loads(text)
+            read = json.loads(read_text(data, "--data"))
         except ValueError as error:
-            raise UsageError(detail=f"--data: {error}") from error
+            raise UsageError(detail=f"--data {data}: no JSON: {error}") from error
         if not isinstance(read, dict) or not all(isinstance(v, str) for v in read.values()):
             raise UsageError(detail="--data: a JSON object of texts")
         fields |= read

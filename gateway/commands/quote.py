@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -18,6 +17,7 @@ from gateway.commands.common import (
     UsageError,
     print_json,
     print_table,
+    read_text,
 )
 from gateway.commands.gtfs import (
     LikeOtpOption,
@@ -205,7 +205,6 @@ def note_line(note: dict[str, Any], language: Language) -> str:
 
 def read_json(file: Path) -> object:
     try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-        return json.loads(text)
-    except (OSError, ValueError) as error:
-        raise UsageError(detail=f"--journeys {file}: {error}") from error
+        return json.loads(read_text(file, "--journeys"))
+    except ValueError as error:
+        raise UsageError(detail=f"--journeys {file}: no JSON: {error}") from error

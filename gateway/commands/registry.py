@@ -17,7 +17,9 @@ from gateway.commands.common import (
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, help="Keys of the registry: change, make, count.")
+    group = typer.Typer(
+        no_args_is_help=True, help="The registry: its keys, and fitting it to a journal."
+    )
     group.command("rotate-keys")(rotate_keys)
     group.command("make-keys")(make_keys)
     group.command("status")(status)

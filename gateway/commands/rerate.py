@@ -132,7 +132,7 @@ def complete(
     from gateway.rerating.show import describe_result
 
     settings = load_settings(config, replaced).config
-    at_us = read_from(at) or None
+    at_us = read_from(at, "--at") or None
     result = _completer(settings).complete(account_id, position, stop, at_us=at_us, by_desk=desk)
     _print_changes(describe_result(result, _explainer(settings)), as_json=as_json)
 

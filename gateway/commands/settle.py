@@ -89,4 +89,4 @@ def read_date(text: str) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(detail=f"{text}: {error}") from error
+        raise UsageError(detail=f"{text}: write a day as 2026-11-28") from error

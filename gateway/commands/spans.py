@@ -25,9 +25,9 @@ UntilOption = Annotated[
 ]
 
 
-def read_from(text: str) -> int:
+def read_from(text: str, named: str = "--from") -> int:
     """Microseconds of a day's beginning or of an instant; 0 for "". Raises: UsageError."""
-    return _read("--from", text, timedelta(0))
+    return _read(named, text, timedelta(0))
 
 
 def read_until(text: str) -> int:

@@ -32,14 +32,19 @@ NameArgument = Annotated[str, typer.Argument(metavar="TARIFF", help="Tariff id o
 DirOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--dir", metavar="DIR", help="Folder of tariffs, before those that come with faregate."
+        "--dir",
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Folder of tariffs, before those that come with faregate.",
     ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        no_args_is_help=True, help="Tariffs: list, show, check, compare, compile, load."
+        no_args_is_help=True,
+        help="Tariffs: list, show, check, compile, load; feeds; what a new version changes.",
     )
     group.command("list")(list_all)
     group.command("show")(show)

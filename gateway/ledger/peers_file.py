@@ -16,6 +16,7 @@ from pathlib import Path
 
 from gateway.errors import LedgerError
 
+ENCODING_HINT = "name how the file is written, as in --encoding gb18030"
 FAULTS_MAX = 20
 AMOUNT_MAX = 1 << 60
 REFUSED_WORDS = frozenset({"refused", "failed", "declined", "拒绝", "失败"})
@@ -53,8 +54,10 @@ def read_peer_file(path: Path, columns: Columns) -> list[PeerLine]:
     """All lines. Raises: LedgerError LEDGER_FILE naming every faulty line."""
     try:
         text = path.read_bytes().decode(columns.encoding)
-    except (OSError, UnicodeDecodeError, LookupError) as error:
-        raise LedgerError("LEDGER_FILE", f"{path}: {error}") from error
+    except OSError as error:
+        raise LedgerError("LEDGER_FILE", f"{path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, LookupError) as error:
+        raise LedgerError("LEDGER_FILE", f"{path}: {error}", hint=ENCODING_HINT) from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = {columns.key, columns.amount} - set(reader.fieldnames or ())
     if missing:

@@ -41,15 +41,23 @@ def parse_period(text: str, zone: str) -> Period:
     """`2026-11-28`, `2026-11`, or `2026-11-01..2026-11-15` (both inside). Raises: ValueError."""
     first_text, dots, last_text = text.partition("..")
     if dots:
-        first, last = date.fromisoformat(first_text), date.fromisoformat(last_text)
+        first, last = _date(first_text, text), _date(last_text, text)
         if last < first:
             raise ValueError(f"{text}: ends before it begins")
         return Period(first, last + timedelta(days=1), zone)
     if len(text) == len("2026-11"):
-        first = date.fromisoformat(f"{text}-01")
+        first = _date(f"{text}-01", text)
         return Period(first, next_month(first), zone)
-    first = date.fromisoformat(text)
+    first = _date(text, text)
     return Period(first, first + timedelta(days=1), zone)
+
+
+def _date(day: str, text: str) -> date:
+    try:
+        return date.fromisoformat(day)
+    except ValueError as error:
+        said = "write 2026-11, 2026-11-28, or 2026-11-01..2026-11-15"
+        raise ValueError(f"{text!r} is no period: {said}") from error
 
 
 def next_month(first: date) -> date:

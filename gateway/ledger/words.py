@@ -149,7 +149,11 @@ def parse_purpose(name: str) -> int:
     """Back from the name. Raises: ValueError."""
     if name.upper() in Purpose.__members__:
         return int(Purpose[name.upper()])
-    return int(name.removeprefix("purpose_"))
+    try:
+        return int(name.removeprefix("purpose_"))
+    except ValueError as error:
+        known = ", ".join(purpose.name.lower() for purpose in Purpose)
+        raise ValueError(f"{name!r} is no purpose: one of {known}, or its number") from error
 
 
 def why(rules: int, reason: int) -> list[Words]:

@@ -277,9 +277,9 @@ def _new_id(actor: Actor, kind: CredentialKind, cause: bytes) -> str:
 
 def _check(actor: Actor, wanted: NewCredential) -> None:
     if not wanted.scopes or not wanted.owner:
-        raise RegistryError("REGISTRY_ERROR", "a key needs scopes and an owner", hint="")
+        raise RegistryError("REGISTRY_INVALID", "a key needs scopes and an owner")
     if not 1 <= wanted.life_days <= LIFE_MAX_DAYS:
-        raise RegistryError("REGISTRY_ERROR", f"life_days is not in 1..{LIFE_MAX_DAYS}", hint="")
+        raise RegistryError("REGISTRY_INVALID", f"life_days is not in 1..{LIFE_MAX_DAYS}")
     if beyond := sorted(wanted.scopes - actor.scopes):
         raise AuthError("AUTH_SCOPE", f"not yours to give: {', '.join(beyond)}")
 

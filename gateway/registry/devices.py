@@ -169,7 +169,7 @@ def _check(device: Device) -> None:
     }
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
-            raise RegistryError("REGISTRY_ERROR", f"{name} {value} is not in {low}..{high}")
+            raise RegistryError("REGISTRY_INVALID", f"{name} {value} is not in {low}..{high}")
 
 
 def _find(connection: Connection, device_id: int) -> Device | None:

@@ -112,7 +112,7 @@ class Tenants:
         _require_house(actor)
         if not TENANT_ID.fullmatch(tenant.tenant_id):
             raise RegistryError(
-                "REGISTRY_ERROR", f"{tenant.tenant_id!r}: a-z, 0-9 and -, at most 40", hint=""
+                "REGISTRY_INVALID", f"tenant {tenant.tenant_id!r}: a-z, 0-9 and -, at most 40"
             )
         now = self._clock()
         fresh = replace(tenant, created_us=now, changed_us=now)
@@ -160,9 +160,7 @@ class Tenants:
         actor.require(Scope.TENANTS_WRITE)
         actor.require_tenant(merchant.tenant_id)
         if not 0 <= merchant.merchant_id <= MERCHANT_ID_MAX:
-            raise RegistryError(
-                "REGISTRY_ERROR", f"merchant_id is not in 1..{MERCHANT_ID_MAX}", hint=""
-            )
+            raise RegistryError("REGISTRY_INVALID", f"merchant_id is not in 1..{MERCHANT_ID_MAX}")
         now = self._clock()
         with self._database.transaction() as connection:
             get_tenant(connection, merchant.tenant_id)

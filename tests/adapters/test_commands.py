@@ -179,8 +179,8 @@ def test_dead_letters_are_shown_and_replayed(cli: Cli, config: Path) -> None:
     assert cli("adapter", "dead", "another", "--json").lines == []
     assert cli.ok("adapter", "show", "k-1")["state"] == "dead"
     assert cli.ok("adapter", "replay", "k-1")["state"] == "uncertain"
-    assert cli.fail(3, "adapter", "replay", "k-1")["code"] == "DELIVERY_NOT_DEAD"
-    assert cli.fail(3, "adapter", "show", "k-2")["code"] == "DELIVERY_NOT_FOUND"
+    assert cli.fail(1, "adapter", "replay", "k-1")["code"] == "DELIVERY_NOT_DEAD"
+    assert cli.fail(1, "adapter", "show", "k-2")["code"] == "DELIVERY_NOT_FOUND"
     assert "Li Lei" not in cli("adapter", "show", "k-1").out
     with open_registry(config.parent / "registry.sqlite").reading() as connection:
         (told,) = list(iter_events(connection))
@@ -199,7 +199,7 @@ def test_a_statement_is_handed_in_and_its_doubts_are_decided(cli: Cli, tmp_path:
         }
     assert cli.ok("adapter", "list")["events"] == {"stored": 2}
     assert cli("adapter", "held", "city-bank", "--json").lines == []
-    assert cli.fail(3, "adapter", "decide", "city-bank", "E-1")["code"] == "DELIVERY_NOT_HELD"
+    assert cli.fail(1, "adapter", "decide", "city-bank", "E-1")["code"] == "DELIVERY_NOT_HELD"
     words = ("adapter", "decide", "city-bank", "E-1", "--account", "1", "--ignore")
     assert cli.fail(2, *words)["code"] == "USAGE_INVALID"
 

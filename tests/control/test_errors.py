@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from fastpath.types import Reason
 from gateway import errors
 from gateway.errors import CODES, FareGatewayError, Retry
 from gateway.link.codes import WIRE_RULES
+from gateway.refusals import REFUSALS
 
 GATEWAY = Path(errors.__file__).parent
 CLASSES = [
@@ -108,5 +110,12 @@ def test_every_declared_code_is_used() -> None:
         if f'"{code}"' not in sources
         and f'default_code = "{code}"' not in own
         and code not in LINK_CODES
+        and code not in REFUSALS
     ]
     assert unused == []
+
+
+def test_every_refusal_of_the_engine_says_what_to_do() -> None:
+    refusing = {reason.name.lower() for reason in Reason if not reason.accepted}
+    assert set(REFUSALS) == refusing | {"unknown_operation"}
+    assert all(errors.CommandError(code).hint == REFUSALS[code] for code in REFUSALS)

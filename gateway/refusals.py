@@ -1,0 +1,55 @@
+"""What to do about a refusal of the engine, by the reason's name. Must not import anything.
+
+A command that knows better says so in its own reply (gateway/control/operations.py).
+"""
+
+from __future__ import annotations
+
+REFUSALS: dict[str, str] = {
+    "busy": "nothing was done; send it again in a moment",
+    "journal_full": "nothing was done: make room on the journal's disk",
+    "op_too_old": "nothing was done: look at the account, then send it under a new operation id",
+    "op_conflict": "this operation id stands for something else: use a new one",
+    "bad_request": "nothing was done: a value is outside of what docs/wallet.md allows",
+    "bad_time": "name an instant that lies where it has to; look at the clock that made it",
+    "out_of_service": "`faregate mode normal` takes rides again",
+    "tariff_not_loaded": "`faregate status` shows the slots that have a tariff in force",
+    "unknown_stop": "`faregate tariff show TARIFF --stations` lists the stops",
+    "unknown_medium": "look at the card's text or token; `faregate medium link` enters a medium",
+    "unknown_account": "look at the number; `faregate account open` makes an account",
+    "denylisted": "the house blocked this medium, and `faregate medium unblock` lets it pay again",
+    "medium_lost": "if it was found, `faregate medium unblock`; else link another medium",
+    "medium_expired": "link another medium: `faregate medium link`",
+    "account_closed": "a closed account stays closed: open another one",
+    "account_frozen": "`faregate account freezes ACCOUNT` says why, and until when",
+    "currency_mismatch": "use an account of that currency, or the account's own currency",
+    "version_conflict": "the account moved on: look at it again, then decide again",
+    "passback": "the same medium was used here a moment ago: wait, or use another one",
+    "already_in": "the journey is still open: check out first",
+    "not_checked_in": "no journey is open: check in first",
+    "not_priced": "`faregate quote` says why the tariff has no fare for this ride",
+    "amount_invalid": "write an amount above 0 that is not more than this can take",
+    "unknown_purse": "`faregate account show ACCOUNT` lists its purses",
+    "unknown_hold": "`faregate hold show ACCOUNT` lists its holds: others are over",
+    "unknown_plan": "`faregate credit-line show ACCOUNT` lists its plans",
+    "unknown_charge": "look at the id: `faregate journal show --account ACCOUNT` lists charges",
+    "hold_expired": "place another hold, or debit the account",
+    "not_expired": "wait until it has expired",
+    "over_capture": "capture at most what is left of the hold",
+    "over_refund": "give back at most what is left of the charge",
+    "amount_overflow": "nothing was done: the sum would be too large to hold; use less",
+    "credit_late": "pay the overdue statement first: `faregate credit-line show ACCOUNT`",
+    "insufficient_balance": "put value in first, or use less: `faregate account show ACCOUNT`",
+    "limit_exceeded": "`faregate account show ACCOUNT` says what the limits of its tier leave",
+    "balance_limit": "`faregate account show ACCOUNT` says what its tier may hold",
+    "already_exists": "the number stands for another one already: choose another",
+    "too_many_accounts": "raise engine.accounts_max and restart",
+    "too_many_media": "raise engine.media_max and restart",
+    "too_many_cells": "end a pass, purse or hold that is over: an account keeps 16 of them",
+    "nothing_to_reverse": "it was undone before, or never took effect: look at the account",
+    "offline_refused": "nothing to do: the validator let nobody pass",
+    "hold_open": "capture or release its holds first: `faregate hold show ACCOUNT`",
+    "balance_not_zero": "take the value out first, or move it: `faregate account merge`",
+    "unknown_operation": "it had no effect: send it again, under the same id if you like",
+}
+"""Every reason that refuses, and the answer for an operation that is not known."""
