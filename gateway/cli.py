@@ -6,6 +6,7 @@ gateway/commands/, one file a noun, and load what they need only when they run.
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from importlib import import_module, metadata
@@ -40,6 +41,7 @@ from gateway.errors import (
     Uncertain,
 )
 
+OURS = 0o077
 COMMANDS = (
     "serve",
     "standby",
@@ -166,6 +168,7 @@ def _root() -> Any:
 def main(argv: list[str] | None = None) -> int:
     """Run one command; the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
+    os.umask(OURS)  # what commands write is of riders, money and keys
     try:
         status = _root().main(arguments, prog_name="faregate", standalone_mode=False)
     except typer.Abort:

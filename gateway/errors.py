@@ -441,7 +441,7 @@ CODES: dict[str, str] = {
     "CREDIT_ERROR": "`faregate credit-line show ACCOUNT` says how the line stands",
     "CREDIT_EXISTS": "the account has a credit line: change it, or close it first",
     "CREDIT_NOT_FOUND": "the account has no credit line: `faregate credit-line open`",
-    "CREDIT_NOT_GRANTED": "no rule of the policy gives credit to this score and identity tier",
+    "CREDIT_NOT_GRANTED": "the policy asks for a higher score, or tier: `faregate account tier`",
     "CREDIT_PLAN_AMOUNT": "pay back any amount up to what is left of the plan",
     "CREDIT_PLAN_NOT_FOUND": "`faregate credit-line show ACCOUNT` lists the plans",
     "CREDIT_PLAN_TERMS": "the policy says from which amount on, and in how many instalments",

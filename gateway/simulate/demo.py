@@ -77,10 +77,20 @@ class DemoRun:
     groups: int
     stop_status: int
 
-    def is_good(self, options: DemoOptions) -> bool:
-        """Nothing wrong, nothing lost, and fast enough."""
-        enough = self.check.taps >= options.least_taps_per_s * options.seconds
-        return self.check.ok and enough and self.stop_status == 0
+    def faults(self, options: DemoOptions) -> list[str]:
+        """What was not as it has to be, each in a line; none = all is well."""
+        check, found = self.check, []
+        if not check.ok:
+            found.append(f"{check.wrong} wrong, {check.lost} lost, {check.doubled} doubled")
+        if check.taps < options.least_taps_per_s * options.seconds:
+            rate = round(check.taps / options.seconds)
+            found.append(
+                f"only {rate:,} taps a second were answered, {options.least_taps_per_s:,} are "
+                "wanted: something else keeps this machine busy, or name fewer with --least"
+            )
+        if self.stop_status:
+            found.append(f"the gateway ended with status {self.stop_status}")
+        return found
 
     def last_line(self) -> str:
         """For programs."""
@@ -256,8 +266,10 @@ def main(arguments: list[str] | None = None) -> int:
         each = run.check.records // max(run.groups, 1)
         extra = {"group commits": f"{run.groups:,} of {each} records on average"}
         print_summary(run.result, run.check, extra, Console())
+    faults = run.faults(options)
+    sys.stderr.writelines(f"demo: {fault}\n" for fault in faults)
     sys.stdout.write(run.last_line() + "\n")
-    return 0 if run.is_good(options) else 1
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

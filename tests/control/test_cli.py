@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -290,6 +291,7 @@ def test_a_compiled_tariff_is_what_its_digest_says(cli: Cli, tmp_path: Path) -> 
     fields = cli.ok("tariff", "compile", "beijing-bus", "--out", str(out), config=False)
     digest = hashlib.sha256(out.read_bytes())
     assert fields["digest"] == digest.hexdigest()
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600, "only who made it may read it"
     assert int(fields["key"], 16) == int.from_bytes(digest.digest()[:8], "little")
 
 

@@ -88,12 +88,19 @@ def options(*arguments: str) -> demo.DemoOptions:
 )
 def test_what_a_good_demo_is(check: CheckResult, good: bool) -> None:
     run = demo.DemoRun({"p50_us": 1, "p99_us": 2}, check, groups=1, stop_status=0)
-    assert run.is_good(options("--seconds", "20")) is good
+    assert (run.faults(options("--seconds", "20")) == []) is good
 
 
 def test_a_gateway_that_did_not_drain_is_no_good_demo() -> None:
     run = demo.DemoRun({}, CheckResult(taps=50_000), groups=1, stop_status=1)
-    assert not run.is_good(options("--seconds", "20"))
+    (fault,) = run.faults(options("--seconds", "20"))
+    assert fault == "the gateway ended with status 1"
+
+
+def test_a_demo_that_was_too_slow_says_so_and_not_only_by_its_status() -> None:
+    run = demo.DemoRun({}, CheckResult(taps=8_498), groups=1, stop_status=0)
+    (fault,) = run.faults(options("--seconds", "10"))
+    assert fault.startswith("only 850 taps a second were answered, 1,000 are wanted")
 
 
 def test_the_last_line() -> None:
