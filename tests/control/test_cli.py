@@ -14,6 +14,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.backup import BackupError
 from gateway.cli import build_cli, exit_status, main
 from gateway.commands.common import UsageError
 from gateway.commands.money import parse_minor, read_token, with_amounts
@@ -22,12 +23,15 @@ from gateway.errors import (
     CommandError,
     ConfigError,
     Corrupt,
+    DeliveryError,
     EnvironmentFault,
     InternalError,
     JournalBroken,
+    LedgerError,
     RegistryError,
     Uncertain,
 )
+from gateway.point_in_time import PointInTimeError
 from tests.control.commands import ROOT, Cli, make_folder
 
 
@@ -124,6 +128,12 @@ def test_wrong_usage_is_2_and_json_when_asked_for(cli: Cli, words: list[str]) ->
         (CommandError("insufficient_balance"), 1),
         (RegistryError("REGISTRY_EXISTS"), 1),
         (Uncertain(), 1),
+        (DeliveryError("DELIVERY_NOT_FOUND"), 1),
+        (LedgerError("LEDGER_UNBALANCED"), 1),
+        (BackupError(), 1),
+        (PointInTimeError(), 1),
+        (LedgerError("LEDGER_MOVED"), 3),
+        (BackupError("BACKUP_NOT_FOUND"), 3),
         (ConfigError("CONFIG_NOT_FOUND"), 3),
         (CommandError("COMMAND_NOT_SENT"), 3),
         (RegistryError(), 3),

@@ -89,7 +89,7 @@ def test_before_the_beginning_there_is_nothing(
 ) -> None:
     _, backup, _ = history
     words = ["restore", str(backup), "--dir", str(tmp_path / "then")]
-    error = Cli(capsys).fail(3, *words, "--until", "2020-01-01T00:00+00:00")
+    error = Cli(capsys).fail(1, *words, "--until", "2020-01-01T00:00+00:00")
     assert error["code"] == "BACKUP_INSTANT"
     words = ["restore", str(backup), "--dir", str(tmp_path / "other"), "--until"]
     assert Cli(capsys).fail(2, *words, "yesterday")["code"] == "USAGE_INVALID"

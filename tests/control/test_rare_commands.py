@@ -90,7 +90,7 @@ def test_a_clearing_house_without_files(cli: Cli, tmp_path: Path) -> None:
     assert cli("clearing", "files", name, "--json").lines == []
     assert cli("clearing", "rows", name, "--state", "open", "--json").lines == []
     assert sum(one["rows"] for one in cli.ok("clearing", "totals", name).values()) == 0
-    refused = cli.fail(3, "clearing", "retry", name, "10452")
+    refused = cli.fail(1, "clearing", "retry", name, "10452")
     assert refused["code"] == "CLEARING_ROW"
     assert cli.ok("clearing", "file", name, "none.txt", "--to", str(tmp_path)) == {"files": []}
     assert list(tmp_path.glob("*.txt")) == []
