@@ -63,7 +63,7 @@ class AccountStore:
         named = named.where(ACCOUNTS.c.account_id.in_([one.account_id for one in owned]))
         with self._database.transaction() as connection:
             connection.execute(insert(ACCOUNTS).on_conflict_do_nothing(), rows)
-            by = dict(connection.execute(named).tuples().all())
+            by = {row.account_id: row.operation_id for row in connection.execute(named)}
             for one in owned:
                 if by.get(one.account_id) != one.operation_id:
                     said = f"account {one.account_id} stands in the registry as opened by another"
