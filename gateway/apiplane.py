@@ -21,6 +21,7 @@ from gateway.ledger.settlement import Settlement
 from gateway.ledger.statements import Statements
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.refusals import Refusals
+from gateway.registry.trail import TrailWriter
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
 from gateway.wallet.breaks import Breaks
@@ -91,7 +92,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
     accounts = AccountAccess(store, access.links, access.tenants)
     commands = Commands(pipe, PastOperations(History(ledger), pipe.client), accounts.may_read)
 
-    refusals = Refusals(access.database)
+    refusals = Refusals(TrailWriter(lambda: access.database))
 
     async def close() -> None:
         await refusals.close()

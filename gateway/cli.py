@@ -22,6 +22,7 @@ from gateway.commands.common import (
     print_json,
     say,
 )
+from gateway.commands.refusing import note_refusals
 from gateway.errors import (
     ApiError,
     AuthError,
@@ -162,7 +163,9 @@ def build_cli() -> typer.Typer:
 @cache
 def _root() -> Any:
     """The command tree, made once. Its type differs between versions of Typer."""
-    return typer.main.get_command(build_cli())
+    root = typer.main.get_command(build_cli())
+    note_refusals(root)
+    return root
 
 
 def main(argv: list[str] | None = None) -> int:

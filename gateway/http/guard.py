@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.config import ApiConfig
-from gateway.errors import ApiError, AuthError, Retry
+from gateway.errors import ApiError, AuthError, FareGatewayError, Retry
 from gateway.http.endpoint import Endpoint
 from gateway.http.rates import RateLimiter
+from gateway.registry.actors import LapsedCredential
 
 if TYPE_CHECKING:
     from gateway.registry.actors import Actor
@@ -27,8 +28,8 @@ class Authenticator(Protocol):
 class Refusals(Protocol):
     """Where refusals are written down."""
 
-    def note(self, actor: Actor, action: str, subject: str, error: AuthError) -> None:
-        """Somebody known was refused something."""
+    def note(self, actor: Actor, action: str, subject: str, error: FareGatewayError) -> None:
+        """Somebody known was refused something; it says itself what is worth writing down."""
 
 
 class Guard:
@@ -54,22 +55,26 @@ class Guard:
             return self._nobody
         try:
             actor = await self._authenticator.authenticate(headers)
-        except AuthError:
+        except AuthError as error:
+            self.note_refused(self._nobody, endpoint, endpoint.path, error)
             # Guessing is slow; it takes nothing from those at the same address who sign in.
             _limited(self._addresses.take(f"refused {remote}"))
             raise
         _limited(self._callers.take(caller_of(actor)))
         missing = [scope for scope in endpoint.scopes if scope not in actor.scopes]
         if missing:
-            error = AuthError("AUTH_SCOPE", f"this needs {', '.join(missing)}")
-            self.note_refused(actor, endpoint, endpoint.path, error)
-            raise error
+            refused = AuthError("AUTH_SCOPE", f"this needs {', '.join(missing)}")
+            self.note_refused(actor, endpoint, endpoint.path, refused)
+            raise refused
         return actor
 
-    def note_refused(self, actor: Actor, endpoint: Endpoint, path: str, error: AuthError) -> None:
-        """For the audit trail; nobody is not somebody."""
-        if self._refusals is not None and actor is not self._nobody:
-            self._refusals.note(actor, endpoint.name, path, error)
+    def note_refused(
+        self, actor: Actor, endpoint: Endpoint, path: str, error: FareGatewayError
+    ) -> None:
+        """For the audit trail; nobody is not somebody, but who shows a key of yesterday is."""
+        who = error.actor if isinstance(error, LapsedCredential) else actor
+        if self._refusals is not None and who is not self._nobody:
+            self._refusals.note(who, endpoint.name, path, error)
 
 
 def caller_of(actor: Actor) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from gateway.errors import ApiError, AuthError, FareGatewayError, Retry
+from gateway.errors import ApiError, FareGatewayError, Retry
 from gateway.http.accept import wants_csv
 from gateway.http.endpoint import Answer, Call, CsvFile, Endpoint, Services
 from gateway.http.guard import Guard, caller_of
@@ -66,7 +66,7 @@ async def _serve(reader: Reader, server: Server, request: web.Request) -> web.Re
         if not endpoint.needs_key:
             return render(endpoint, await endpoint.handler(call))
         return await _serve_once(endpoint, server, call, digest_of(request, data))
-    except AuthError as error:
+    except FareGatewayError as error:
         server.guard.note_refused(actor, endpoint, request.path, error)
         raise
 

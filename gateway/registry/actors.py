@@ -76,3 +76,13 @@ class Actor:
             return
         if not self.step_up_us or now_us - self.step_up_us > within_s * 1_000_000:
             raise AuthError("AUTH_STEP_UP", "a second factor has to be shown first")
+
+
+class LapsedCredential(AuthError):
+    """A key or client with its right secret that is revoked, over, or of a closed tenant: told like
+    any that is wrong, and for the audit trail it is known whose it was.
+    """
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        super().__init__("AUTH_INVALID")

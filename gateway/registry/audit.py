@@ -17,7 +17,7 @@ from enum import StrEnum
 from sqlalchemy import Column, Connection, Index, Integer, LargeBinary, String, Table, select
 
 from gateway.db import I64, list_window
-from gateway.errors import AuthError
+from gateway.errors import FareGatewayError
 from gateway.registry.store import METADATA
 from gateway.windows import Window
 
@@ -139,7 +139,9 @@ def append(connection: Connection, event: AuditEvent) -> AuditHead:
     return AuditHead(row.seq, digest)
 
 
-def refusal(error: AuthError, actor: str, action: str, subject: str, at_us: int) -> AuditEvent:
+def refusal(
+    error: FareGatewayError, actor: str, action: str, subject: str, at_us: int
+) -> AuditEvent:
     """The event of a request that was refused."""
     facts = {"code": error.code, "detail": error.detail}
     return AuditEvent(actor, action, subject, at_us, Outcome.REFUSED, facts=facts)

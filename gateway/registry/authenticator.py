@@ -14,13 +14,14 @@ from typing import Protocol
 
 from gateway.clock import now_us
 from gateway.errors import AuthError
-from gateway.registry.actors import Actor
+from gateway.registry.actors import Actor, LapsedCredential
 from gateway.registry.credentials import (
     PREFIX,
     CredentialKind,
     Credentials,
     Holder,
     is_right,
+    is_same_secret,
     split_key,
 )
 from gateway.registry.scopes import Scope, parse_scopes
@@ -78,15 +79,17 @@ class Authenticator:
         credential_id, secret = split_key(token)
         holder = await self._find(credential_id)
         if not is_right(holder, secret, self._clock()) or holder is None:
-            raise AuthError("AUTH_INVALID")
+            raise _wrong(holder, secret)
         return holder.build_actor()
 
     async def _by_token(self, token: str) -> Actor:
         now = self._clock()
         read = self._tokens.read(token, now_s=now // US)
         holder = await self._find(read.client_id)
-        if holder is None or not holder.is_alive(now):
+        if holder is None:
             raise AuthError("AUTH_INVALID")
+        if not holder.is_alive(now):
+            raise LapsedCredential(holder.build_actor(frozenset()))
         return holder.build_actor(read.scopes)
 
     async def exchange(self, client_id: str, secret: str, scope: str = "") -> dict[str, object]:
@@ -100,7 +103,7 @@ class Authenticator:
         now = self._clock()
         right = is_right(holder, secret, now)
         if not right or holder is None or holder.credential.kind is not CredentialKind.CLIENT:
-            raise AuthError("AUTH_INVALID")
+            raise _wrong(holder, secret)
         scopes = _choose(holder.build_actor(), scope)
         token = self._tokens.issue(
             client_id, scopes, token_id=secrets.token_hex(16), now_s=now // US
@@ -142,6 +145,13 @@ class _Cache:
         self._kept.move_to_end(credential_id)
         if len(self._kept) > CACHE_MAX:
             self._kept.popitem(last=False)
+
+
+def _wrong(holder: Holder | None, secret: str) -> AuthError:
+    """What is told of a secret that opens nothing; the same words whether it did once."""
+    if holder is not None and is_same_secret(holder, secret):
+        return LapsedCredential(holder.build_actor(frozenset()))
+    return AuthError("AUTH_INVALID")
 
 
 def _bearer(headers: Mapping[str, str]) -> str:

@@ -238,9 +238,14 @@ class Credentials:
 
 def is_right(holder: Holder | None, secret: str, now_us: int) -> bool:
     """Whether a secret is that of a living credential; the same work whatever is wrong."""
-    stored = holder.credential.secret_hash if holder is not None else _NOBODY
-    same = hmac.compare_digest(hash_secret(secret), stored)
+    same = is_same_secret(holder, secret)
     return same and holder is not None and holder.is_alive(now_us)
+
+
+def is_same_secret(holder: Holder | None, secret: str) -> bool:
+    """Whether a secret is that of a credential, living or not."""
+    stored = holder.credential.secret_hash if holder is not None else _NOBODY
+    return hmac.compare_digest(hash_secret(secret), stored)
 
 
 def split_key(token: str) -> tuple[str, str]:

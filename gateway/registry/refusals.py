@@ -1,73 +1,101 @@
-"""Refusals over HTTP, into the audit trail: who was refused what.
+"""Refusals that no journal record tells, into the audit trail: who was refused what.
 
-Written beside the loop, some at a time, so that a refusal costs its caller no write. A caller who
-is refused all the time is written down now and then, with how many were left out: nobody fills the
-trail. Requests of nobody (no credential, a wrong one) are only counted in the metrics.
+Over HTTP they are written beside the loop, those of a moment together, so that a refusal costs its
+caller no write. A caller who is refused all the time is written down now and then, and all callers
+together only so often, with how many were left out: nobody fills the trail. Requests of nobody (no
+credential, an unknown or guessed one) are only counted in the metrics.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
 from gateway.clock import now_us
 from gateway.db import Database
-from gateway.errors import ApprovalNeeded, AuthError, RateLimited
+from gateway.errors import ApprovalNeeded, FareGatewayError, RateLimited, Retry
 from gateway.registry.actors import Actor
 from gateway.registry.audit import AuditEvent, append, refusal
 from gateway.registry.throttle import Throttle
+from gateway.registry.trail import TrailWriter
 
 ACTION_MAX = 64
 SUBJECT_MAX = 200
-WAITING_MAX = 1_000
-ONCE = 20
-"""So many of one caller at once, then one a second."""
+DETAIL_MAX = 500
+ONCE, EVERY_S = 20, 10.0
+"""So many of one caller at once, then one in ten seconds."""
+ALL_ONCE, ALL_EVERY_S = 1_000, 1.0
+"""So many of all callers at once, then one a second: at most some 40 MB of trail a day."""
+
+FAMILIES = ("AUTH_", "COMMAND_", "REGISTRY_", "APPROVAL_", "PERSON_", "CREDIT_", "RISK_")
+CODES = frozenset({"API_CONFLICT", "API_KEY_REUSED", "API_KEY_SPENT", "API_PRECONDITION"})
+
+
+def is_told_nowhere(error: FareGatewayError) -> bool:
+    """Whether an error refuses for good what somebody wanted, and no journal record says so.
+
+    What waits for four eyes, what may be tried again and a request that cannot be read are no
+    refusals.
+    """
+    if isinstance(error, ApprovalNeeded) or error.retry is not Retry.NEVER:
+        return False
+    result = getattr(error, "result", None)
+    if result and result.get("position"):
+        return False
+    is_reason = error.code.islower()
+    return is_reason or error.code in CODES or error.code.startswith(FAMILIES)
+
+
+def write_refusal(
+    database: Database, actor: Actor, action: str, subject: str, error: FareGatewayError
+) -> None:
+    """Write one down now, where nobody waits for an answer (a command line). Blocking.
+
+    Raises: DatabaseError.
+    """
+    with database.transaction() as connection:
+        append(connection, _event(actor, action, subject, error, now_us()))
 
 
 class Refusals:
-    """Takes refusals and writes them down. Thread: the loop's."""
+    """Takes refusals and has them written down. Thread: the loop's.
 
-    def __init__(self, database: Database, *, clock: Callable[[], int] = now_us) -> None:
-        self._database = database
+    Args: each, all_callers: how many are written down, of one caller and in all.
+    """
+
+    def __init__(
+        self,
+        writer: TrailWriter,
+        *,
+        clock: Callable[[], int] = now_us,
+        each: Throttle | None = None,
+        all_callers: Throttle | None = None,
+    ) -> None:
+        self._writer = writer
         self._clock = clock
-        self._throttle = Throttle(burst=ONCE, every_s=1)
-        self._waiting: list[AuditEvent] = []
-        self._left_out = 0
-        self._writing: asyncio.Task[None] | None = None
+        self._each = each or Throttle(burst=ONCE, every_s=EVERY_S)
+        self._all = all_callers or Throttle(burst=ALL_ONCE, every_s=ALL_EVERY_S)
 
-    def note(self, actor: Actor, action: str, subject: str, error: AuthError) -> None:
-        """Somebody known was refused something. What waits for four eyes is no refusal."""
-        if isinstance(error, ApprovalNeeded):
+    def note(self, actor: Actor, action: str, subject: str, error: FareGatewayError) -> None:
+        """Somebody known was refused something."""
+        if not is_told_nowhere(error):
             return
         try:
-            self._throttle.take(actor.subject)
+            self._each.take(actor.subject)
+            self._all.take("")
         except RateLimited:
-            self._left_out += 1
+            self._writer.leave_out()
             return
-        if len(self._waiting) >= WAITING_MAX:
-            self._left_out += 1
-            return
-        event = refusal(
-            error, actor.subject, action[:ACTION_MAX], subject[:SUBJECT_MAX], self._clock()
-        )
-        facts = dict(event.facts) | ({"left_out": self._left_out} if self._left_out else {})
-        self._left_out = 0
-        self._waiting.append(replace(event, tenant_id=actor.tenant_id, facts=facts))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+        self._writer.put(_event(actor, action, subject, error, self._clock()))
 
     async def close(self) -> None:
         """Wait until what was noted is written."""
-        if self._writing is not None:
-            await self._writing
+        await self._writer.close()
 
-    async def _write(self) -> None:
-        while self._waiting:
-            events, self._waiting = self._waiting, []
-            await asyncio.to_thread(self._append, events)
 
-    def _append(self, events: list[AuditEvent]) -> None:
-        with self._database.transaction() as connection:
-            for event in events:
-                append(connection, event)
+def _event(
+    actor: Actor, action: str, subject: str, error: FareGatewayError, at_us: int
+) -> AuditEvent:
+    said = refusal(error, actor.subject, action[:ACTION_MAX], subject[:SUBJECT_MAX], at_us)
+    facts = dict(said.facts) | {"detail": error.detail[:DETAIL_MAX]}
+    return replace(said, tenant_id=actor.tenant_id, facts=facts)

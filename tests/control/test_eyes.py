@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gateway.clock import format_operation_id, new_operation_id
+from gateway.commands.common import build_actor
 from gateway.config import load_config
+from gateway.registry.audit import iter_events
 from gateway.registry.store import open_registry
 from gateway.wallet import eyes
 from gateway.wallet.stores.freezes import NoticeStore
@@ -71,6 +74,24 @@ def test_every_way_to_what_the_policy_names_is_walked_above() -> None:
     # in the tests of credit lines, of banks, and of fares
     elsewhere = {"require_write_off", "require_payout", "require_fare_reversal"}
     assert asked - {"_require"} == walked | elsewhere
+
+
+def test_what_was_refused_here_is_in_the_trail(cli: Cli, folder: Path) -> None:
+    account = str(cli.ok("account", "open")["account_id"])
+    waits = cli.fail(1, "account", "credit", account, "5.00")["approval_id"]
+    assert cli.fail(1, "approval", "approve", waits)["code"] == "AUTH_SAME_EYES"
+    assert cli.fail(1, "account", "show", "999999")["code"] == "unknown_account"
+    assert cli.fail(1, "account", "debit", account, "60000.00")["code"] == "COMMAND_CEILING"
+    assert cli.fail(1, "account", "debit", account, "1.00")["code"] == "insufficient_balance"
+    registry = open_registry(load_config(folder, env={}).config.registry.file)
+    with registry.reading() as connection:
+        rows = [row for row in iter_events(connection) if row.outcome == "refused"]
+    assert [(row.action, row.subject, json.loads(row.facts)["code"]) for row in rows[-3:]] == [
+        ("approval.approve", f"approval:{waits}", "AUTH_SAME_EYES"),
+        ("account.show", "account:999999", "unknown_account"),
+        ("account.debit", f"account:{account}", "COMMAND_CEILING"),
+    ]
+    assert {row.actor for row in rows} == {build_actor().subject}
 
 
 def test_a_freeze_has_reason_end_and_notice(cli: Cli, folder: Path) -> None:
