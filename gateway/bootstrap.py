@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.registry.access import Access
     from gateway.registry.actors import Actor
     from gateway.registry.devices import DeviceRegistry
+    from gateway.registry.trail import PlaneTrail
     from gateway.shell import Shell
     from gateway.tariffs.store import TariffStore
 
@@ -39,7 +40,14 @@ def run_data(config: Config, ready_fd: int) -> int:
 
     page = Page.create(config.page_path)
     loads = compile_loads(config)
-    return serve(config, page, ready_fd, loads=loads, list_devices=lambda: list_devices(config))
+    return serve(
+        config,
+        page,
+        ready_fd,
+        loads=loads,
+        list_devices=lambda: list_devices(config),
+        trail=build_plane_trail(config),
+    )
 
 
 def run_standby(config: Config, ready_fd: int) -> int:
@@ -60,8 +68,16 @@ def run_standby(config: Config, ready_fd: int) -> int:
         ready_fd,
         loads=loads,
         list_devices=lambda: list_devices(config),
+        trail=build_plane_trail(config),
         follow=standby.follow,
     )
+
+
+def build_plane_trail(config: Config) -> PlaneTrail:
+    """Who changed the data plane itself; the registry is opened when there is something to say."""
+    from gateway.registry.trail import PlaneTrail, TrailWriter
+
+    return PlaneTrail(TrailWriter(lambda: build_registry(config)))
 
 
 def list_devices(config: Config) -> list[DeviceEntry]:

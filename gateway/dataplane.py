@@ -17,9 +17,9 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -80,6 +80,16 @@ PAGE_SLOTS = (
 DISK_STATES = {"ok": DiskState.OK, "warn": DiskState.WARN, "refuse_commands": DiskState.NO_COMMANDS}
 
 
+class Trail(Protocol):
+    """Where it is written down who changed the plane itself (gateway/registry/trail.py)."""
+
+    def note(self, actor: str, action: str, subject: str, facts: Mapping[str, object]) -> None:
+        """It was done; written down soon."""
+
+    async def close(self) -> None:
+        """Wait until it is written."""
+
+
 class DataPlane:
     """Everything of one data plane. Made by `build`, run by `run`."""
 
@@ -91,11 +101,14 @@ class DataPlane:
         *,
         files: FileOps | None = None,
         followed: Followed | None = None,
+        trail: Trail | None = None,
     ) -> None:
         """files: what the journal's disk is made of; None = the machine's own.
         followed: memory that a standby has kept up to date; None = recover.
+        trail: None = who changed what is in the log only.
         """
         self.config = config
+        self._trail = trail
         self._files = files
         self.page = page.slots
         self.signing_key = Ed25519PrivateKey.from_private_bytes(secrets.signing_seed)
@@ -289,8 +302,16 @@ class DataPlane:
                 load_limits=self.load_limits,
                 drain=self.stopping.set,
                 on_hold=self.holds.note,
+                on_change=self._note_change,
             ),
         )
+
+    def _note_change(
+        self, actor: str, action: str, subject: str, facts: Mapping[str, object]
+    ) -> None:
+        log.warning("plane_changed", extra={"actor": actor, "action": action, "subject": subject})
+        if self._trail is not None:
+            self._trail.note(actor, action, subject, facts)
 
     async def run(self, ready_fd: int) -> int:
         """Serve until told to stop; the exit status."""
@@ -335,6 +356,8 @@ class DataPlane:
         await asyncio.sleep(GOODBYE_S)
         self.commit.close()
         self.journal.close()
+        if self._trail is not None:
+            await self._trail.close()
         self.page[slots.STATE] = PlaneState.STOPPED
         log.info("stopped", extra={"position": self.page[slots.JOURNAL_POSITION]})
 
@@ -502,6 +525,7 @@ def serve(
     *,
     loads: Loads,
     list_devices: Callable[[], list[DeviceEntry]],
+    trail: Trail | None = None,
     follow: Follow | None = None,
 ) -> int:
     """Run a data plane to its end; the exit status. With `follow` as a standby at first."""
@@ -514,7 +538,7 @@ def serve(
             followed = await _follow(follow)
             if followed is None:
                 return 0
-        plane = DataPlane(config, secrets, page, followed=followed)
+        plane = DataPlane(config, secrets, page, followed=followed, trail=trail)
         plane.load_tariffs(loads.tariffs)
         plane.use_limits(loads.limits)
         plane.load_devices(list_devices())

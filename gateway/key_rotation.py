@@ -10,9 +10,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from gateway.clock import now_us
 from gateway.delivery.resealing import count_commands_otherwise, reseal_commands
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
+from gateway.registry.changes import note_change
 from gateway.wallet.resealing import (
     count_answers_otherwise,
     count_sagas_otherwise,
@@ -68,8 +70,12 @@ class KeyRotation:
     def rotate(self, actor: Actor) -> Counts:
         """Bring all of it under the current key; how much was. Broken off, the next call goes on.
 
+        The audit trail has who began it, and what lay under other keys then.
         Raises: RegistryError REGISTRY_KEY: a key that opens some is missing. DatabaseError.
         """
+        left = self.count_left().as_dict()
+        with self._access.database.transaction() as connection:
+            note_change(connection, actor, "keys.rotate", "registry", now_us(), left=left)
         return Counts(
             persons=self._access.persons.rotate(actor).wrapped,
             webhooks=reseal_webhooks(self._hooks, self._sealer),

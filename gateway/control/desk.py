@@ -8,7 +8,7 @@ is shown what could still be undone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.link.service import LinkState
 
 Read = Callable[[Arguments], Awaitable[dict[str, Any]]]
+Setting = Callable[[Arguments], Awaitable["Done"]]
 
 TRANSIENT = frozenset({Reason.BUSY, Reason.JOURNAL_FULL})
 MODES = {mode.name.lower(): int(mode) for mode in DeviceMode}
@@ -49,13 +50,27 @@ def limits_as_dict(limits: LimitBook | None) -> dict[str, Any] | None:
     return {"id": limits.limits_id, "version": limits.version, "key": key}
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A change of the plane itself, which no record tells: what it is for the audit trail, and the
+    answer.
+    """
+
+    action: str
+    subject: str
+    facts: Mapping[str, object]
+    result: dict[str, Any]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneCalls:
     """What the data plane does for the desk.
 
     on_hold: (account, hold, when it ends; 0 = it is over), from a durable record.
+    on_change: (who, action, subject, facts), when it was done.
     """
 
+    on_change: Callable[[str, str, str, Mapping[str, object]], None]
     load_tariff: Callable[[int, str], dict[str, Any]]
     load_limits: Callable[[str], dict[str, Any]]
     drain: Callable[[], None]
@@ -88,10 +103,12 @@ class Desk:
             "medium_show": self._medium_show,
             "operation_show": self._operation_show,
             "device_put": self._device_put,
-            "tariff_load": self._tariff_load,
             "tariff_list": self._tariff_list,
-            "limits_load": self._limits_load,
             "status": self._status,
+        }
+        self._settings: dict[str, Setting] = {
+            "tariff_load": self._tariff_load,
+            "limits_load": self._limits_load,
             "mode_set": self._mode_set,
             "drain": self._drain_now,
         }
@@ -100,14 +117,23 @@ class Desk:
         """Raises: FareGatewayError for what was refused before it reached the engine."""
         if request.op in operations.OPERATIONS:
             return await self._operate(request, principal)
+        if request.op in self._settings:
+            return await self._set(request, principal)
         read = self._reads.get(request.op)
         if read is None:
-            known = ", ".join(sorted([*operations.OPERATIONS, *self._reads]))
+            known = ", ".join(sorted([*operations.OPERATIONS, *self._reads, *self._settings]))
             raise bad_argument(f"unknown operation {request.op}; known: {known}")
         args = Arguments(request.args, request.client)
         result = await read(args)
         args.end()
         return Reply(request.id, True, result=result)
+
+    async def _set(self, request: Request, principal: str) -> Reply:
+        args = Arguments(request.args, request.client)
+        done = await self._settings[request.op](args)
+        self._plane.on_change(principal, done.action, done.subject, done.facts)
+        args.end()
+        return Reply(request.id, True, result=done.result)
 
     async def _operate(self, request: Request, principal: str) -> Reply:
         if self._link.page[slots.DISK_STATE] >= DISK_REFUSES:
@@ -238,8 +264,10 @@ class Desk:
             self._link.device_changed(entry)
         return {"device_id": entry.device_id, "active": entry.active}
 
-    async def _tariff_load(self, args: Arguments) -> dict[str, Any]:
-        return self._plane.load_tariff(args.integer("slot", 0, 15), args.text("digest"))
+    async def _tariff_load(self, args: Arguments) -> Done:
+        slot, digest = args.integer("slot", 0, 15), args.text("digest")
+        loaded = self._plane.load_tariff(slot, digest)
+        return Done("tariff.load", f"slot:{slot}", loaded | {"digest": digest}, loaded)
 
     async def _tariff_list(self, _: Arguments) -> dict[str, Any]:
         rows = [
@@ -248,11 +276,12 @@ class Desk:
         ]
         return {"tariffs": rows}
 
-    async def _limits_load(self, args: Arguments) -> dict[str, Any]:
+    async def _limits_load(self, args: Arguments) -> Done:
         """Other limits of identity tiers: what is decided after the answer is decided with them."""
-        loaded = self._plane.load_limits(args.text("digest"))
+        digest = args.text("digest")
+        loaded = self._plane.load_limits(digest)
         await self._commit.committed()
-        return loaded
+        return Done("limits.load", "limits", loaded | {"digest": digest}, loaded)
 
     async def _status(self, _: Arguments) -> dict[str, Any]:
         memory = self._engine.memory
@@ -269,14 +298,16 @@ class Desk:
             "limits": limits_as_dict(self._engine.book.limits),
         }
 
-    async def _mode_set(self, args: Arguments) -> dict[str, Any]:
+    async def _mode_set(self, args: Arguments) -> Done:
         mode = DeviceMode(args.choice("mode", MODES))
         device_id = args.integer("device_id", 0, 2**64 - 1, 0)
         if not device_id:
             self._state.mode = mode
             self._link.page[slots.SERVICE_MODE] = 0 if mode == DeviceMode.NORMAL else int(mode)
-        return {"told": self._link.push_mode(mode, device_id or None)}
+        told = {"told": self._link.push_mode(mode, device_id or None)}
+        subject = f"device:{device_id}" if device_id else "devices"
+        return Done("mode.set", subject, told | {"mode": mode.name.lower()}, told)
 
-    async def _drain_now(self, _: Arguments) -> dict[str, Any]:
+    async def _drain_now(self, _: Arguments) -> Done:
         self._plane.drain()
-        return {"draining": True}
+        return Done("plane.drain", "plane", {}, {"draining": True})

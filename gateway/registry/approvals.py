@@ -11,6 +11,7 @@ not lose it. Whoever approves is another subject and another owner than who prop
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -245,7 +246,8 @@ class Approvals:
                 .where(APPROVALS.c.approval_id == approval_id)
                 .values(state=state, decided_by=actor.subject, decided_us=now, why=why)
             )
-            _note(connection, actor, f"approval.{state}", found, now)
+            said = {"why_sha256": digest_of_why(approval_id, why)} if why else {}
+            _note(connection, actor, f"approval.{state}", found, now, **said)
             return _approval(_get_row(connection, approval_id))
 
 
@@ -321,7 +323,16 @@ def _shown(found: Approval, now: int) -> Approval:
     return found
 
 
-def _note(connection: Connection, actor: Actor, action: str, found: Approval, now: int) -> None:
+def digest_of_why(approval_id: str, why: str) -> str:
+    """A reason as the audit trail holds it: whoever has the words can prove that they were those,
+    and the trail, which is never erased, says nothing about anybody.
+    """
+    return hashlib.sha256(f"{approval_id}\0{why}".encode()).hexdigest()
+
+
+def _note(
+    connection: Connection, actor: Actor, action: str, found: Approval, now: int, **more: str
+) -> None:
     note_change(
         connection,
         actor,
@@ -331,6 +342,7 @@ def _note(connection: Connection, actor: Actor, action: str, found: Approval, no
         what=str(found.action),
         of=found.subject,
         amount_minor=found.amount_minor,
+        **more,
     )
 
 

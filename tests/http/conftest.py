@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession, TCPConnector, web
 
+from gateway.bootstrap import build_plane_trail
 from gateway.config import Config, load_config
 from gateway.config_file import make_data_dir
 from tests.http.town import Town
@@ -32,7 +33,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 async def plane(config: Config) -> AsyncIterator[Running]:
-    async with running(config) as made:
+    async with running(config, trail=build_plane_trail(config)) as made:
         yield made
 
 

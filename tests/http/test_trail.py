@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from gateway.control.operations import OPERATIONS
 from gateway.http.catalogue import all_endpoints
 from gateway.http.endpoint import Endpoint
 from gateway.registry.audit import AuditRow, check_trail, iter_events
@@ -13,6 +17,8 @@ from gateway.shapes import hints_of
 from gateway.wallet.stores.webhooks import WebhookStore
 from tests.http.things import Things, body_of, make_things
 from tests.http.town import Said, Town
+from tests.support.plane import Running
+from tests.support.waiting import found
 
 LOOKS = {
     ("POST", "/v1/media/lookup"),
@@ -28,6 +34,10 @@ ELSEWHERE = {
 }
 """They need a bank, months of a credit line, or somebody else: told where they are tested."""
 APART = LOOKS | ELSEWHERE
+SHOWN = {"account_show", "cells_show", "medium_show", "operation_show", "tariff_list", "status"}
+"""Operations of the control socket that change nothing."""
+TOLD = {"device_put"}
+"""It carries a change of the registry to the data plane, and that one is in the trail."""
 
 
 def _changes(endpoint: Endpoint) -> bool:
@@ -47,12 +57,13 @@ def _last(endpoint: Endpoint) -> int:
     return 2 * (endpoint.method == "DELETE") + endpoint.path.endswith(ends)
 
 
-async def _events(town: Town) -> list[AuditRow]:
-    def read() -> list[AuditRow]:
-        with town.access.database.reading() as connection:
-            return list(iter_events(connection))
+def _read(town: Town) -> list[AuditRow]:
+    with town.access.database.reading() as connection:
+        return list(iter_events(connection))
 
-    return await asyncio.to_thread(read)
+
+async def _events(town: Town) -> list[AuditRow]:
+    return await asyncio.to_thread(_read, town)
 
 
 async def _call(town: Town, endpoint: Endpoint, things: Things) -> Said:
@@ -110,4 +121,39 @@ async def test_every_change_of_the_registry_is_in_the_trail(town: Town) -> None:
             untold.append(f"{endpoint.method} {endpoint.path}")
         assert all(row.actor for row in after[len(before) :])
     assert untold == []
+    assert not list(check_trail(iter(await _events(town))))
+
+
+async def test_every_change_of_the_data_plane_itself_is_in_the_trail(
+    town: Town, plane: Running
+) -> None:
+    """What is a record of the journal is told by that; the rest, by whom the kernel says."""
+    unknown = await plane.exchange("no_such_operation")
+    known = set(unknown.detail.rpartition("known: ")[2].split(", "))
+    slot, tariff = next(iter(plane.plane.store.list()))
+    digest = tariff.digest.hex()
+    asked: dict[str, tuple[dict[str, Any], str, str, tuple[str, Any]]] = {
+        "tariff_load": (
+            {"slot": slot, "digest": digest},
+            *("tariff.load", f"slot:{slot}", ("digest", digest)),
+        ),
+        "limits_load": ({"digest": ""}, "limits.load", "limits", ("limits", None)),
+        "mode_set": (
+            {"mode": "emergency_release"},
+            *("mode.set", "devices", ("mode", "emergency_release")),
+        ),
+        "drain": ({}, "plane.drain", "plane", ("at", "the end")),
+    }
+    assert known - set(OPERATIONS) - SHOWN - TOLD == set(asked)
+    before = await _events(town)
+    refused = await plane.exchange("tariff_load", slot=slot, digest="00" * 32)
+    assert refused.code == "TARIFF_NOT_FOUND"
+    for op, (args, *_) in asked.items():
+        await plane.call(op, **args)
+    rows = await found(partial(_read, town), lambda rows: len(rows) - len(before) >= len(asked))
+    told = rows[len(before) :]
+    assert [(row.action, row.subject) for row in told] == [one[1:3] for one in asked.values()]
+    assert {row.actor for row in told} == {f"uid:{os.getuid()}/cli"}
+    for row, (_, _, _, (name, value)) in zip(told, asked.values(), strict=True):
+        assert json.loads(row.facts).get(name, "the end") == value
     assert not list(check_trail(iter(await _events(town))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from gateway.db import Database
 from gateway.errors import ApprovalNeeded, AuthError, FareGatewayError, RegistryError
 from gateway.registry.actors import Actor, ActorKind
 from gateway.registry.approvals import Action, Approval, Approvals, ApprovalState, Proposal
+from gateway.registry.audit import iter_events
 from gateway.registry.scopes import ALL, CEILINGS, TenantKind
 
 
@@ -63,6 +65,17 @@ def test_what_was_approved_by_another_is_done_once(desk: Desk) -> None:
     assert (used.approval_id, used.operation_id) == (number, "op1")
     assert desk.go() == used  # the same operation after a crash
     assert desk.refused(op="op2") != number
+
+
+def test_the_reason_is_bound_by_the_trail_and_not_told_there(desk: Desk) -> None:
+    number = desk.refused()
+    desk.approvals.approve(BEN, number, why="Mrs Wang rang")
+    with desk.database.reading() as connection:
+        told = list(iter_events(connection))[-1]
+    assert told.action == "approval.approved"
+    digest = hashlib.sha256(f"{number}\0Mrs Wang rang".encode()).hexdigest()
+    assert json.loads(told.facts)["why_sha256"] == digest
+    assert "Wang" not in told.facts
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from gateway.delivery.outbox import Outbox
 from gateway.delivery.sealed import CommandSealer
 from gateway.registry.actors import Actor
 from gateway.registry.approvals import Action, Proposal
+from gateway.registry.audit import iter_events
 from gateway.registry.store import open_registry
 from tests.control.commands import Cli, make_folder
 
@@ -181,6 +182,12 @@ def test_keys_are_rotated(cli: Cli) -> None:
     }
     status = cli.ok("registry", "status")
     assert (status["persons"], status["left"]["commands"]) == (3, 0)
+    file = folder(cli) / "registry.sqlite"
+    with closing(open_registry(file)) as registry, registry.reading() as connection:
+        rotated = [row for row in iter_events(connection) if row.action == "keys.rotate"]
+    (told,) = (row for row in rotated if row.subject == "registry")
+    assert told.actor == build_actor().subject
+    assert json.loads(told.facts)["left"]["persons"] == 3
 
 
 def test_what_a_missing_key_leaves_behind_is_told(cli: Cli) -> None:

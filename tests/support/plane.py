@@ -17,7 +17,7 @@ from fastpath._journal import RecordView, iter_records
 from fastpath.api import CompiledTariff
 from gateway.config import Config, load_config
 from gateway.control.client import ControlClient
-from gateway.dataplane import DataPlane
+from gateway.dataplane import DataPlane, Trail
 from gateway.journal.files import FileOps
 from gateway.journal.segments import SegmentJournal
 from gateway.keys import SECRET_NAMES, load_secrets, write_secret
@@ -137,10 +137,13 @@ async def running(
     tariffs: list[tuple[int, CompiledTariff]] | None = None,
     before: Callable[[DataPlane], None] | None = None,
     files: FileOps | None = None,
+    trail: Trail | None = None,
 ) -> AsyncIterator[Running]:
-    """Serve until the block ends, then drain. files: the journal's disk, None = the real one."""
+    """Serve until the block ends, then drain. files: the journal's disk, None = the real one.
+    trail: who changed the plane itself is written there.
+    """
     page = Page.create(config.page_path)
-    plane = DataPlane(config, load_secrets(config), page, files=files)
+    plane = DataPlane(config, load_secrets(config), page, files=files, trail=trail)
     plane.load_tariffs(tariffs if tariffs is not None else [(1, small_tariff())])
     plane.load_devices(DEVICES)
     if before is not None:
