@@ -3,9 +3,9 @@
 A backup holds snapshots, the journal up to a durable head, the registry, the compiled tariffs,
 signed checkpoints, the folders of own tariffs, limits, credit and risk rules, the settings (paths
 as in a new data folder) and, written last, a manifest with the SHA-256 of each file.
-A journal in Valkey becomes one segment file, and the settings in the backup say so. A registry in
-PostgreSQL is not in it (pg_dump, taken after this backup, goes with it), nor are its URL and the
-way there in the settings: a restored gateway must not work in the living one's database.
+A journal in Valkey becomes one segment file, a registry in PostgreSQL a file of SQLite, copied from
+one state and compared row by row, and the settings in the backup say so. Their URL and the way
+there are not in them: a restored gateway must not work in the living one's database.
 It holds no secrets: keep those apart. Order matters: snapshots first, then the journal, so that no
 snapshot is ahead of it, and the registry last: what it knows and the journal does not is taken out
 of it when it is restored (gateway/fitting.py).
@@ -33,6 +33,8 @@ from gateway.journal.verify import verify_journal
 from gateway.journals import valkey_options
 from gateway.keys import SECRET_NAMES, read_secret
 from gateway.point_in_time import CutPoint, take_back
+from gateway.registry.copying import export_registry
+from gateway.registry.opening import open_configured
 from gateway.registry.store import check_file, copy_file, open_registry
 from gateway.wallet.stores.fitting import Fitted
 
@@ -77,7 +79,7 @@ class Manifest:
 
     @property
     def has_registry(self) -> bool:
-        """Whether the registry is in it. One in PostgreSQL is not: pg_dump copies that."""
+        """Whether the registry is in it: versions before left one in PostgreSQL out."""
         return any(file.path == REGISTRY for file in self.files)
 
     def as_dict(self) -> dict[str, Any]:
@@ -110,6 +112,7 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
     """Copy the data folder of a gateway, running or not.
 
     Raises: EnvironmentFault: the target is not empty. JournalError, RegistryError: nothing to copy.
+        DatabaseError: the registry's server cannot be reached, or has another schema.
     """
     config = loaded.config
     _make_empty(target)
@@ -125,8 +128,7 @@ def make_backup(loaded: LoadedConfig, target: Path) -> Manifest:
     _copy_plain(config.checkpoints_dir, target / "checkpoints")
     for folder, there in own_folders(config):
         _copy_own(config, folder, target / there)
-    if config.registry.url is None and config.registry_path.is_file():
-        copy_file(config.registry_path, target / REGISTRY)
+    _copy_registry(config, target / REGISTRY)
     text = render_toml(kept)
     (target / "gateway.toml").write_text(text, encoding="utf-8")
     for name in ("gateway.toml", REGISTRY):
@@ -281,6 +283,18 @@ def _copy_journal(source: Path, target: Path) -> Head:
         elif base < max(head.position, 1) and kind == "seg":
             _copy_file(path, target / path.name, until=head.position - base)
     return head
+
+
+def _copy_registry(config: Config, target: Path) -> None:
+    if config.registry.url is None:
+        if config.registry_path.is_file():
+            copy_file(config.registry_path, target)
+        return
+    database = open_configured(config, create=False)
+    try:
+        export_registry(database, target)
+    finally:
+        database.close()
 
 
 def _export_stream(config: Config, target: Path) -> tuple[Head, int]:

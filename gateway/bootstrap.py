@@ -221,15 +221,9 @@ PROCESSES = {
 
 def build_registry(config: Config) -> Database:
     """The registry of these settings, made or brought up to its schema when it is not."""
-    from gateway.keys import read_password
-    from gateway.registry.store import open_registry
+    from gateway.registry.opening import open_configured
 
-    chosen = config.registry
-    if chosen.url is None:
-        return open_registry(chosen.file, create=True)
-    file = chosen.password_file
-    password = read_password(file) if file is not None else None
-    return open_registry(chosen.url, create=True, password=password, timeout_s=chosen.timeout_s)
+    return open_configured(config, create=True)
 
 
 def build_access(config: Config) -> Access:

@@ -3,8 +3,8 @@
 Journal, registry and ledger together: the backup is checked and laid out as a new data folder
 (taken back to an instant, if one is named), memory is recovered from it as a start would, the
 ledger is built from nothing, and both are compared account by account; what the registry says of
-accounts, keys and orders has to fit both (one in PostgreSQL is in no backup, and is left out). The
-gateway in service is only read.
+accounts, keys and orders has to fit both (one in PostgreSQL is restored as a file). The gateway in
+service is only read.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class DrillReport:
     totals_minor: dict[int, int] = field(default_factory=dict)
     taken_back: dict[str, Any] | None = None
     registry: dict[str, Any] | None = None
-    """What is in it and what was taken out of it; None = it is in PostgreSQL, and left out."""
+    """What is in it and what was taken out of it; None = there is none."""
     breaks: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:

@@ -393,6 +393,7 @@ CODES: dict[str, str] = {
     "JOURNAL_NOT_FOUND": "check journal.dir; a new journal is made by `faregate serve`",
     "SNAPSHOT_INVALID": "remove the snapshot named: an older one, or the journal alone, is enough",
     "REGISTRY_ERROR": "look at registry.sqlite in the data folder; a backup can be restored",
+    "REGISTRY_COPY": "nothing was kept: look at disk and memory, then copy into an empty one again",
     "REGISTRY_VERSION": "the registry was written by another version of faregate",
     "REGISTRY_EXISTS": "the number is taken: choose another, or `faregate device rotate`",
     "REGISTRY_NOT_FOUND": "`faregate device list` shows the devices there are",

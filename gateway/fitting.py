@@ -1,4 +1,6 @@
-"""A restored registry is fitted to the journal beside it, which is read as a start would."""
+"""A restored registry is fitted to the journal beside it, which is read as a start would, and put
+where the settings want it.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,14 @@ from gateway.control.client import ControlClient
 from gateway.engine.recovery import build_memory, recover
 from gateway.errors import CommandError, EnvironmentFault
 from gateway.journals import open_reader
+from gateway.registry.copying import TableSum, copy_registry
+from gateway.registry.opening import open_configured
+from gateway.registry.store import open_registry
 from gateway.wallet.stores.fitting import Fitted, JournalEnd, fit_registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gateway.config import Config
     from gateway.db import Database
     from gateway.journal.port import Head
@@ -25,6 +32,26 @@ def fit_restored(config: Config, database: Database, actor: str) -> Fitted:
     """
     _check_nobody_serves(config)
     return fit_registry(database, read_end(config), actor)
+
+
+def load_registry(config: Config, file: Path) -> dict[str, TableSum]:
+    """Copy a registry's file into the empty PostgreSQL database of these settings, which nobody
+    serves.
+
+    Returns: what each table holds there now, compared with the file.
+    Raises: EnvironmentFault: the gateway is running, or the database is not empty. RegistryError
+        REGISTRY_COPY; DatabaseError. Then nothing was copied.
+    """
+    _check_nobody_serves(config)
+    source = open_registry(file)
+    try:
+        target = open_configured(config, create=True)
+        try:
+            return copy_registry(source, target)
+        finally:
+            target.close()
+    finally:
+        source.close()
 
 
 def read_end(config: Config) -> JournalEnd:
@@ -53,7 +80,7 @@ def _check_nobody_serves(config: Config) -> None:
         if error.code == "COMMAND_NOT_SENT":
             return
     raise EnvironmentFault(
-        "ENV_RUNNING", "the gateway is running: stop it before its registry is fitted"
+        "ENV_RUNNING", "the gateway is running: stop it before its registry is touched"
     )
 
 

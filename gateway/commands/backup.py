@@ -33,13 +33,12 @@ def backup(
 ) -> None:
     """Copy everything but the secrets, while the gateway runs. Keep the secrets apart.
 
+    A registry in PostgreSQL goes into the backup as a file, copied from one state and compared.
     Example: `faregate backup /mnt/backup/2026-11-23`
     """
     from gateway.backup import make_backup
 
     manifest = make_backup(load_settings(config, replaced), target)
-    if not manifest.has_registry:
-        say("the registry is in PostgreSQL and not in this backup: take a pg_dump of it now")
     print_result({"backup": str(target), **manifest.summary()}, as_json=as_json)
 
 
@@ -57,6 +56,8 @@ def restore(
 ) -> None:
     """Check a backup from end to end and lay it out as a new data folder.
 
+    Its registry is a file. To have it in PostgreSQL, name an empty database in registry.url of the
+    new settings, then `faregate registry load`.
     Example: `faregate restore /mnt/backup/2026-11-23 --dir metro2 --secrets metro/secrets`
     """
     from gateway.backup import restore_backup
@@ -71,7 +72,8 @@ def restore(
         fields |= {"fitted": done.fitted.as_dict()}
     print_result(fields, as_json=as_json)
     if done.fitted is None:
-        say(f"restore the pg_dump, and name that database in registry.url of {folder}/gateway.toml")
+        say("there is no registry in this backup; if it was in PostgreSQL, restore its pg_dump,")
+        say(f"name that database in registry.url of {folder}/gateway.toml,")
         say("then, before serving: faregate registry fit, with that configuration")
     elif done.fitted.again.torn:
         say(f"{done.fitted.again.torn} merges were being undone, and are stopped: compare their")
@@ -96,7 +98,7 @@ def drill(
 ) -> None:
     """Back up the running gateway, restore it elsewhere, and compare journal, registry and ledger.
     Without --dir that is in the data folder, and goes when it is over. A registry in PostgreSQL is
-    in no backup: it is left out, and the report says null.
+    restored as a file; a ledger there is built anew as one, as after every restore.
 
     Example: `faregate drill --until 2026-11-23T08:00+08:00`
     """
@@ -106,8 +108,6 @@ def drill(
 
     loaded = load_settings(config, replaced)
     until_us = _instant(until) if until else None
-    if loaded.config.registry.url is not None:
-        say("the registry is in PostgreSQL: this drill leaves it out")
     beside = loaded.config.gateway.data_dir  # as much room as the journal has, and as private
     with tempfile.TemporaryDirectory(prefix="drill-", dir=None if folder else beside) as temporary:
         place = folder or Path(temporary)

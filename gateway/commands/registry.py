@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from gateway.commands.common import (
@@ -9,6 +12,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    UsageError,
     build_actor,
     load_settings,
     print_result,
@@ -24,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group.command("make-keys")(make_keys)
     group.command("status")(status)
     group.command("fit")(fit)
+    group.command("load")(load)
     app.add_typer(group, name="registry", rich_help_panel="Look after")
 
 
@@ -88,7 +93,7 @@ def fit(
 ) -> None:
     """Take out of a restored registry what the journal beside it does not know, before serving.
 
-    `faregate restore` does it to a registry that is a file; after restoring a pg_dump do it by
+    `faregate restore` does it by itself; after restoring a pg_dump do it by
     hand. Payouts younger than the journal become dead letters: `faregate adapter dead`.
     Example: `faregate registry fit`
     """
@@ -102,3 +107,29 @@ def fit(
     finally:
         database.close()
     print_result(fitted.as_dict(), as_json=as_json)
+
+
+def load(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="A registry's file; else that of the data folder."),
+    ] = None,
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a registry that is a file into the empty PostgreSQL database that registry.url names.
+
+    After a restore, or to move from SQLite. Every table is read again and compared before anything
+    counts; the gateway must be stopped. The file stays: remove it when the gateway serves.
+    Example: `faregate registry load`
+    """
+    from gateway.fitting import load_registry
+
+    settings = load_settings(config, replaced).config
+    file = source or settings.registry_path
+    if settings.registry.url is None:
+        raise UsageError(detail="registry.url names no database to copy it into")
+    sums = load_registry(settings, file)
+    rows = {name: one.rows for name, one in sums.items() if one.rows}
+    print_result({"loaded": str(file), "rows": rows}, as_json=as_json)

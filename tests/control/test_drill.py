@@ -96,14 +96,6 @@ def test_and_at_an_instant_before(
     assert (tmp_path / "kept" / "restored" / "ledger.sqlite").is_file()
 
 
-def test_a_registry_in_postgres_is_left_out(
-    city: tuple[Path, int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    said = Cli(capsys, city[0]).ok("drill", "--set", "registry.url=postgresql:///elsewhere")
-    assert (said["ok"], said["registry"]) == (True, None)
-    assert not list(city[0].parent.glob("drill-*"))
-
-
 def test_a_registry_that_says_more_than_the_journal_is_found(
     city: tuple[Path, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
