@@ -66,12 +66,22 @@ cdef int find_limit_fault(WalletCase* case) noexcept nogil:
     return ask_spend(case.limits, case.account, case.extras, command.amount_minor, command.now_us)
 
 
+# Whether a payment from the purse that it names is for something else: earmarked money stays it.
+# What is moved to the owner's other account, or corrected, is no payment.
+cdef bint is_misused(const Command* command, uint32_t purposes) noexcept nogil:
+    if command.op != OP_DEBIT or own_money(&command.facts) != 0:
+        return False
+    return command.facts.purpose >= 32 or purposes >> command.facts.purpose & 1 == 0
+
+
 cdef int move_cell(WalletCase* case, int64_t moved_minor) noexcept nogil:
     cdef Cell* cell = find_cell(case.extras, CELL_PURSE, case.command.facts.key)
     cdef int64_t sum_minor
     cdef int fault
     if cell == NULL or (case.command.op != OP_ADJUST
                         and has_ended(&cell.purse, case.command.now_us)):
+        return REASON_UNKNOWN_PURSE
+    if is_misused(case.command, cell.purse.purposes):
         return REASON_UNKNOWN_PURSE
     if not add_money(cell.purse.balance_minor, moved_minor, &sum_minor):
         return REASON_AMOUNT_OVERFLOW
@@ -100,6 +110,8 @@ cdef int move_inline(WalletCase* case, int64_t moved_minor) noexcept nogil:
     cdef int64_t* purse = &account.subsidy_minor if is_subsidy else &account.balance_minor
     cdef int64_t sum_minor
     cdef int fault
+    if is_subsidy and is_misused(case.command, 1 << PURPOSE_TRANSIT):
+        return REASON_UNKNOWN_PURSE
     if not add_money(purse[0], moved_minor, &sum_minor):
         return REASON_AMOUNT_OVERFLOW
     if is_subsidy and sum_minor < 0:

@@ -34,7 +34,7 @@ from fastpath.reference_wallet_case import (
 from fastpath.reference_wallet_credit import CREDIT_OPS
 from fastpath.reference_wallet_holds import HOLD_OPS
 from fastpath.reference_wallet_refunds import decide_refund
-from fastpath.types import OWN_MONEY, AccountStatus, FactFlag, Op, Reason, Rule, Verdict
+from fastpath.types import OWN_MONEY, AccountStatus, FactFlag, Op, Purpose, Reason, Rule, Verdict
 
 __all__ = ["WALLET_OPS", "Paid", "decide_wallet_command"]
 
@@ -143,9 +143,21 @@ def _signed_amount(command: Command) -> int:
     return -command.amount_minor if command.op == Op.DEBIT else command.amount_minor
 
 
+def _is_misused(case: WalletCase, purposes: int) -> bool:
+    """Whether a payment from the purse that it names is for something else: earmarked money stays
+    it. What is moved to the owner's other account, or corrected, is no payment.
+    """
+    command = case.command
+    if command.op != Op.DEBIT or _is_own_money(case):
+        return False
+    return command.facts.purpose >= 32 or not purposes >> command.facts.purpose & 1
+
+
 def _move_cell(case: WalletCase) -> set[Reason]:
     command, purse = case.command, _find_purse(case)
     if purse is None or (command.op != Op.ADJUST and has_ended(purse, command.now_us)):
+        return {Reason.UNKNOWN_PURSE}
+    if _is_misused(case, purse.purposes):
         return {Reason.UNKNOWN_PURSE}
     moved = _signed_amount(command)
     if not fits(purse.balance_minor + moved):
@@ -163,6 +175,8 @@ def _move_inline(case: WalletCase) -> set[Reason]:
     command, account = case.command, case.owner
     moved = _signed_amount(command)
     name = "subsidy_minor" if command.purse == SUBSIDY else "balance_minor"
+    if command.purse == SUBSIDY and _is_misused(case, 1 << Purpose.TRANSIT):
+        return {Reason.UNKNOWN_PURSE}
     after_minor = getattr(account, name) + moved
     if not fits(after_minor):
         return {Reason.AMOUNT_OVERFLOW}

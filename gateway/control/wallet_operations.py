@@ -144,7 +144,11 @@ WALLET_OPERATIONS: dict[str, Operation] = {
 SHOW = "`faregate account show` lists what the account has"
 LIMITED = "`faregate account show` says what the limits of its tier leave; a higher tier has others"
 WALLET_HINTS = {
-    ("debit", Reason.UNKNOWN_PURSE): SHOW,
+    (
+        "debit",
+        Reason.UNKNOWN_PURSE,
+    ): f"{SHOW}; a purse pays only for its purposes: name one of them, or "
+    "no purse, and those pay that may",
     ("credit", Reason.UNKNOWN_PURSE): SHOW,
     ("debit", Reason.LIMIT_EXCEEDED): LIMITED,
     ("hold_place", Reason.LIMIT_EXCEEDED): LIMITED,

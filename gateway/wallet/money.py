@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastpath.types import Purpose
-from gateway.errors import CommandError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands, Movement, check_version
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.inflows import Inflows, Wanted
-
-SUBSIDY = 1
-"""The purse of the transit subsidy, which every account has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +89,10 @@ class Money:
         """A payment to a merchant. purpose: 0-31. purse_id 0 draws by the funding order. token: of
         the medium that was shown.
 
-        Raises: CommandError unknown_purse: a purse that is not for this purpose.
+        Raises: CommandRefused unknown_purse: also of a purse that is not for this purpose.
         """
         await self._access.require_shown(self._commands, actor, account_id, token)
         await self._access.require_merchant(actor, merchant_id)
-        if purse_id:
-            await self._check_purpose(cause, account_id, purse_id, purpose)
         return await self._commands.move(
             actor,
             cause,
@@ -110,24 +103,6 @@ class Money:
             purpose=purpose,
             merchant=merchant_id,
         )
-
-    async def _check_purpose(
-        self, cause: Cause, account_id: int, purse_id: int, purpose: int
-    ) -> None:
-        """Earmarked money stays it, whoever names its purse. One that is not there is left to the
-        engine, and so is a payment that was made: its purse may be gone.
-        """
-        shown = await self._commands.read("account_show", account_id=account_id)
-        masks = {int(one["key"]): int(one["purposes"]) for one in shown["purses"]}
-        mask = (masks | {SUBSIDY: 1 << Purpose.TRANSIT}).get(purse_id)
-        if mask is None or mask >> purpose & 1:
-            return
-        if await self._commands.find_operation(cause.operation_id) is None:
-            raise CommandError(
-                "unknown_purse",
-                f"purse {purse_id} is not for purpose {purpose}",
-                hint="name no purse, and those that may pay for the purpose do",
-            )
 
     async def adjust(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastpath import reference
-from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Reason, Rule
+from fastpath.types import AccountStatus, MediumKind, MediumState, Op, Purpose, Reason, Rule
 from tests.fastpath.city import EAST, minor, rider, rows
 from tests.fastpath.world import SLOT, World
 
@@ -48,7 +48,11 @@ def test_money(row: list[str]) -> None:
     account.status = 0 if status == "-" else AccountStatus[status]
     expected_version = 1 if op == "ADJUST" else 0
     made = world.command(
-        Op[op], purse=int(purse), amount_minor=minor(amount), expected_version=expected_version
+        Op[op],
+        purse=int(purse),
+        amount_minor=minor(amount),
+        expected_version=expected_version,
+        facts=reference.Facts(purpose=Purpose.TRANSIT if purse == "1" else Purpose.NONE),
     )
     assert Reason(made.reason).name == reason
     assert (0, account.balance_minor, account.subsidy_minor)[

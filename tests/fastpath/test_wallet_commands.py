@@ -109,9 +109,17 @@ CASES = f"""
   CREDIT         purse=2,key=9,amount=0                 10.00    -              AMOUNT_INVALID
   CREDIT         purse=2,key=2,amount={BIG}             10.00    -              AMOUNT_OVERFLOW
   CREDIT         purse=3,amount=1.00                    10.00    -              BAD_REQUEST
-  DEBIT          purse=2,key=2,amount=1.00              10.00    -              OK
-  DEBIT          purse=2,key=2,amount=1.01              10.00    -              INSUFFICIENT_BALANCE
-  DEBIT          purse=2,key=4,amount=0.50              10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=2,key=2,to=MEAL,amount=1.00      10.00    -              OK
+  DEBIT          purse=2,key=2,to=MEAL,amount=1.01      10.00    -              INSUFFICIENT_BALANCE
+  DEBIT          purse=2,key=2,to=TRANSIT,amount=1.00   10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=2,key=2,to=TRANSIT,amount=1.01   10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=2,key=2,amount=1.00              10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=2,key=2,to=NONE,amount=1.00      10.00    FROZEN_DEBIT   ACCOUNT_FROZEN
+  DEBIT          purse=2,key=4,to=MEAL,amount=0.50      10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=1,to=TRANSIT,amount=0.50         10.00    -              OK
+  DEBIT          purse=1,to=MEAL,amount=2.00            10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=1,to=NONE,amount=2.00            10.00    -              UNKNOWN_PURSE
+  DEBIT          purse=1,amount=0.50,flag=TRANSFER      10.00    -              OK
   DEBIT          to=MEAL,amount=8.00                    10.00    -              OK
   DEBIT          to=MEAL,amount=8.01                    10.00    -              INSUFFICIENT_BALANCE
   DEBIT          to=TRANSIT,amount=9.00                 10.00    -              OK

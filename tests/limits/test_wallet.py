@@ -106,18 +106,18 @@ def test_every_purse_counts() -> None:
     world = wallet(day_minor=1000)
     world.rider.subsidy_minor = 500
     world.cells = [Cell(CellType.PURSE, 5, Purse(900, purposes=ANY, priority=1))]
-    assert debit(world, 300, purse=1) == OK
-    assert debit(world, 300, purse=2, key=5) == OK
+    assert debit(world, 300, purse=1, purpose=0) == OK
+    assert debit(world, 300, purse=2, key=5, purpose=1) == OK
     assert debit(world, 300, purpose=Purpose.MEAL) == OK
     assert used(world)[0] == 900
-    assert debit(world, 101, purse=2, key=5) == OVER
-    assert debit(world, 100, purse=2, key=5) == OK
+    assert debit(world, 101, purse=2, key=5, purpose=1) == OVER
+    assert debit(world, 100, purse=2, key=5, purpose=1) == OK
 
 
 def test_money_comes_before_limits() -> None:
     world = wallet(day_minor=1000, balance=100)
     assert debit(world, 2000) == Reason.INSUFFICIENT_BALANCE
-    assert debit(world, 2000, purse=2, key=5) == Reason.UNKNOWN_PURSE
+    assert debit(world, 2000, purse=2, key=5, purpose=1) == Reason.UNKNOWN_PURSE
 
 
 def test_limits_come_before_room_and_room_is_asked_for() -> None:
