@@ -39,6 +39,7 @@ from gateway.wallet.merge_runner import MergeRunner
 from gateway.wallet.merges import Merges
 from gateway.wallet.money import Money
 from gateway.wallet.own import Ownerships
+from gateway.wallet.passes import Passes
 from gateway.wallet.past import PastOperations
 from gateway.wallet.payouts import PayoutBook, Payouts
 from gateway.wallet.peer_commands import PeerCommands
@@ -119,6 +120,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             Holds(commands, accounts, events),
             Fares(commands, accounts, eyes, History(ledger)),
             Purses(commands, accounts, eyes),
+            Passes(commands, accounts, eyes),
             Media(
                 commands,
                 accounts,

@@ -25,6 +25,7 @@ from gateway.wallet.inflows import Inflows
 from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
 from gateway.wallet.money import Money
+from gateway.wallet.passes import Passes
 from gateway.wallet.purses import Purses
 from gateway.wallet.stores.accounts import AccountStore
 from gateway.wallet.stores.freezes import FreezeStore
@@ -149,6 +150,10 @@ class Shell:
     @property
     def purses(self) -> Purses:
         return Purses(self.commands, self._reach, self._eyes)
+
+    @property
+    def passes(self) -> Passes:
+        return Passes(self.commands, self._reach, self._eyes)
 
     @property
     def freezes(self) -> Freezes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,10 +20,11 @@ from gateway.commands.common import (
     print_json,
     print_table,
 )
+from gateway.commands.operating import Change, Operating, operate
 from gateway.commands.spans import FromOption, UntilOption, read_from, read_until
 
 if TYPE_CHECKING:
-    from gateway.control.client import ControlClient
+    from gateway.shell import Shell
 
 PassArgument = Annotated[
     str,
@@ -69,10 +70,18 @@ def add(
     """
     if rides == 0:
         raise UsageError(detail="--rides 0: a pass has at least one ride, or -1 for any number")
-    args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
-    args |= {"until_us": read_until(until), "rides": rides, "reference": reference, "note": note}
-    sending = _Sending(open_client(config, replaced), operation_id, as_json)
-    sending.move("pass_add", account_id, price, args)
+    from gateway.wallet.passes import PassOrder
+
+    pass_id, since_us, end_us = _pass_id(name), read_from(start), read_until(until)
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+
+    def sell(shell: Shell) -> Change:
+        passes = shell.passes
+        return lambda minor: passes.add(
+            do.actor, do.cause, account_id, PassOrder(pass_id, minor, since_us, end_us, rides)
+        )
+
+    do.print_change(account_id, sell, price)
 
 
 def remove(
@@ -87,14 +96,21 @@ def remove(
     replaced: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a pass off an account: the oldest of that name, or the one valid --from then.
+    """Take a pass off an account: the oldest of that name, or the one valid --from then. What is
+    given back for it somebody else has to agree to, as to a correction.
 
     Example: `faregate pass remove 1001 monthly --refund 45.00`
     """
-    args: dict[str, Any] = {"pass_id": _pass_id(name), "from_us": read_from(start)}
-    args |= {"reference": reference, "note": note}
-    sending = _Sending(open_client(config, replaced), operation_id, as_json)
-    sending.move("pass_remove", account_id, refund, args)
+    pass_id, since_us = _pass_id(name), read_from(start)
+    do = operate(config, replaced, operation_id, as_json, note=note, reference=reference)
+
+    def take_off(shell: Shell) -> Change:
+        passes = shell.passes
+        return lambda minor: passes.remove(
+            do.actor, do.cause, account_id, pass_id, refund_minor=minor, from_us=since_us
+        )
+
+    do.print_change(account_id, take_off, refund)
 
 
 def show(
@@ -130,12 +146,14 @@ def set_concession(
 
     Example: `faregate concession set 1001 2 --from 2026-09-01 --until 2027-08-31`
     """
-    args = {"from_us": read_from(start), "until_us": read_until(until)}
-    if args["until_us"] <= args["from_us"]:
+    from gateway.wallet.passes import Concession
+
+    since_us, end_us = read_from(start), read_until(until)
+    if end_us <= since_us:
         raise UsageError(detail="--until must lie behind --from")
-    args |= {"account_id": account_id, "rider_category": category}
-    sending = _Sending(open_client(config, replaced), operation_id, as_json)
-    sending.operate("concession_set", args | {"note": note})
+    wanted = Concession(rider_category=category, from_us=since_us, until_us=end_us)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    _print(do, lambda shell: shell.passes.set_concession(do.actor, do.cause, account_id, wanted))
 
 
 def remove_concession(
@@ -151,9 +169,10 @@ def remove_concession(
 
     Example: `faregate concession remove 1001 2`
     """
-    args = {"account_id": account_id, "rider_category": category, "note": note}
-    sending = _Sending(open_client(config, replaced), operation_id, as_json)
-    sending.operate("concession_remove", args)
+    do = operate(config, replaced, operation_id, as_json, note=note)
+    _print(
+        do, lambda shell: shell.passes.remove_concession(do.actor, do.cause, account_id, category)
+    )
 
 
 def _pass_id(name: str) -> int:
@@ -174,23 +193,7 @@ def _row(cell: dict[str, Any]) -> tuple[object, ...]:
     return kind, f"#{owner}" if kind == "pass" else owner, rest
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """One operation on its way."""
+def _print(do: Operating, work: Callable[[Shell], Coroutine[Any, Any, object]]) -> None:
+    from gateway.commands.money import print_operation
 
-    client: ControlClient
-    operation_id: str | None
-    as_json: bool
-
-    def move(self, op: str, account_id: int, amount: str, args: dict[str, Any]) -> None:
-        from gateway.commands.money import currency_of, parse_minor
-
-        currency = currency_of(self.client, account_id)
-        args |= {"account_id": account_id, "amount_minor": parse_minor(amount, currency)}
-        self.operate(op, args, currency)
-
-    def operate(self, op: str, args: dict[str, Any], currency: int | None = None) -> None:
-        from gateway.commands.money import print_operation, send
-
-        result = send(self.client, op, args, self.operation_id)
-        print_operation(result, currency, as_json=self.as_json)
+    print_operation(do.told(work), None, as_json=do.as_json)

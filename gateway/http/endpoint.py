@@ -153,6 +153,8 @@ LEDGER_ACCOUNT = "^[a-z_]{1,16}(:[0-9]{1,20})?$"
 PATH_TYPES: dict[str, Any] = {
     "account_id": Annotated[int, says("account number", minimum=1, maximum=1 << 53)],
     "purse_id": Annotated[int, says("purse of the account", minimum=1, maximum=1 << 53)],
+    "pass_id": Annotated[int, says("number of a pass", minimum=1, maximum=2**32 - 1)],
+    "rider_category": Annotated[int, says("a category of the tariffs", minimum=0, maximum=255)],
     "merchant_id": Annotated[int, says("merchant number", minimum=1, maximum=1 << 53)],
     "hold_id": Annotated[str, says("a hold of the account", pattern="^hold_[0-9a-f]{16}$")],
     "operation_id": Annotated[

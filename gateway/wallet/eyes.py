@@ -76,6 +76,17 @@ class Eyes:
         proposal = _proposal(Action.FARE_REVERSAL, account_id, amount_minor, about)
         await self._require(actor, cause, proposal)
 
+    async def require_pass_refund(
+        self, actor: Actor, cause: Cause, account_id: int, amount_minor: int, **about: object
+    ) -> None:
+        """What is given back for a pass, agreed to as a correction is. about: which pass.
+
+        Raises: ApprovalNeeded.
+        """
+        said = {"amount_minor": amount_minor, **about, "note": cause.note}
+        proposal = _proposal(Action.ADJUSTMENT, account_id, amount_minor, said)
+        await self._require(actor, cause, proposal)
+
     async def require_payout(self, actor: Actor, cause: Cause, order: PayoutOrder) -> None:
         """The approver sees the end of the destination, and agrees to all of it.
 

@@ -66,11 +66,42 @@ def test_nothing_the_policy_names_is_done_by_one_alone(cli: Cli) -> None:
     assert cli.fail(1, "account", "credit", account, "5.00")["code"] == "APPROVAL_NEEDED"
 
 
+def test_a_pass_that_was_paid_nowhere_is_no_way_to_money(cli: Cli) -> None:
+    """Sold for nothing and given back for much: somebody else agrees to it, as to a correction."""
+    account = str(cli.ok("account", "open")["account_id"])
+    cli.ok("pass", "add", account, "monthly")
+    removed = cli.agreed("pass", "remove", account, "monthly", "--refund", "300.00")
+    assert (removed["op"], removed["balance"]) == ("pass_remove", "300.00")
+    cli.ok("pass", "add", account, "monthly")
+    cli.ok("pass", "remove", account, "monthly")  # nothing is given back: nobody is asked
+    assert cli.ok("account", "show", account)["balance"] == "300.00"
+
+
+def test_passes_and_concessions_name_who_gave_them(cli: Cli) -> None:
+    """The journal is the trail of what it holds: each record says by whom."""
+    account = str(cli.ok("account", "open")["account_id"])
+    cli.ok("pass", "add", account, "monthly", "--note", "prize")
+    cli.ok("pass", "remove", account, "monthly")
+    cli.ok("concession", "set", account, "2", "--until", "2027-08-31")
+    cli.ok("concession", "remove", account, "2")
+    shown = cli("journal", "show", "--account", account, "--json").lines[1:]
+    assert [one["op"] for one in shown] == [
+        *("pass_add", "pass_remove", "concession", "concession"),
+    ]
+    assert all("cli:" in str(one) for one in shown), shown
+
+
 def test_every_way_to_what_the_policy_names_is_walked_above() -> None:
     """What asks for eyes; a new one has to be walked at the command line, too."""
     tree = ast.parse(inspect.getsource(eyes.Eyes))
     asked = {one.name for one in ast.walk(tree) if isinstance(one, ast.AsyncFunctionDef)}
-    walked = {"require_unfreeze", "require_credit_limit", "require_credit", "require_adjustment"}
+    walked = {
+        "require_pass_refund",
+        "require_unfreeze",
+        "require_credit_limit",
+        "require_credit",
+        "require_adjustment",
+    }
     # in the tests of credit lines, of banks, and of fares
     elsewhere = {"require_write_off", "require_payout", "require_fare_reversal"}
     assert asked - {"_require"} == walked | elsewhere

@@ -94,7 +94,7 @@ def test_passes_and_concessions_are_sold_and_shown(cli: Cli) -> None:
     assert one["until_us"] - one["from_us"] == 31 * 86_400_000_000
     assert (other["cell"], other["rider_category"]) == ("concession", 2)
     assert f"#{one['pass_id']}" in cli("pass", "show", account).out
-    refunded = cli.ok("pass", "remove", account, f"#{one['pass_id']}", "--refund", "45.00")
+    refunded = cli.agreed("pass", "remove", account, f"#{one['pass_id']}", "--refund", "45.00")
     assert refunded["balance"] == "55.00"
     gone = cli.fail(1, "pass", "remove", account, "monthly")
     assert (gone["code"], "faregate pass show" in gone["hint"]) == ("nothing_to_reverse", True)
@@ -139,6 +139,9 @@ def test_purses_holds_and_refunds_from_the_command_line(cli: Cli) -> None:
     assert shown["purses"][0]["balance_minor"] == 200
     full = cli.fail(1, "account", "purse-close", account, "11")
     assert full["code"] == "balance_not_zero"
+    for_other = ("account", "debit", account, "2.00", "--purse-key", "11")
+    for wrong in ([], ["--purpose", "shopping"]):
+        assert cli.fail(1, *for_other, *wrong)["code"] == "unknown_purse"
     cli.ok("account", "debit", account, "2.00", "--purse-key", "11", "--purpose", "meal")
     cli.ok("account", "purse-close", account, "11")
     assert "one of" in cli.fail(2, "account", "purse-open", account, "12", "--for", "x")["detail"]

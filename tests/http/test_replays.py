@@ -49,6 +49,10 @@ def steps() -> Iterator[tuple[str, Any]]:
     yield A + "/refunds", {"charge_id": "{charge}", "amount_minor": 60}
     yield A + "/adjustments", {"amount_minor": -10, "note": "why"}
     yield A + "/payouts", {"amount_minor": 10, "bank": "city-bank", "destination": "DE-1"}
+    yield A + "/passes", {"pass_id": 7, "price_minor": 30}
+    yield A + "/passes/{pass}/remove", {}
+    yield A + "/concessions", {"rider_category": 2, "until_us": now_us() + HOUR_US}
+    yield A + "/concessions/{category}/remove", {}
     yield A + "/purses", {"purposes": [1]}
     yield A + "/purses/{purse}/close", {}
     yield A + "/holds", {"amount_minor": 9, "purpose": 0, "expires_us": now_us() + HOUR_US}
@@ -98,7 +102,7 @@ class Walk:
 
     def __init__(self, town: Town) -> None:
         self.town = town
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Any] = {"pass": 7, "category": 2}
         self.seen: set[str] = set()
 
     async def step(self, path: str, body: Any) -> None:

@@ -77,6 +77,8 @@ async def make_things(town: Town, tenant_id: str, caller: Caller) -> Things:
         "credential_id": key["key"]["credential_id"],
         "merchant_id": merchant.merchant_id,
         "purpose": 1,
+        "pass_id": 7,
+        "rider_category": 2,
         "tenant_id": "hospital",
     }
     return Things(names, token, paid["operation_id"])
@@ -111,6 +113,9 @@ BODIES: dict[str, Callable[[Things], dict[str, Any]]] = {
     "capture": lambda t: {"amount_minor": 1},
     "release": lambda t: {},
     "extend": lambda t: {"expires_us": now_us() + 20 * MINUTE_US},
+    "passes": lambda t: {"pass_id": 7, "price_minor": 1},
+    "remove": lambda t: {},
+    "concessions": lambda t: {"rider_category": 2, "until_us": now_us() + MINUTE_US},
     "refunds": lambda t: {"amount_minor": 1, "charge_id": t.charge},
     "media": lambda t: {"token": secrets.token_hex(16)},
     "media/state": lambda t: {"token": t.token, "state": "lost"},
