@@ -6,7 +6,9 @@ import asyncio
 
 from fastpath.types import Reason, TapKind
 from gateway.control.client import ControlClient
+from gateway.link import frames
 from gateway.registry.actors import Actor
+from tests.engine.test_live_changes import listener
 from tests.http.town import Town
 from tests.support.plane import Running
 
@@ -22,6 +24,25 @@ async def test_a_lost_report_stops_the_next_tap(town: Town, plane: Running) -> N
     await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "lost"})
     answer = await gate.tap(TapKind.CHECK_IN, bytes.fromhex(TOKEN), 11)
     assert answer.reason in {Reason.MEDIUM_LOST, Reason.DENYLISTED}
+
+
+async def test_a_lost_report_over_http_is_in_the_next_delta(town: Town, plane: Running) -> None:
+    """Validators that keep lists refuse it offline, too; found again, it leaves them."""
+    account = await town.city.account(5000)
+    path = f"/v1/accounts/{account}/media"
+    for token in (OTHER, TOKEN):
+        await town.city.ok("POST", path, {"token": token})
+    pushed, _ = await listener(plane, 1)
+    await town.city.ok("POST", f"{path}/state", {"token": OTHER, "state": "lost"})
+    await asyncio.wait_for(pushed.get(), 20)  # the first list there is
+    await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "lost"})
+    delta = await asyncio.wait_for(pushed.get(), 20)
+    assert isinstance(delta, frames.DenylistDelta)
+    assert (delta.full, delta.added, delta.removed) == (False, (bytes.fromhex(TOKEN),), ())
+    await town.city.ok("POST", f"{path}/state", {"token": TOKEN, "state": "active"})
+    delta = await asyncio.wait_for(pushed.get(), 20)
+    assert isinstance(delta, frames.DenylistDelta)
+    assert (delta.added, delta.removed) == ((), (bytes.fromhex(TOKEN),))
 
 
 async def test_media_of_an_owner_are_named_by_id_and_never_show_their_token(town: Town) -> None:
