@@ -17,6 +17,7 @@ from gateway.commands.common import (
     load_settings,
     print_json,
     print_result,
+    print_rows,
     print_table,
 )
 
@@ -67,12 +68,7 @@ def list_adapters(
     else:
         settings = load_settings(config, replaced).config
         rows = _rows(settings, list(load_adapters(settings).values()))
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
-    columns = list(rows[0]) if rows else ["adapter"]
-    print_table(columns, [list(row.values()) for row in rows])
+    print_rows(rows, list(rows[0]) if rows else ["adapter"], as_json=as_json)
 
 
 def _rows(settings: Config, configured: list[Configured]) -> list[dict[str, Any]]:
@@ -190,7 +186,7 @@ def dead(
     Example: `faregate adapter dead city-bank`
     """
     rows = _outbox(load_settings(config, replaced).config).list_dead(name)
-    _print_rows(rows, ("key", "adapter", "attempts", "created_us", "last_error"), as_json=as_json)
+    print_rows(rows, ("key", "adapter", "attempts", "created_us", "last_error"), as_json=as_json)
 
 
 def show(
@@ -268,7 +264,7 @@ def held(
     inbox = Inbox(build_registry(load_settings(config, replaced).config))
     states = (Stored.HELD, Stored.EXPIRED, Stored.PARKED, Stored.CONFLICT)
     columns = ("message_id", "kind", "state", "reason", "amount_minor", "reference", "received_us")
-    _print_rows(inbox.list_events(name, *states), columns, as_json=as_json)
+    print_rows(inbox.list_events(name, *states), columns, as_json=as_json)
 
 
 def decide(
@@ -308,11 +304,3 @@ def _outbox(settings: Config) -> Any:
     from gateway.delivery.outbox import Outbox
 
     return Outbox(build_registry(settings))
-
-
-def _print_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], *, as_json: bool) -> None:
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
-    print_table(columns, [[row.get(name) for name in columns] for row in rows])

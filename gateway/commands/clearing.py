@@ -14,9 +14,8 @@ from gateway.commands.common import (
     UsageError,
     build_actor,
     load_settings,
-    print_json,
     print_result,
-    print_table,
+    print_rows,
 )
 
 if TYPE_CHECKING:
@@ -48,12 +47,8 @@ def files(
     Example: `faregate clearing files city-clearing`
     """
     found = _book(load_settings(config, replaced).config, name).list_files()
-    if as_json:
-        for one in found:
-            print_json(one)
-        return
     columns = ("direction", "name", "state", "code", "row_count", "total_minor", "detail")
-    print_table(columns, [[one[column] for column in columns] for one in found])
+    print_rows(found, columns, as_json=as_json)
 
 
 def file_content(
@@ -93,12 +88,7 @@ def rows(
     Example: `faregate clearing rows city-clearing --state rejected`
     """
     found = _book(load_settings(config, replaced).config, name).list_rows(state)
-    if as_json:
-        for one in found:
-            print_json(one)
-        return
-    columns = ("row_id", "amount_minor", "reason", "name")
-    print_table(columns, [[one[column] for column in columns] for one in found])
+    print_rows(found, ("row_id", "amount_minor", "reason", "name"), as_json=as_json)
 
 
 def totals(

@@ -149,6 +149,21 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         typer.echo("none")
 
 
+def print_rows(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    missing: object = None,
+) -> None:
+    """A list of results: one JSON object a line each, or a table of these columns."""
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    print_table(columns, [[row.get(name, missing) for name in columns] for row in rows])
+
+
 def print_result(data: Mapping[str, Any], *, as_json: bool, title: str = "") -> None:
     """A result as one JSON object, or as fields."""
     if as_json:

@@ -15,9 +15,8 @@ from gateway.commands.common import (
     OperationIdOption,
     SetOption,
     UsageError,
-    print_json,
     print_result,
-    print_table,
+    print_rows,
 )
 from gateway.commands.operating import operate
 
@@ -87,12 +86,8 @@ def freezes(
     """
     do = operate(config, replaced, None, as_json)
     found = do.run(lambda shell: shell.freezes.list(do.actor, account_id))
-    if as_json:
-        for one in found:
-            print_json(asdict(one))
-        return
     names = ("freeze_id", "state", "what", "reason", "rule", "actor", "expires_us")
-    print_table(names, [[getattr(one, name) for name in names] for one in found])
+    print_rows([asdict(one) for one in found], names, as_json=as_json)
 
 
 def unfreeze(

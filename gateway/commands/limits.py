@@ -16,6 +16,7 @@ from gateway.commands.common import (
     print_fields,
     print_json,
     print_result,
+    print_rows,
     print_table,
 )
 
@@ -55,12 +56,8 @@ def list_all(folders: DirOption = None, as_json: JsonOption = False) -> None:
     from gateway.resources import list_limits
 
     rows = describe(list_limits(_config(folders)))
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
     columns = ("id", "version", "currency", "tiers", "profiles", "file")
-    print_table(columns, [[row.get(column, "faulty") for column in columns] for row in rows])
+    print_rows(rows, columns, as_json=as_json, missing="faulty")
 
 
 def show(name: NameArgument, folders: DirOption = None, as_json: JsonOption = False) -> None:

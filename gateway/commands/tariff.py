@@ -17,6 +17,7 @@ from gateway.commands.common import (
     print_fields,
     print_json,
     print_result,
+    print_rows,
     print_table,
 )
 from gateway.commands.gtfs import import_feed
@@ -80,12 +81,8 @@ def list_all(folders: DirOption = None, as_json: JsonOption = False) -> None:
 
     config = _config(folders)
     rows = describe(list_tariffs(config), calendars=calendar_dirs(config))
-    if as_json:
-        for row in rows:
-            print_json(row)
-        return
     columns = ("name", "version", "valid_from", "currency", "stations", "file")
-    print_table(columns, [[row.get(column, "faulty") for column in columns] for row in rows])
+    print_rows(rows, columns, as_json=as_json, missing="faulty")
 
 
 def show(
