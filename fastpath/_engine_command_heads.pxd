@@ -5,8 +5,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastpath._facts cimport KIND_SHIFT, SLOT_SHIFT, facts_of_record
 from fastpath._layout cimport (
-    OP_CONCESSION, OP_DEBIT, OP_PASS_ADD, OP_PASS_REMOVE, OP_PURSE_OPEN, OP_RERATE, TOKEN_BYTES,
-    Command, Facts, RecordHead,
+    OP_CONCESSION, OP_DEBIT, OP_PASS_ADD, OP_PASS_REMOVE, OP_PURSE_OPEN, OP_REFUND, OP_RERATE,
+    TOKEN_BYTES, Command, Facts, RecordHead,
 )
 
 # Commands about something that is valid from an instant on.
@@ -42,9 +42,12 @@ cdef inline bint has_facts(const Command* command) noexcept nogil:
     return command.has_facts or command.op == OP_DEBIT or command.op >= OP_PURSE_OPEN
 
 
+# What was given back before a late refund (expires_us) is not what is asked: it grows meanwhile.
 cdef inline bint same_facts_of(const RecordHead* head, const Command* command) noexcept nogil:
     cdef Facts recorded
     facts_of_record(head, &recorded)
+    if head.op == OP_REFUND:
+        recorded.expires_us = command.facts.expires_us
     return memcmp(&recorded, &command.facts, sizeof(Facts)) == 0
 
 
@@ -59,6 +62,7 @@ cdef inline bint same_command(const RecordHead* head, const Command* command) no
     fill_command(&asked, command)
     return (head.op == asked.op and memcmp(head.token, asked.token, TOKEN_BYTES) == 0
             and (asked.account_id == 0 or head.account_id == asked.account_id)
-            and head.device_ts_us == asked.device_ts_us and head.nominal_minor == asked.nominal_minor
+            and (head.op == OP_REFUND or head.device_ts_us == asked.device_ts_us)
+            and head.nominal_minor == asked.nominal_minor
             and head.stop == asked.stop and head.flags == asked.flags and head.distance_m == asked.distance_m
             and (same_span(head, &asked) if has_span(head.op) else same_facts_of(head, command)))

@@ -220,9 +220,28 @@ cdef int find_paid(EngineState engine, const Command* command) except -1:
         return 0
     if facts.flags & FACT_FARE:
         return find_fare(engine, command)
+    if facts.key != 0:
+        return find_late(engine, command)
     position = find_operation(engine.store, facts.charge_client, facts.charge_high, facts.charge_low)
     head = find_record(engine, position) if position != 0 else NULL
     if head != NULL and head.account_id == command.account_id:
+        paid_of_record(head, &engine.paid)
+    return 0
+
+
+cdef int find_late(EngineState engine, const Command* command) except -1:
+    """What a charge took that is no longer known by its id: the command says where its record lies."""
+    cdef const Facts* facts = &command.facts
+    cdef const RecordHead* head = NULL
+    try:
+        head = find_record(engine, facts.key)
+    except Exception as error:
+        if getattr(error, "code", "") != "JOURNAL_CORRUPT":
+            raise
+        return 0  # no record begins there
+    if (head != NULL and head.op >= OP_ACCOUNT_OPEN and head.account_id == command.account_id
+            and head.id_a == facts.charge_client and head.id_b == facts.charge_high
+            and head.id_c == facts.charge_low):
         paid_of_record(head, &engine.paid)
     return 0
 

@@ -169,7 +169,19 @@ cdef Refunded* find_refunded(const WalletCase* case) noexcept nogil:
     return NULL
 
 
-cdef int find_refund_fault(const WalletCase* case, const Refunded* before) noexcept nogil:
+# Of a charge behind the answer horizon: the command says where its record lies (facts.key).
+cdef bint is_late(const Command* command) noexcept nogil:
+    return command.facts.key != 0 and command.facts.flags & FACT_FARE == 0
+
+
+# What was given back of the charge: what the cell knows. Of a late one the cell may be gone, and the
+# command says what the ledger knows (expires_us): the greater holds.
+cdef int64_t given_back(const WalletCase* case, const Refunded* refunded) noexcept nogil:
+    cdef int64_t before_minor = refunded.refunded_minor if refunded != NULL else 0
+    return max(before_minor, case.command.expires_us) if is_late(case.command) else before_minor
+
+
+cdef int find_refund_fault(const WalletCase* case, int64_t before_minor) noexcept nogil:
     cdef const Command* command = case.command
     cdef int fault
     if command.facts.charge_high == 0 and command.facts.charge_low == 0:
@@ -180,11 +192,10 @@ cdef int find_refund_fault(const WalletCase* case, const Refunded* before) noexc
     if command.amount_minor <= 0:
         return REASON_AMOUNT_INVALID
     if (case.paid == NULL or not case.paid.is_known
-            or case.paid.charge_us < command.now_us - command.horizon_us
+            or (case.paid.charge_us < command.now_us - command.horizon_us) != is_late(command)
             or case.paid.own_money != own_money(&command.facts)):
         return REASON_UNKNOWN_CHARGE
-    if command.amount_minor > case.paid.charged_minor - (
-            before.refunded_minor if before != NULL else 0):
+    if command.amount_minor > case.paid.charged_minor - before_minor:
         return REASON_OVER_REFUND
     return REASON_OK
 
@@ -254,8 +265,8 @@ cdef int decide_refund(WalletCase* case) noexcept nogil:
     cdef Refunded* refunded = find_refunded(case)
     cdef Account saved
     cdef Cell* cell
-    cdef int64_t before_minor = refunded.refunded_minor if refunded != NULL else 0
-    cdef int fault = find_refund_fault(case, refunded)
+    cdef int64_t before_minor = given_back(case, refunded)
+    cdef int fault = find_refund_fault(case, before_minor)
     if fault != REASON_OK:
         return fault
     saved = case.account[0]
@@ -272,6 +283,8 @@ cdef int decide_refund(WalletCase* case) noexcept nogil:
         refunded.id_high = facts.charge_high
         refunded.charged_minor = case.paid.charged_minor
         refunded.charge_us = case.paid.charge_us
+    if is_late(case.command):  # kept until the ledger cannot but know of this one
+        refunded.charge_us = case.command.now_us
     refunded.refunded_minor = before_minor + case.command.amount_minor
     if case.paid.is_counted:
         uncount_spend(case.limits, case.extras, case.command.amount_minor, case.paid.spent_us)

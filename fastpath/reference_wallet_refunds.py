@@ -12,7 +12,7 @@ from fastpath.reference_funding import SUBSIDY_ID, put_parts, split_parts
 from fastpath.reference_limits import uncount_spend
 from fastpath.reference_model import fits
 from fastpath.reference_wallet_case import CLOSED, Paid, WalletCase, money_objections
-from fastpath.types import OWN_MONEY, Reason, Rule
+from fastpath.types import OWN_MONEY, FactFlag, Reason, Rule
 
 
 def decide_refund(case: WalletCase) -> set[Reason]:
@@ -25,12 +25,15 @@ def decide_refund(case: WalletCase) -> set[Reason]:
         return found
     if command.amount_minor <= 0:
         return found | {Reason.AMOUNT_INVALID}
-    if case.paid is None or case.paid.charge_us < command.now_us - command.horizon_us:
+    is_late = facts.key != 0 and not facts.flags & FactFlag.FARE
+    if case.paid is None or _is_old(case, case.paid) != is_late:
         return found | {Reason.UNKNOWN_CHARGE}
     if facts.flags & OWN_MONEY != case.paid.own_money:
         return found | {Reason.UNKNOWN_CHARGE}
     there = _find_refunded(case)
     before_minor = there.refunded_minor if there else 0
+    if is_late:  # the cell may be gone: the command says what the ledger knows
+        before_minor = max(before_minor, command.expires_us)
     if command.amount_minor > case.paid.charged_minor - before_minor:
         return found | {Reason.OVER_REFUND}
     found |= _give_back(case, case.paid, before_minor)
@@ -38,18 +41,25 @@ def decide_refund(case: WalletCase) -> set[Reason]:
     case.out.amount_minor, case.out.period_paid_minor = command.amount_minor, after_minor
     if case.paid.is_counted:
         uncount_spend(case.limits, case.extras, command.amount_minor, case.paid.spent_us)
+    kept_from_us = command.now_us if is_late else case.paid.charge_us
     if there is not None:
         there.refunded_minor = after_minor
+        there.charge_us = kept_from_us
         return found
     made = Refunded(
         facts.charge_client,
         facts.charge_high,
         case.paid.charged_minor,
         after_minor,
-        case.paid.charge_us,
+        kept_from_us,
     )
     fault = put_new(case.extras, Cell(CellType.REFUND, facts.charge_low, made), command)
     return found | ({fault} if fault else set())
+
+
+def _is_old(case: WalletCase, paid: Paid) -> bool:
+    """Behind the answer horizon: known by where its record lies alone."""
+    return paid.charge_us < case.command.now_us - case.command.horizon_us
 
 
 def _find_refunded(case: WalletCase) -> Refunded | None:

@@ -33,6 +33,7 @@ from gateway.wallet.fares import Fares
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
 from gateway.wallet.inflows import Inflows
+from gateway.wallet.late import LateCharges
 from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
 from gateway.wallet.merge_runner import MergeRunner
@@ -117,7 +118,7 @@ def build_api(config: Config, access: Access, ledger: Database) -> Api:
             accounts,
             Accounts(commands, accounts, store, owned=access.links, eyes=eyes),
             Money(commands, accounts, eyes, inflows),
-            Holds(commands, accounts, events),
+            Holds(commands, accounts, events, _late_charges(config, commands, ledger)),
             Fares(commands, accounts, eyes, History(ledger)),
             Purses(commands, accounts, eyes),
             Passes(commands, accounts, eyes),
@@ -189,6 +190,16 @@ def build_request_book(
         },
         now_us,
         patience_us=round(patience_s * 1_000_000),
+    )
+
+
+def _late_charges(config: Config, commands: Commands, ledger: Database) -> LateCharges:
+    return LateCharges(
+        commands,
+        lambda: History(ledger),
+        now_us,
+        horizon_us=config.engine_limits().op_horizon_us,
+        wait_max_s=config.api.wait_max_s,
     )
 
 

@@ -354,7 +354,7 @@ def build_shell(config: Config) -> Shell:
     """The services of /v1 for one command of this machine."""
     from gateway.shell import Shell
 
-    return Shell(config, lambda: build_access(config))
+    return Shell(config, lambda: build_access(config), lambda: open_built_ledger(config))
 
 
 def build_control_client(config: Config) -> ControlClient:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.clock import now_us
 from gateway.control.pipe import ControlPipe
 from gateway.credit.job import build_desk
+from gateway.ledger.history import History
 from gateway.registry.approvals import Action, Proposal, is_above
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.accounts import Accounts
@@ -22,6 +23,7 @@ from gateway.wallet.fares import Fares
 from gateway.wallet.freezes import Freezes
 from gateway.wallet.holds import Holds
 from gateway.wallet.inflows import Inflows
+from gateway.wallet.late import LateCharges
 from gateway.wallet.lending import Lending
 from gateway.wallet.media import Media
 from gateway.wallet.money import Money
@@ -33,6 +35,7 @@ from gateway.wallet.stores.inflows import InflowStore
 
 if TYPE_CHECKING:
     from gateway.config import Config
+    from gateway.db import Database
     from gateway.registry.access import Access
     from gateway.registry.actors import Actor
     from gateway.registry.scopes import Scope
@@ -112,8 +115,14 @@ class _NoLedger:
 class Shell:
     """The services for one command. Thread: the loop's; a service is made when it is named."""
 
-    def __init__(self, config: Config, open_access: Callable[[], Access]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        open_access: Callable[[], Access],
+        open_ledger: Callable[[], Database],
+    ) -> None:
         self._config = config
+        self._open_ledger = open_ledger
         above = {Action(name): most for name, most in config.approvals.above_minor.items()}
         self._late = _Late(open_access, above)
         timeout_s = config.control.timeout_s
@@ -140,7 +149,14 @@ class Shell:
 
     @property
     def holds(self) -> Holds:
-        return Holds(self.commands, self._reach, self._late)
+        late = LateCharges(
+            self.commands,
+            lambda: History(self._open_ledger()),
+            now_us,
+            horizon_us=self._config.engine_limits().op_horizon_us,
+            wait_max_s=self._config.api.wait_max_s,
+        )
+        return Holds(self.commands, self._reach, self._late, late)
 
     @property
     def fares(self) -> Fares:

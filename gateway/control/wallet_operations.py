@@ -78,12 +78,17 @@ def _hold_extend(args: Arguments) -> dict[str, Any]:
 
 
 def _refund(args: Arguments) -> dict[str, Any]:
-    """charge: {client, id} of a debit or capture of this account; or tap: {device, boot, seq}."""
+    """charge: {client, id} of a debit or capture of this account; or tap: {device, boot, seq}.
+
+    charge_position, given_back_minor: of a charge behind the answer horizon, where its record lies
+    in the journal and what was given back of it so far, as the ledger knows them.
+    """
     tap, flags = args.tap("tap"), args.own_money()
     if tap is not None:
         flags |= FactFlag.FARE
     client, high, low = tap or args.operation("charge")
     facts = Facts(
+        key=args.integer("charge_position", 0, AMOUNT_MAX, 0) if tap is None else 0,
         flags=flags,
         merchant=args.integer("merchant", 0, KEY_MAX, 0),
         charge_client=client,
@@ -91,7 +96,8 @@ def _refund(args: Arguments) -> dict[str, Any]:
         charge_low=low,
         purpose=args.purpose(),
     )
-    return _amount(args) | {"facts": facts}
+    before_minor = args.integer("given_back_minor", 0, AMOUNT_MAX, 0)
+    return _amount(args) | {"expires_us": before_minor, "facts": facts}
 
 
 def _tier(args: Arguments) -> dict[str, Any]:
@@ -160,8 +166,8 @@ WALLET_HINTS = {
     ("hold_release", Reason.UNKNOWN_HOLD): "it was captured, released or has expired",
     ("hold_extend", Reason.BAD_TIME): "name an instant behind the present one of the hold",
     ("refund", Reason.UNKNOWN_CHARGE): "name client and id of a debit or capture, or a tap, of the "
-    "account that is not older than the answer horizon, with the flow it had; what is older is "
-    "given back by a correction",
+    "account, with the flow it had; a tap that is older than the answer horizon is given back by a "
+    "correction",
     ("refund", Reason.OVER_REFUND): "give back at most what is left of the charge",
     ("purse_sweep", Reason.NOT_EXPIRED): "it is swept from its expiry on",
     (

@@ -182,7 +182,7 @@ class _Auditor:
         name = facts.charge_client, facts.charge_high, facts.charge_low
         if facts.flags & FactFlag.FARE:
             return self.memory.answer(*name) if facts.charge_low < 2**32 else 0
-        return self.memory.operation(*name)
+        return facts.key or self.memory.operation(*name)
 
 
 def _records(group: memoryview, head: codec.GroupView) -> Iterator[tuple[int, bytes]]:

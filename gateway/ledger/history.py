@@ -112,6 +112,23 @@ class History:
         with self._database.reading() as connection:
             return connection.scalar(query) is not None
 
+    def given_back(self, charge: HistoryRow) -> int:
+        """What was given back of a debit or capture so far, in minor units, as far as it is
+        projected.
+        """
+        named = (charge.id_a, charge.id_b, charge.id_c)
+        query = select(RECORDS).where(
+            RECORDS.c.account_id == charge.account_id,
+            RECORDS.c.seq > charge.seq,
+            RECORDS.c.op == int(Op.REFUND),
+        )
+        return sum(
+            row.amount_minor
+            for row in self._fetch(query)
+            if (facts := row.record().facts) is not None and row.record().head.is_accepted
+            if (facts.charge_client, facts.charge_high, facts.charge_low) == named
+        )
+
     def first_us(self) -> int:
         """When the first record that is here was made; 0 = there is none."""
         with self._database.reading() as connection:

@@ -16,6 +16,7 @@ from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Balance, Cause, Commands, is_accepted, unknown_account
+from gateway.wallet.late import LateCharges
 
 API_CLIENT = "api"
 """Whose operation ids those of the API are; charges of others name their client."""
@@ -89,10 +90,13 @@ class Charges(Protocol):
 class Holds:
     """The services on holds and refunds. Each returns what was done and whether it was before."""
 
-    def __init__(self, commands: Commands, access: AccountAccess, charges: Charges) -> None:
+    def __init__(
+        self, commands: Commands, access: AccountAccess, charges: Charges, late: LateCharges
+    ) -> None:
         self._commands = commands
         self._access = access
         self._charges = charges
+        self._late = late
 
     async def place(
         self, actor: Actor, cause: Cause, account_id: int, order: HoldOrder
@@ -192,9 +196,11 @@ class Holds:
         *,
         charge_client: str | int = API_CLIENT,
     ) -> tuple[Refund, bool]:
-        """Give back of a payment or capture, never more in total than it took.
+        """Give back of a payment or capture, however old, never more in total than it took.
 
         Args: charge_client: whose operation it was; the house may name it by its number.
+        Raises: CommandRefused over_refund, unknown_charge. CommandError COMMAND_BUSY: of an old
+            charge, while the ledger lags behind.
         """
         actor.require(Scope.REFUNDS_WRITE)
         if not actor.is_house:
@@ -206,6 +212,7 @@ class Holds:
             account_id=account_id,
             amount_minor=amount_minor,
             charge={"client": charge_client, "id": charge_id},
+            **await self._late.describe(charge_client, charge_id),
         )
         made = Refund(
             operation_id=done["operation_id"],

@@ -5,6 +5,7 @@ Fault cases E 34-43 of the gateway's list are named where they are held.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,10 +117,10 @@ CASES = f"""
   DEBIT          purse=2,key=2,amount=1.00              10.00    -              UNKNOWN_PURSE
   DEBIT          purse=2,key=2,to=NONE,amount=1.00      10.00    FROZEN_DEBIT   ACCOUNT_FROZEN
   DEBIT          purse=2,key=4,to=MEAL,amount=0.50      10.00    -              UNKNOWN_PURSE
-  DEBIT          purse=1,to=TRANSIT,amount=0.50         10.00    -              OK
+  DEBIT          purse=1,to=TRANSIT,amount=0.50         10.00    -              INSUFFICIENT_BALANCE
   DEBIT          purse=1,to=MEAL,amount=2.00            10.00    -              UNKNOWN_PURSE
   DEBIT          purse=1,to=NONE,amount=2.00            10.00    -              UNKNOWN_PURSE
-  DEBIT          purse=1,amount=0.50,flag=TRANSFER      10.00    -              OK
+  DEBIT          purse=1,amount=0.50,flag=TRANSFER      10.00    -              INSUFFICIENT_BALANCE
   DEBIT          to=MEAL,amount=8.00                    10.00    -              OK
   DEBIT          to=MEAL,amount=8.01                    10.00    -              INSUFFICIENT_BALANCE
   DEBIT          to=TRANSIT,amount=9.00                 10.00    -              OK
@@ -261,6 +262,50 @@ def test_refunds(row: list[str]) -> None:
         given_back = [world.rider.balance_minor, *(has.get(k, 0) - had.get(k, 0) for k in (2, 3))]
         assert given_back == [minor(one) for one in after]
         assert made.period_paid_minor == minor(before if before != "0" else "0.00") + minor(amount)
+
+
+LATE = """
+# place cell  said  amount reason          given back in all
+  0     -     0.00  1.00   UNKNOWN_CHARGE  -
+  7     -     0.00  5.00   OK              5.00
+  7     -     0.00  5.01   OVER_REFUND     -
+  7     -     2.00  3.00   OK              5.00
+  7     -     2.00  3.01   OVER_REFUND     -
+  7     4.00  0.00  1.00   OK              5.00
+  7     4.00  0.00  1.01   OVER_REFUND     -
+  7     1.00  4.00  1.00   OK              5.00
+  7     1.00  4.00  1.01   OVER_REFUND     -
+"""
+
+
+@pytest.mark.parametrize("row", rows(LATE), ids=" ".join)
+def test_a_late_refund_counts_what_cell_or_ledger_know(row: list[str]) -> None:
+    """Its charge is behind the horizon: of the two that say what went back, the greater holds."""
+    place, cell, said, amount, reason, after = row
+    world = wallet("0.00")
+    charge_us = world.now_us - MONTH_US - 1
+    if cell != "-":
+        world.cells.append(Cell(CellType.REFUND, 9, Refunded(5, 1, 500, minor(cell), charge_us)))
+    given = {"amount_minor": minor(amount), "charge_client": 5, "charge_high": 1, "charge_low": 9}
+    asked = order(world, Op.REFUND, given | {"key": int(place)})
+    made = world.wallet_command(
+        replace(asked, expires_us=minor(said)), reference.Paid(500, 0, PAID.parts, charge_us)
+    )
+    assert Reason(made.reason).name == reason
+    if reason == "OK":
+        assert made.period_paid_minor == minor(after)
+        (kept,) = (one.payload for one in world.cells if one.type == CellType.REFUND)
+        assert isinstance(kept, Refunded)
+        assert (kept.refunded_minor, kept.charge_us) == (minor(after), world.now_us)
+
+
+def test_a_charge_that_is_known_by_its_id_is_no_late_one() -> None:
+    """Two ways at once would count apart."""
+    world = wallet("0.00")
+    given = {"amount_minor": 1, "charge_client": 5, "charge_high": 1, "charge_low": 9, "key": 7}
+    paid = reference.Paid(500, 0, PAID.parts, world.now_us - MONTH_US)
+    made = world.wallet_command(order(world, Op.REFUND, given), paid)
+    assert made.reason == Reason.UNKNOWN_CHARGE
 
 
 @pytest.mark.parametrize("own", [0, FactFlag.PAYOUT, FactFlag.TRANSFER])

@@ -84,7 +84,7 @@ async def test_a_capture_of_an_earlier_version_gets_its_first_answer_again(town:
     made, repeated = await holds.capture(SYSTEM, cause, account, hold_id, 600, is_final=True)
     assert (made.position, made.left_minor, repeated) == (first["position"], 0, True)
     telling = Telling(commands._pipe)
-    shell = Holds(telling, holds._access, holds._charges)
+    shell = Holds(telling, holds._access, holds._charges, holds._late)
     await shell.capture(SYSTEM, cause, account, hold_id, 600, is_final=True)
     assert telling.told["operation_id"] == made.operation_id, "what a command line shows of it"
     with pytest.raises(CommandRefused) as refused:
