@@ -20,6 +20,7 @@ from gateway.ledger.settled import SettlementBook
 from gateway.ledger.settlement import Settlement
 from gateway.ledger.statements import Statements
 from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.notices import NoticeStore
 from gateway.registry.refusals import Refusals
 from gateway.registry.trail import TrailWriter
 from gateway.wallet.access import AccountAccess
@@ -52,7 +53,7 @@ from gateway.wallet.sealing import Sealer
 from gateway.wallet.settled import Settled
 from gateway.wallet.steps import CreditSteps, PlacedSteps, SagaSteps
 from gateway.wallet.stores.accounts import AccountStore
-from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
+from gateway.wallet.stores.freezes import FreezeStore
 from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.requests import Requests
 from gateway.wallet.stores.rules import RuleStore

@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy import Connection
+
 from gateway.clock import derived_operation_id
 from gateway.credit.book import CLOSED, OPEN, OPENING, CreditBook, CreditLine, CreditPlan
 from gateway.credit.desk import CreditDesk
 from gateway.credit.flows import Flows
 from gateway.credit.policy import CreditPolicy
 from gateway.credit.statements import (
+    CreditStatement,
     allocate,
     close_statement,
     close_us_of,
@@ -25,12 +28,15 @@ from gateway.credit.statements import (
 )
 from gateway.errors import CommandError, CreditError, Retry, Uncertain
 from gateway.jobs import Job
+from gateway.registry.notices import NewNotice, add_notice
 
 log = logging.getLogger(__name__)
 
 PAGE = 500
 UNPAID_AGAIN_US = 60_000_000
 """How often a line with something to pay is looked at: a repayment ends lateness that soon."""
+DUE_SOON_US = 3 * 86_400_000_000
+"""How long before its due instant an owner is told of a statement that is not paid."""
 
 
 class CreditCycle(Job):
@@ -121,6 +127,7 @@ class CreditCycle(Job):
         self._take_repayments(account_id, now_us)
         self._charge_fees(account_id, policy, now_us)
         self._set_late(account_id, now_us)
+        self._tell_owner(account_id, now_us)
         self._plan_next(account_id, policy, now_us)
 
     # --- instalments --------------------------------------------------------------------------
@@ -174,6 +181,8 @@ class CreditCycle(Job):
                 older = self._book.list_statements(connection, line.account_id)
                 one = close_statement(policy, month, drawn_minor, older)
                 self._book.add_statement(connection, line.account_id, one)
+                if one.amount_minor > 0:
+                    tell(connection, line.account_id, "credit_statement", one, now_us)
                 self._book.change_line(connection, line.account_id, closed_until_us=close_us)
 
     def _line(self, account_id: int) -> CreditLine:
@@ -209,6 +218,15 @@ class CreditCycle(Job):
         self._desk.commands.call("credit_state", args, operation_id=op_id)
         with self._book.transaction() as connection:
             self._book.change_line(connection, account_id, is_late=int(line.wants_late))
+
+    def _tell_owner(self, account_id: int, now_us: int) -> None:
+        """Of statements that want money soon, or wanted it long ago: once each."""
+        with self._book.transaction() as connection:
+            for one in self._book.list_statements(connection, account_id):
+                if one.open_minor > 0 and one.due_us - DUE_SOON_US <= now_us < one.due_us:
+                    tell(connection, account_id, "credit_due", one, now_us)
+                elif is_late([one], now_us):
+                    tell(connection, account_id, "credit_late", one, now_us)
 
     def _charge_fees(self, account_id: int, policy: CreditPolicy, now_us: int) -> None:
         """Each statement that has turned late costs the fee once; what the account cannot bear is
@@ -253,3 +271,17 @@ class CreditCycle(Job):
             if line.is_late or any(one.open_minor > 0 for one in statements):
                 instants.append(now_us + UNPAID_AGAIN_US)
             self._book.change_line(connection, account_id, next_us=min(instants))
+
+
+def tell(
+    connection: Connection, account_id: int, kind: str, one: CreditStatement, now_us: int
+) -> None:
+    """Tell the owner of a line something of a statement, once."""
+    body = {
+        "month": f"{one.month // 12}-{one.month % 12 + 1:02d}",
+        "amount_minor": one.amount_minor,
+        "open_minor": one.open_minor,
+        "due_us": one.due_us,
+    }
+    key = f"{kind}:{account_id}:{one.month}"
+    add_notice(connection, NewNotice(key, account_id, kind, body, now_us))

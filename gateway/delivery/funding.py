@@ -35,6 +35,7 @@ from gateway.delivery.outbox import Letter, put
 from gateway.delivery.sealed import CommandSealer
 from gateway.delivery.tables import INBOX, OUTBOX
 from gateway.errors import CommandError
+from gateway.registry.notices import NewNotice, add_notice
 
 TRIES_MAX = 20
 DATE_LEADS_US = 14 * 3600 * 1_000_000
@@ -118,7 +119,9 @@ class BankEvents:
         """The journal has it; nothing more here."""
 
     def on_outcome(self, connection: Connection, letter: Letter, outcome: Outcome) -> None:
-        """A refund that the bank refused goes back to its account, through the inbox."""
+        """A refund that the bank refused goes back to its account, through the inbox; the owner is
+        told.
+        """
         command = letter.command
         if outcome.status is not Status.REJECTED or command.money is None:
             return
@@ -137,6 +140,11 @@ class BankEvents:
             },
         )
         store(connection, self._bank, event, command.facts["at_us"])
+        account_id, reason = int(command.facts["account_id"]), str(outcome.refusal or "")
+        told = payout_notice(
+            command.key, account_id, command.money.amount_minor, reason, outcome.peer_time_us
+        )
+        add_notice(connection, told)
 
     def _give(self, event: Event, account_id: Any, decision: Mapping[str, Any]) -> Verdict:
         if not isinstance(account_id, int):
@@ -389,6 +397,14 @@ def take_out_later(connection: Connection, bank: str, order: Command, now_us: in
         payload={"entry_ref": order.key, "account_id": order.facts["account_id"]},
     )
     store(connection, bank, event, now_us)
+
+
+def payout_notice(
+    key: str, account_id: int, amount_minor: int, reason: str, now_us: int
+) -> NewNotice:
+    """Tells an owner that a payout did not take place. key: what it is called at the bank."""
+    body = {"key": key, "amount_minor": amount_minor, "reason": reason}
+    return NewNotice(f"payout_refused:{key}", account_id, "payout_refused", body, now_us)
 
 
 def again_id(key: str) -> str:

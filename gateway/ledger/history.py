@@ -15,7 +15,7 @@ from fastpath.types import Op
 from gateway.db import Database
 from gateway.ledger.batch import Watermark, find_watermark
 from gateway.ledger.records import IdClass, Record, read_notes, read_record
-from gateway.ledger.tables import RECORDS
+from gateway.ledger.tables import PURSE_BALANCES, RECORDS
 
 EVENTS_MAX = 1_000
 WINDOW = 20_000
@@ -100,6 +100,14 @@ class History:
         query = select(RECORDS).where(RECORDS.c.account_id == account_id, RECORDS.c.op.in_(ops))
         found = [row.record().head for row in self._fetch(query.order_by(RECORDS.c.seq))]
         return list(dict.fromkeys(head.token for head in found if head.is_accepted))
+
+    def purse_minor(self, account_id: int, purse_id: int) -> int:
+        """What is in a further purse, as of the projection; 0 = nothing, or it is gone."""
+        query = select(PURSE_BALANCES.c.balance_minor).where(
+            PURSE_BALANCES.c.account_id == account_id, PURSE_BALANCES.c.purse == purse_id
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(query) or 0
 
     def find_operation(self, client: int, high: int, low: int) -> HistoryRow | None:
         """The record of a command, however old."""

@@ -105,6 +105,13 @@ NOTICES: dict[str, Words] = {
     "account_unfrozen": ("A freeze of your account has ended", "您账户的一项冻结已解除"),
     "budget_near": ("Your budget is nearly used up", "您的预算即将用完"),
     "budget_over": ("Your budget is used up", "您的预算已超出"),
+    "credit_due": ("Your statement is due in a few days", "您的账单即将到期，请按时还款"),
+    "credit_late": ("Your statement is overdue", "您的账单已逾期"),
+    "credit_statement": ("Your statement is ready", "您的账单已出"),
+    "medium_linked": ("A card or phone now pays from your account", "您的账户已绑定新的卡片或手机"),
+    "medium_lost": ("A card or phone was reported lost", "您的卡片或手机已挂失"),
+    "payout_refused": ("A payout did not go through", "转出未成功"),
+    "purse_ending": ("Money in a purse of yours expires soon", "您的专用余额即将到期"),
     "topup_failed": ("Your automatic top-up has stopped", "您的自动充值已暂停"),
 }
 """Every kind of notice to an owner."""

@@ -227,6 +227,18 @@ class Links:
             check_account(connection, actor, account_id, scope)
 
 
+class AccountOwners:
+    """Whose accounts are, for who needs no key. Each method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_owner(self, account_id: int) -> str | None:
+        """The person an account belongs to."""
+        with self._database.reading() as connection:
+            return find_owner(connection, account_id)
+
+
 def find_owner(connection: Connection, account_id: int) -> str | None:
     """The person an account belongs to, in the caller's transaction."""
     wanted = select(ACCOUNTS.c.person_id).where(ACCOUNTS.c.account_id == account_id)

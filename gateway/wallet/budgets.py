@@ -17,10 +17,10 @@ from gateway.ledger.consumption import BudgetState, check_budget
 from gateway.ledger.periods import parse_period
 from gateway.ledger.statements import Statements, Wanted
 from gateway.registry.actors import Actor
+from gateway.registry.notices import NewNotice, NoticeStore
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.rules import BudgetRow, RuleStore
 
 ALL_PURPOSES = -1

@@ -23,10 +23,10 @@ from gateway.ledger.history import HistoryRow
 from gateway.ledger.records import IdClass
 from gateway.ledger.words import notice_words
 from gateway.registry.actors import Actor, ActorKind
+from gateway.registry.notices import NoticeRow
 from gateway.registry.scopes import Scope
 from gateway.shapes import InstantUs, SignedMinor, says
 from gateway.wallet.commands import Balance
-from gateway.wallet.stores.freezes import NoticeRow
 
 NOTICE_TYPES = {"budget_near": "budget.warned", "budget_over": "budget.warned"}
 """The others are called as they are, with a dot: account.frozen, topup.failed."""
@@ -44,7 +44,7 @@ class Event:
     type: Annotated[
         str,
         says(
-            "operation: credit, debit, check_out ...; account.frozen, budget.warned, topup.failed"
+            "operation: credit, debit, check_out ...; of a notice: account.frozen, medium.lost ..."
         ),
     ]
     reason: Annotated[str, says("ok, ok_debt, ok_overdraft, ok_risk, or why it was refused")]

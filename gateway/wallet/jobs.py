@@ -1,4 +1,4 @@
-"""The wallet's jobs in the worker: freezes that are over, webhooks, rules of owners."""
+"""The wallet's jobs in the worker: freezes that are over, webhooks, rules and notices."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from gateway.jobs import Job, Tools
 from gateway.keys import load_control_secrets
 from gateway.ledger.history import History
 from gateway.ledger.statements import Statements
+from gateway.registry.links import AccountOwners
+from gateway.registry.notices import NoticeStore
 from gateway.registry.owner_keys import OwnerKeys
 from gateway.registry.tenants import Tenants
 from gateway.wallet.budgets import BudgetBook, BudgetWatch
@@ -22,13 +24,14 @@ from gateway.wallet.freeze_job import FreezeJob
 from gateway.wallet.freezes import FreezeClock
 from gateway.wallet.inflows import Inflows
 from gateway.wallet.merge_runner import MergeRunner
+from gateway.wallet.notice_job import NoticeBook, NoticeJob
 from gateway.wallet.own import Ownerships
 from gateway.wallet.payout_job import LeftPayoutsJob, PayoutJob, PayoutRunner
 from gateway.wallet.rule_job import RuleJob
 from gateway.wallet.saga_job import SagaJob
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.accounts import AccountStore
-from gateway.wallet.stores.freezes import FreezeStore, NoticeStore
+from gateway.wallet.stores.freezes import FreezeStore
 from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.purse_ends import PurseEndStore
 from gateway.wallet.stores.requests import prune_requests
@@ -59,6 +62,21 @@ def build_wallet_jobs(tools: Tools) -> Iterable[Job]:
         lambda: History(tools.open_ledger()),
         tools.now_us,
     )
+    yield _build_notices(tools)
+
+
+def _build_notices(tools: Tools) -> NoticeJob:
+    book = NoticeBook(
+        NoticeStore(tools.registry),
+        RuleStore(tools.registry),
+        PurseEndStore(tools.registry, "purse_ends"),
+    )
+    return NoticeJob(
+        book,
+        AccountOwners(tools.registry),
+        lambda: History(tools.open_ledger()),
+        tools.now_us,
+    )
 
 
 def _build_payouts(tools: Tools) -> Iterable[Job]:
@@ -68,7 +86,10 @@ def _build_payouts(tools: Tools) -> Iterable[Job]:
         seal = CommandSealer(keys, OwnerKeys(tools.registry, keys))
         personal = one.adapter.info.pii_fields
         desk = PayoutDesk(one.name, tools.commands, tools.registry, seal, personal)
-        yield PayoutJob(PayoutRunner(desk, store, Sealer(keys), tools.now_us), one.name)
+        yield PayoutJob(
+            PayoutRunner(desk, store, NoticeStore(tools.registry), Sealer(keys), tools.now_us),
+            one.name,
+        )
     yield LeftPayoutsJob(store, frozenset(one.name for one in banks))
 
 

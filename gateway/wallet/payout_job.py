@@ -14,10 +14,11 @@ from typing import Any
 from adapters.contract import Money
 from gateway.clock import parse_operation_id
 from gateway.delivery.commands import ask
-from gateway.delivery.funding import Payout, PayoutDesk
+from gateway.delivery.funding import Payout, PayoutDesk, payout_notice
 from gateway.errors import FareGatewayError
 from gateway.jobs import Job
-from gateway.wallet.payouts import KIND, PAUSE_US
+from gateway.registry.notices import NoticeStore
+from gateway.wallet.payouts import KIND, PAUSE_US, key_of
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 
@@ -31,10 +32,16 @@ class PayoutRunner:
     """Carries the payouts of one bank out. Thread: one. Blocking."""
 
     def __init__(
-        self, desk: PayoutDesk, store: SagaStore, sealer: Sealer, now_us: Callable[[], int]
+        self,
+        desk: PayoutDesk,
+        store: SagaStore,
+        notices: NoticeStore,
+        sealer: Sealer,
+        now_us: Callable[[], int],
     ) -> None:
         self._desk = desk
         self._store = store
+        self._notices = notices
         self._sealer = sealer
         self._now_us = now_us
 
@@ -57,8 +64,14 @@ class PayoutRunner:
         if reply.ok:
             self._change(row, step=1, state="done", last_error="")
         else:
+            self._tell(row, reply.code)
             self._change(row, state="failed", last_error=reply.code)
         return reply.ok
+
+    def _tell(self, row: SagaRow, reason: str) -> None:
+        key, now_us = key_of(row.saga_id), self._now_us()
+        account_id, amount_minor = row.body["account"], row.body["amount_minor"]
+        self._notices.add(payout_notice(key, account_id, amount_minor, reason, now_us))
 
     def _payout(self, row: SagaRow) -> Payout:
         body = row.body

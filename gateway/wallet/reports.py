@@ -13,11 +13,11 @@ from gateway.ledger.periods import Period, parse_period
 from gateway.ledger.statements import Group, Statement, Statements, Wanted
 from gateway.ledger.words import notice_words
 from gateway.registry.actors import Actor
+from gateway.registry.notices import NoticeRow, NoticeStore
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.events import AsOf, as_of_mark
-from gateway.wallet.stores.freezes import NoticeRow, NoticeStore
 from gateway.windows import Window
 
 GroupName = Literal["day", "month", "purpose", "merchant"]

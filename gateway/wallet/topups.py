@@ -17,13 +17,13 @@ from zoneinfo import ZoneInfo
 from gateway.clock import US_PER_S, derived_operation_id, format_operation_id
 from gateway.errors import ApiError, CommandError, RegistryError, Retry, Uncertain
 from gateway.registry.actors import Actor
+from gateway.registry.notices import NewNotice, NoticeStore
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, OperationId, SignedMinor, says
 from gateway.wallet.access import AccountAccess
 from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.eyes import Eyes
 from gateway.wallet.inflows import Inflows, Wanted
-from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.rules import RuleStore, TopupRow
 
 RULES_MAX = 5

@@ -14,9 +14,9 @@ from gateway.clock import format_operation_id, new_operation_id
 from gateway.commands.common import build_actor
 from gateway.config import load_config
 from gateway.registry.audit import iter_events
+from gateway.registry.notices import NoticeStore
 from gateway.registry.store import open_registry
 from gateway.wallet import eyes
-from gateway.wallet.stores.freezes import NoticeStore
 from tests.control.commands import Cli, Gateway, make_folder
 
 CARD = "1000 7510 0000 0077"

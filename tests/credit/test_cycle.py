@@ -22,6 +22,7 @@ from gateway.credit.statements import CreditStatement, Standing
 from gateway.credit.wishes import Asked
 from gateway.db import Database
 from gateway.errors import CommandError, CreditError
+from gateway.registry.notices import NoticeStore
 from gateway.registry.store import open_registry
 from gateway.resources import shipped_dir
 from gateway.wallet.stores.again import do_again
@@ -80,6 +81,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     with database.transaction() as connection:
         for table in ("lines", "statements", "plans", "instalments", "wishes"):
             connection.exec_driver_sql(f"DELETE FROM credit_{table}")
+        connection.exec_driver_sql("DELETE FROM notices")
     yield database
     database.engine.dispose()
 
@@ -254,6 +256,36 @@ def test_drawn_billed_late_and_back_again(world: World) -> None:
     assert world.statements()[0].standing(bank.now_us) is Standing.PAID
     world.until("2026-03-01T00:00")
     assert world.statements()[1].amount_minor == 500
+
+
+def test_the_owner_is_told_of_a_statement_before_it_is_due_and_when_it_is_late(
+    world: World, database: Database
+) -> None:
+    def told() -> list[tuple[str, str, int]]:
+        found = NoticeStore(database).list(ME, after=0, limit=10)
+        return [(one.kind, one.body["month"], one.body["open_minor"]) for one in found]
+
+    bank = world.bank
+    world.desk.open_line(ME, "ride-first", score=650)
+    bank.move(ME, -3_000, Op.CHECK_OUT)
+    world.until("2026-02-01T09:00")
+    world.until("2026-02-02T09:00")
+    assert told() == [("credit_statement", "2026-02", 3_000)]
+    (february,) = world.statements()
+    bank.move(ME, 1_000)
+    bank.now_us = february.due_us - 3 * 86_400_000_000 - 61_000_000
+    world.cycle.run_once()
+    assert len(told()) == 1
+    for _ in range(3):
+        bank.now_us += 61_000_000
+        world.cycle.run_once()
+    assert told()[1:] == [("credit_due", "2026-02", 2_000)]
+    world.until("2026-02-24T00:00")
+    world.until("2026-02-25T00:00")
+    assert told()[2:] == [("credit_late", "2026-02", 2_000)]
+    bank.move(ME, 2_000)
+    world.until("2026-03-10T00:00")
+    assert len(told()) == 3, "nothing was drawn in February: an empty statement tells nothing"
 
 
 def test_a_month_without_debt_has_a_statement_of_nothing(world: World) -> None:

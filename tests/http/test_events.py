@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from gateway.ledger import words
+from gateway.registry.notices import NoticeRow
 from gateway.wallet import events
 from gateway.wallet.events import AsOf, Behind, Merge, event_of_notice
-from gateway.wallet.stores.freezes import NoticeRow
 from tests.http.town import Town
 
 
@@ -119,6 +119,13 @@ def test_every_notice_has_a_type_of_its_own_kind() -> None:
         "account_unfrozen": "account.unfrozen",
         "budget_near": "budget.warned",
         "budget_over": "budget.warned",
+        "credit_due": "credit.due",
+        "credit_late": "credit.late",
+        "credit_statement": "credit.statement",
+        "medium_linked": "medium.linked",
+        "medium_lost": "medium.lost",
+        "payout_refused": "payout.refused",
+        "purse_ending": "purse.ending",
         "topup_failed": "topup.failed",
     }
 

@@ -11,9 +11,10 @@ from typing import Any
 from gateway.clock import format_operation_id, new_operation_id, now_us
 from gateway.control.pipe import ControlPipe
 from gateway.registry.actors import Actor
+from gateway.registry.notices import NoticeStore
 from gateway.wallet.commands import Cause, Commands
 from gateway.wallet.freezes import FreezeClock
-from gateway.wallet.stores.freezes import FreezeRow, FreezeStore, NoticeStore
+from gateway.wallet.stores.freezes import FreezeRow, FreezeStore
 from tests.http.town import Town
 
 FREEZE = {"reason": "owner asked", "what": "debit"}

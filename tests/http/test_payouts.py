@@ -18,6 +18,7 @@ from gateway.delivery.outbox import Outbox
 from gateway.delivery.purge import purge
 from gateway.delivery.sealed import CommandSealer
 from gateway.keys import load_control_secrets
+from gateway.registry.notices import NoticeStore
 from gateway.wallet.payout_job import LeftPayoutsJob, PayoutRunner
 from gateway.wallet.payouts import KIND, Payouts
 from gateway.wallet.sealing import Sealer
@@ -36,7 +37,9 @@ class Worker:
         database = town.access.database
         client = ControlClient(town.config.control.socket, client="worker")
         desk = PayoutDesk(BANK, client, database, CommandSealer(keys))
-        self.runner = PayoutRunner(desk, SagaStore(database), Sealer(keys), now_us)
+        self.runner = PayoutRunner(
+            desk, SagaStore(database), NoticeStore(database), Sealer(keys), now_us
+        )
         self.outbox = Outbox(database)
         self.inbox = Inbox(database)
         self.events = BankEvents(BANK, client, database)
@@ -92,6 +95,9 @@ async def test_what_the_bank_refuses_comes_back_without_being_asked_for_limits(
     await worker.hear(Outcome(Status.REJECTED, refusal=Refusal.CLOSED))
     shown = await town.city.ok("GET", said.headers["Location"])
     assert (shown["state"], shown["reason"]) == ("refused", str(Refusal.CLOSED))
+    (notice,) = (await town.city.ok("GET", f"/v1/accounts/{account}/notices"))["data"]
+    about = {"key": shown["key"], "amount_minor": 300, "reason": str(Refusal.CLOSED)}
+    assert (notice["kind"], notice["body"]) == ("payout_refused", about)
     assert await town.city.balance(account) == 1000
     await asyncio.to_thread(town.project)
     month = f"{datetime.now(ZoneInfo(town.config.ledger.zone)):%Y-%m}"
@@ -135,6 +141,8 @@ async def test_no_credit_is_paid_out(town: Town, worker: Worker) -> None:
     assert await worker.send() == 0
     shown = await town.city.ok("GET", said.headers["Location"])
     assert (shown["state"], shown["reason"]) == ("refused", "insufficient_balance")
+    (notice,) = (await town.city.ok("GET", f"/v1/accounts/{account}/notices"))["data"]
+    assert notice["body"]["reason"] == "insufficient_balance"
     assert await town.city.balance(account) == 199
     assert worker.outbox.count(BANK) == {}
 

@@ -48,6 +48,8 @@ def test_a_problem_says_its_title_in_both_languages() -> None:
 
 def test_every_notice_that_is_made_has_words() -> None:
     made = {"account_frozen", "account_unfrozen", "topup_failed"}
+    made |= {"credit_due", "credit_late", "credit_statement", "payout_refused"}
+    made |= {"medium_linked", "medium_lost", "purse_ending"}
     made |= {f"budget_{state.value}" for state in BudgetState if state is not BudgetState.NONE}
     assert set(NOTICES) == made
     assert notice_words("of_a_newer_program") == ("of_a_newer_program", "of_a_newer_program")

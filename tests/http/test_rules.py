@@ -13,13 +13,13 @@ from gateway.clock import now_us
 from gateway.errors import CommandError, Retry
 from gateway.ledger.history import History
 from gateway.ledger.statements import Statements
+from gateway.registry.notices import NoticeStore
 from gateway.wallet.budgets import BudgetBook, BudgetWatch
 from gateway.wallet.commands import Commands
 from gateway.wallet.inflows import Inflows
 from gateway.wallet.own import Ownerships
 from gateway.wallet.rule_job import RuleJob
 from gateway.wallet.stores.accounts import AccountStore
-from gateway.wallet.stores.freezes import NoticeStore
 from gateway.wallet.stores.inflows import InflowStore
 from gateway.wallet.stores.rules import RuleStore
 from gateway.wallet.topups import TopupRunner, Topups

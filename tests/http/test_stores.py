@@ -22,10 +22,11 @@ from gateway.ledger.settled import Asked, SettlementBook
 from gateway.registry.actors import Actor
 from gateway.registry.audit import iter_events, list_events, was_done
 from gateway.registry.changes import note_by
+from gateway.registry.notices import NewNotice, NoticeStore
 from gateway.registry.store import open_registry
 from gateway.wallet.stores import webhooks as stored_webhooks
 from gateway.wallet.stores.accounts import AccountStore, Ownership
-from gateway.wallet.stores.freezes import FreezeRow, FreezeStore, NewNotice, NoticeStore
+from gateway.wallet.stores.freezes import FreezeRow, FreezeStore
 from gateway.wallet.stores.requests import Requests, prune_requests
 from gateway.wallet.stores.rules import BudgetRow, RuleStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore

@@ -15,8 +15,8 @@ from gateway.db import Database
 from gateway.errors import DatabaseError, EnvironmentFault, RegistryError
 from gateway.registry import copying
 from gateway.registry.copying import copy_registry, export_registry
+from gateway.registry.notices import NOTICES
 from gateway.registry.store import check_file, open_registry
-from gateway.wallet.stores.tables import NOTICES
 from tests.registry.test_fitting import _anything
 
 

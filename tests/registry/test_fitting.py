@@ -13,10 +13,10 @@ from gateway.delivery.outbox import Outbox
 from gateway.errors import RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.audit import AUDIT_EVENTS
+from gateway.registry.notices import NewNotice, NoticeStore
 from gateway.wallet.events import AsOf, Behind, Merge
 from gateway.wallet.stores.accounts import AccountStore, Ownership
 from gateway.wallet.stores.fitting import BY_ACCOUNT, JournalEnd, fit_registry
-from gateway.wallet.stores.freezes import NewNotice, NoticeStore
 from gateway.wallet.stores.sagas import SagaRow, SagaStore
 from gateway.wallet.stores.tables import CURSORS
 

@@ -31,6 +31,7 @@ from gateway.db import Database
 from gateway.delivery.outbox import OPEN, State
 from gateway.delivery.tables import OUTBOX
 from gateway.registry.audit import AuditEvent, append
+from gateway.registry.notices import NOTICES
 from gateway.registry.person_tables import ACCOUNTS as OWNERS
 from gateway.registry.person_tables import MEDIA
 from gateway.wallet.stores.again import Again, do_again
@@ -41,7 +42,6 @@ from gateway.wallet.stores.tables import (
     FREEZES,
     GRANTS,
     INFLOWS,
-    NOTICES,
     PURSE_ENDS,
     SAGAS,
     TOPUPS,

@@ -1,23 +1,19 @@
-"""Freezes and who placed them, and what owners are told of. Each method is one transaction."""
+"""Freezes and who placed them. Each method is one transaction."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.db import Database, list_window
+from gateway.db import Database
 from gateway.registry.audit import AuditEvent, append
-from gateway.wallet.stores.tables import FREEZES, NOTICES
-from gateway.windows import Window
+from gateway.registry.notices import NewNotice, add_notice
+from gateway.wallet.stores.tables import FREEZES
 
 OPEN = ("placing", "active")
-NUMBERING_LOCK = 0x6661_6E6F
-"""Advisory lock of PostgreSQL: one transaction at a time gives out a notice's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +32,6 @@ class FreezeRow:
     expires_us: int
     lifted_us: int = 0
     lifted_by: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NoticeRow:
-    """One notice to the owner of an account."""
-
-    notice_id: int
-    account_id: int
-    kind: str
-    body: Mapping[str, Any]
-    created_us: int
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewNotice:
-    """What an owner is to be told. key: the same key is told once. position: of the journal record
-    behind which it belongs; 0 = none.
-    """
-
-    key: str
-    account_id: int
-    kind: str
-    body: Mapping[str, Any]
-    now_us: int
-    position: int = 0
 
 
 class FreezeStore:
@@ -143,54 +113,6 @@ class FreezeStore:
             return [_freeze(row) for row in found]
 
 
-class NoticeStore:
-    """What owners are told of."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def add(self, notice: NewNotice) -> None:
-        """A notice; one of the same key is made once."""
-        with self._database.transaction() as connection:
-            add_notice(connection, notice)
-
-    def list_window(self, account_id: int, window: Window) -> list[NoticeRow]:
-        """Notices of an account by number; one more than asked for when there are more."""
-        query = select(NOTICES).where(NOTICES.c.account_id == account_id)
-        with self._database.reading() as connection:
-            rows = list_window(connection, query, NOTICES.c.notice_id, window)
-            return [_notice(row) for row in rows]
-
-    def list(self, account_id: int | None, *, after: int, limit: int) -> list[NoticeRow]:
-        """Notices by number, of one account or of all."""
-        query = select(NOTICES).where(NOTICES.c.notice_id > after)
-        if account_id is not None:
-            query = query.where(NOTICES.c.account_id == account_id)
-        query = query.order_by(NOTICES.c.notice_id).limit(limit)
-        with self._database.reading() as connection:
-            return [_notice(row) for row in connection.execute(query)]
-
-
-def add_notice(connection: Connection, notice: NewNotice) -> None:
-    """As NoticeStore.add, in the caller's transaction.
-
-    Numbers become visible in their order: whoever reads behind one misses none.
-    """
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({NUMBERING_LOCK})")
-    if connection.scalar(select(NOTICES.c.notice_id).where(NOTICES.c.key == notice.key)):
-        return
-    values = {
-        "key": notice.key,
-        "account_id": notice.account_id,
-        "kind": notice.kind,
-        "body": json.dumps(notice.body, ensure_ascii=False),
-        "created_us": notice.now_us,
-        "position": notice.position,
-    }
-    connection.execute(insert(NOTICES).values(values))
-
-
 def _tell(connection: Connection, row: FreezeRow, kind: str, now_us: int, position: int) -> None:
     body = {
         "freeze_id": row.freeze_id,
@@ -218,8 +140,3 @@ def _get(connection: Connection, freeze_id: str) -> FreezeRow:
 
 def _freeze(row: Row[Any]) -> FreezeRow:
     return FreezeRow(**dict(row._mapping))
-
-
-def _notice(row: Row[Any]) -> NoticeRow:
-    body = json.loads(row.body)
-    return NoticeRow(row.notice_id, row.account_id, row.kind, body, row.created_us, row.position)

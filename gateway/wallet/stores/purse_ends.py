@@ -54,7 +54,7 @@ class PurseEndStore:
                 connection.execute(
                     entry.on_conflict_do_update(
                         index_elements=[PURSE_ENDS.c.account_id, PURSE_ENDS.c.purse_id],
-                        set_={"due_us": entry.excluded.due_us},
+                        set_={"due_us": entry.excluded.due_us, "look_us": 0},
                     ),
                     rows,
                 )
@@ -69,15 +69,30 @@ class PurseEndStore:
             rows = connection.execute(query.order_by(PURSE_ENDS.c.due_us).limit(limit))
             return [PurseEnd(row.account_id, row.purse_id, row.due_us) for row in rows]
 
+    def list_ending(self, now_us: int, until_us: int, limit: int = 100) -> list[PurseEnd]:
+        """Those that end in (now_us, until_us] and are to be looked at, the first to end first."""
+        due_us = PURSE_ENDS.c.due_us
+        query = select(PURSE_ENDS).where(due_us > now_us, due_us <= until_us)
+        query = query.where(PURSE_ENDS.c.look_us <= now_us).order_by(due_us)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit))
+            return [PurseEnd(row.account_id, row.purse_id, row.due_us) for row in rows]
+
+    def look_again(self, one: PurseEnd, look_us: int) -> None:
+        """`list_ending` names it again from this instant on."""
+        with self._database.transaction() as connection:
+            connection.execute(update(PURSE_ENDS).where(_is(one)).values(look_us=look_us))
+
     def drop(self, one: PurseEnd) -> None:
         """It is gone."""
         with self._database.transaction() as connection:
             connection.execute(delete(PURSE_ENDS).where(_is(one)))
 
     def put_off(self, one: PurseEnd, due_us: int) -> None:
-        """Look at it later."""
+        """Look at it later: it has ended all the same, so nobody is told that it will."""
+        later = {"due_us": due_us, "look_us": due_us}
         with self._database.transaction() as connection:
-            connection.execute(update(PURSE_ENDS).where(_is(one)).values(due_us=due_us))
+            connection.execute(update(PURSE_ENDS).where(_is(one)).values(later))
 
 
 def _is(one: PurseEnd) -> ColumnElement[bool]:

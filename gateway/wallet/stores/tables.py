@@ -185,23 +185,10 @@ PURSE_ENDS = Table(
     Column("account_id", U64, primary_key=True, autoincrement=False),
     Column("purse_id", U64, primary_key=True, autoincrement=False),
     Column("due_us", I64, nullable=False, index=True),
+    Column("look_us", I64, nullable=False, server_default="0"),
 )
-"""Purses that end, and when each is swept; read from the ledger."""
-
-NOTICES = Table(
-    "notices",
-    METADATA,
-    Column("notice_id", Integer, primary_key=True),
-    Column("key", String(100), nullable=False, unique=True),
-    Column("account_id", I64, nullable=False, index=True),
-    Column("kind", String(32), nullable=False),
-    Column("body", String, nullable=False),
-    Column("created_us", I64, nullable=False),
-    Column("position", I64, nullable=False, server_default="0"),
-)
-"""What owners are told. key: the same notice is made once. position: of the journal record behind
-which it belongs, 0 = none.
-"""
+"""Purses that end, and when each is swept; read from the ledger. look_us: when it is looked at next
+whether the owner is to be told."""
 
 CURSORS = Table(
     "wallet_cursors",

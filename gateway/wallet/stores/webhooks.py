@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from gateway.db import Database, list_window
 from gateway.registry.actors import Actor
 from gateway.registry.changes import note_change
-from gateway.wallet.stores.tables import DELIVERIES, NOTICES, WEBHOOKS
+from gateway.registry.notices import NOTICES
+from gateway.wallet.stores.tables import DELIVERIES, WEBHOOKS
 from gateway.windows import Window
 
 CHUNK = 500
