@@ -16,6 +16,7 @@ from benchmarks.crash_world import (
     SEGMENT_BYTES,
     Command,
     Ground,
+    SimPlane,
     Tally,
     ViolationError,
     World,
@@ -108,6 +109,8 @@ class Schedule:
             self.step(self.rng.choices(self.choices, self.weights)[0][1])
         self.settle()
         world.check_image()
+        if SimPlane.mistakes:
+            raise RuntimeError("".join(SimPlane.mistakes))
         tally = world.tally
         tally.steps = self.step_no
         tally.acked = len(world.told.taps) + len(world.told.commands)

@@ -12,6 +12,7 @@ import random
 import shutil
 import struct
 import tempfile
+import traceback
 from array import array
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -80,11 +81,17 @@ class SimPlane(DataPlane):
     """The data plane with small segments, and an end that does not end the simulator."""
 
     largest_group: ClassVar[int] = LARGEST_GROUPS[0]
+    mistakes: ClassVar[list[str]] = []
+    """What ended a process of this schedule and was no fault of the disk: told at its end, since
+    a restart makes much of it good."""
 
     def journal_options(self) -> SegmentOptions:
         return SegmentOptions(SEGMENT_BYTES, self.largest_group, self.signing_key, background=False)
 
     def _broken(self, error: BaseException) -> NoReturn:
+        """A disk that failed ends the process; if anything else did, it is a mistake."""
+        if not isinstance(error, JournalBroken):
+            self.mistakes.extend(traceback.format_exception(error, limit=-4))
         raise Gone from error
 
 
@@ -174,6 +181,7 @@ class World:
         self.ground = ground
         self.config = self.rng.choice(ground.configs)
         self.thread_mode = self.rng.choice(("never", "always"))
+        SimPlane.mistakes.clear()
         SimPlane.largest_group = self.rng.choice(LARGEST_GROUPS)
         self.tariff = self.rng.choice(sim_tariffs())
         self.time = VirtualTime(START_US + self.rng.randrange(60 * DAY_US))

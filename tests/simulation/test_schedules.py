@@ -14,7 +14,7 @@ from benchmarks.crash_schedule import Failure, run_schedule
 from benchmarks.crash_world import Ground, Tally
 from fastpath import reference, reference_period
 from fastpath.reference_case import Case, Charge
-from gateway.engine.commit import GroupCommit
+from gateway.engine.commit import CommitPace, GroupCommit
 from gateway.engine.snapshotter import Follower
 from gateway.journal.appending import SyncedAppends
 from gateway.journal.port import Journal
@@ -101,6 +101,20 @@ def test_a_snapshot_of_what_only_the_page_cache_holds_is_caught(
 
     monkeypatch.setattr(Follower, "follow", follow_blindly)
     assert find_failure(ground, "but snapshot has seen it up to") is not None
+
+
+def test_a_gateway_that_ends_itself_by_a_mistake_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recovery would make it good each time, and nothing would be lost."""
+
+    def slip(self: CommitPace, duration_us: int) -> None:
+        raise TypeError("a slip")
+
+    monkeypatch.setattr(CommitPace, "note", slip)
+    found = run_schedule(1, ground)
+    assert isinstance(found, Failure)
+    assert "a slip" in found.detail
 
 
 def find_violation(ground: Ground) -> Failure | None:
