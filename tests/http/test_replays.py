@@ -23,6 +23,8 @@ ELSEWHERE = {
     "/v1/taps/{tap_id}/reversal": "tests/http/test_fares.py has a tap",
     "/v1/accounts/{account_id}/purses/{purse_id}/sweep": "needs a purse that has ended",
     "/v1/accounts/{account_id}/credit-line/statements/{month}/write-off": "needs a month's end",
+    "/v1/reconciliation/breaks/{break_id}/explanations": "tests/http/test_books.py has a break",
+    "/v1/peer-commands/{command_key}/replay": "tests/http/test_books.py has a dead letter",
 }
 """What takes too long here."""
 SHOWN_ONCE = {"/v1/keys", "/v1/webhooks", "/v1/webhooks/{hook}/rotate"}

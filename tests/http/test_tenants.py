@@ -11,8 +11,11 @@ from tests.http.things import Things, body_of, make_things
 from tests.http.town import Caller, Said, Town
 
 NAMING = [one for one in all_endpoints() if "{" in one.path and one.scopes]
-OUTSIDE = {"merge_id", "payout_id", "approval_id", "purse_id", "plan_id", "month", "tap_id"}
-"""Only the house makes these."""
+OUTSIDE = {
+    *("merge_id", "payout_id", "approval_id", "purse_id", "plan_id", "month", "tap_id"),
+    "service_date",
+}
+"""Only the house makes these; whose settlements are whose: tests/http/test_settlements.py."""
 NOT_ITS_WORD = {
     ("DELETE", "/v1/persons/{person_id}/accounts/{account_id}"),
     ("POST", "/v1/persons/{person_id}/consents"),
