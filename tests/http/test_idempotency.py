@@ -7,6 +7,7 @@ from collections import Counter
 
 from gateway.clock import now_us
 from tests.http.town import Town
+from tests.support.stall import stalling
 
 ONE = {"amount_minor": 1, "purpose": 0}
 
@@ -81,6 +82,27 @@ async def test_a_hundred_at_once_have_one_effect(town: Town) -> None:
     assert {one.code for one in said if one.status == 409} <= {"API_KEY_IN_FLIGHT"}
     assert await town.city.balance(account) == 99
     assert (await town.city("POST", path, ONE, key="k")).status == 201
+
+
+async def test_a_key_at_work_is_told_so_and_then_gives_the_first_answer(town: Town) -> None:
+    async with stalling(town.config.control.socket) as stall:
+        account = await town.city.account(100)
+        path = f"/v1/accounts/{account}/payments"
+        stall.shut()
+        first = asyncio.create_task(town.city("POST", path, ONE, key="k"))
+        await stall.asked.wait()  # the data plane has the command, and nobody its answer
+        second = await town.city("POST", path, ONE, key="k")
+        assert (second.status, second.code) == (409, "API_KEY_IN_FLIGHT")
+        assert int(second.headers["Retry-After"]) >= 1
+        assert second.body["retry"] == "safe"
+        assert not first.done()
+        stall.let_go()
+        done = await first
+        again = await town.city("POST", path, ONE, key="k")
+        assert (done.status, again.status) == (201, 201)
+        assert again.body == done.body
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert await town.city.balance(account) == 99
 
 
 async def test_what_became_of_a_request_is_told(town: Town) -> None:
