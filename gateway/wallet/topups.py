@@ -85,7 +85,7 @@ class Topups:
         self, actor: Actor, cause: Cause, account_id: int, order: TopupOrder
     ) -> TopupRule:
         """A new rule. Raises: ApprovalNeeded; ApiError API_INVALID, API_CONFLICT: too many."""
-        await self._access.require(actor, account_id, Scope.CREDITS_WRITE)
+        await self._access.require_change(actor, account_id, Scope.CREDITS_WRITE)
         check_order(order, self._sources)
         await self._commands.read("account_show", account_id=account_id)
         rule_id = format_operation_id(cause.operation_id)

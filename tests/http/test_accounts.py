@@ -187,6 +187,7 @@ async def test_a_grant_opens_no_more_than_it_says_and_is_taken_back(town: Town) 
     for where, body in (
         ("media", {"token": TOKEN}),
         ("budgets", {"month_minor": 5}),
+        ("top-up-rules", rule),
         (f"top-up-rules/{ruled['rule_id']}/state", {"state": "off"}),
     ):
         said = await town.school("POST", f"{path}/{where}", body)
