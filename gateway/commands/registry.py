@@ -91,7 +91,8 @@ def status(
 def fit(
     config: ConfigOption = None, replaced: SetOption = None, as_json: JsonOption = False
 ) -> None:
-    """Take out of a restored registry what the journal beside it does not know, before serving.
+    """Take out of a restored registry what the journal beside it does not know, before serving, and
+    put in the idempotency keys of the API that only the journal knows: none of them pays twice.
 
     `faregate restore` does it by itself; after restoring a pg_dump do it by
     hand. Payouts younger than the journal become dead letters: `faregate adapter dead`.

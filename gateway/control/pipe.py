@@ -18,11 +18,14 @@ from gateway.errors import CommandError, FareGatewayError, Retry, WireError
 
 log = logging.getLogger(__name__)
 
+CLIENT = "api"
+"""Whose operation ids those of the API are, and of what carries on for it."""
+
 
 class ControlPipe:
     """Sends commands to a data plane on this machine. Thread: the loop's."""
 
-    def __init__(self, path: Path, *, client: str = "api", timeout_s: float = 5.0) -> None:
+    def __init__(self, path: Path, *, client: str = CLIENT, timeout_s: float = 5.0) -> None:
         self.path = path
         self.client = client
         self.timeout_s = timeout_s

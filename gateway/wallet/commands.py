@@ -17,11 +17,10 @@ from gateway.control.frames import Reply
 from gateway.errors import CommandError, FareGatewayError
 from gateway.registry.actors import Actor
 from gateway.shapes import HIDDEN, AccountId, InstantUs, OperationId, SignedMinor, says
+from gateway.wallet.book import note_of
 
 TOO_OLD = "op_too_old"
 Balance = Annotated[SignedMinor | None, says("null for whoever may not read the account")]
-KEY_BYTES = 64
-"""A note of the journal holds so much; longer keys are there as their digest."""
 
 
 class Pipe(Protocol):
@@ -164,13 +163,6 @@ class Commands:
 def is_accepted(result: Mapping[str, Any]) -> bool:
     """Whether an operation took effect."""
     return result["reason"] in ACCEPTED
-
-
-def note_of(key: str) -> str:
-    """A key as it fits into a note of the journal."""
-    if len(key) <= KEY_BYTES:
-        return key
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def movement_of(result: dict[str, Any]) -> Movement:

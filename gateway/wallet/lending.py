@@ -22,7 +22,8 @@ from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs, SignedMinor, says
 from gateway.wallet.access import AccountAccess
-from gateway.wallet.commands import Cause, note_of
+from gateway.wallet.book import note_of
+from gateway.wallet.commands import Cause
 from gateway.wallet.eyes import Eyes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -40,6 +41,13 @@ async def plane(config: Config) -> AsyncIterator[Running]:
 @pytest.fixture
 async def town(config: Config, plane: Running) -> AsyncIterator[Town]:
     """The API with keys of a city, a school and a hospital."""
+    async with serving(config) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def serving(config: Config) -> AsyncIterator[Town]:
+    """The same, until the block ends; a data plane has to run beside it."""
     made = Town(config)
     runner = web.AppRunner(made.app)
     await runner.setup()

@@ -6,14 +6,15 @@ out again, and whoever the registry calls their owner, or grants, limits or tops
 somebody else's. So what names an account that the journal does not know goes; jobs that have read
 further than the journal reaches go back to its end; a merge of such an account has failed; and a
 command to a peer that is younger than the journal is put aside, since its debit may not be there.
-What the registry takes for done since the journal's end is done again (again.py).
+What the registry takes for done since the journal's end is done again (again.py). Where the journal
+is the younger one, the keys of its newest requests come back (rebuilding.py).
 Nobody may serve meanwhile.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -35,6 +36,7 @@ from gateway.registry.notices import NOTICES
 from gateway.registry.person_tables import ACCOUNTS as OWNERS
 from gateway.registry.person_tables import MEDIA
 from gateway.wallet.stores.again import Again, do_again
+from gateway.wallet.stores.rebuilding import Keyed, build_rows, newest_us
 from gateway.wallet.stores.tables import (
     ACCOUNTS,
     BUDGETS,
@@ -65,19 +67,21 @@ class JournalEnd:
     """What a journal knows.
 
     last_us: when its last group was made, 0 = there is none. position: where the next one begins.
+    keyed: what requests with a key its records are of, from an instant on.
     """
 
     has_account: Callable[[int], bool]
     last_seq: int
     last_us: int
     position: int
+    keyed: Callable[[int], Iterable[Keyed]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """What was changed. accounts: numbers the journal does not know; rows: of them, deleted.
-    notices: that belonged behind records which are gone. again: marks younger than the journal
-    (again.py).
+    notices: that belonged behind records which are gone. keys: of requests, that the journal knows
+    and the registry did not, added. again: marks younger than the journal (again.py).
     """
 
     accounts: int = 0
@@ -86,6 +90,7 @@ class Fitted:
     notices: int = 0
     merges: int = 0
     put_aside: int = 0
+    keys: int = 0
     again: Again = field(default_factory=Again)
 
     def as_dict(self) -> dict[str, int]:
@@ -109,6 +114,7 @@ def fit_registry(database: Database, end: JournalEnd, actor: str) -> Fitted:
             notices=_let_go(connection, end.position),
             merges=_fail_merges(connection, end.has_account),
             put_aside=_put_aside(connection, end.last_us),
+            keys=build_rows(connection, end.keyed(newest_us(connection))),
             again=do_again(connection, end.last_us, end.last_seq),
         )
         if any(fitted.as_dict().values()):

@@ -19,10 +19,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from gateway.clock import format_operation_id, new_operation_id, now_us, parse_operation_id
+from gateway.clock import format_operation_id, now_us, parse_operation_id
 from gateway.db import Database
 from gateway.errors import ConfigError, FareGatewayError
-from gateway.wallet.book import BookEntry
+from gateway.wallet.book import KEY_BYTES, BookEntry, note_of, request_id
 from gateway.wallet.sealing import Sealer
 from gateway.wallet.stores.tables import REQUESTS
 from gateway.wallet.stores.writer import Writer
@@ -67,13 +67,14 @@ class Requests:
 
         Raises: DatabaseError.
         """
+        now_us = self._clock()
         row = {
             "caller": caller,
             "key": key,
-            "operation_id": format_operation_id(new_operation_id()),
+            "operation_id": format_operation_id(request_id(now_us, caller, key)),
             "endpoint": endpoint,
             "digest": digest.hex(),
-            "created_us": self._clock(),
+            "created_us": now_us,
             "status": 0,
             "account_id": 0,
             "settled_us": 0,
@@ -173,7 +174,7 @@ class Requests:
         answers: Sequence[dict[str, Any]],
     ) -> list[BookEntry]:
         with self._writer.transaction() as connection:
-            kept = _keep(connection, rows, is_sqlite=self._database.is_sqlite) if rows else {}
+            kept = _keep(connection, rows) if rows else {}
             for some in (settled, answers):
                 if some:
                     _settle(connection, some)
@@ -247,11 +248,19 @@ def replace_answers(database: Database, found: Sequence[tuple[str, str, bytes, b
     return done
 
 
+def keep_rows(connection: Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """Add the rows whose key is not there; how many were not."""
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    wanted = insert(REQUESTS).values(list(rows)).on_conflict_do_nothing()
+    return connection.execute(wanted).rowcount
+
+
 def _keep(
-    connection: Connection, rows: Sequence[dict[str, Any]], *, is_sqlite: bool
+    connection: Connection, rows: Sequence[dict[str, Any]]
 ) -> dict[tuple[str, str], Row[Any]]:
     """Add the rows whose key is not there; what is there now for each key, {} = just these rows."""
-    insert = sqlite.insert if is_sqlite else postgresql.insert
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    _adopt(connection, rows)
     added = connection.execute(insert(REQUESTS).on_conflict_do_nothing(), list(rows))
     if added.rowcount == len(rows):
         return {}
@@ -270,6 +279,18 @@ def _new_entry(row: dict[str, Any]) -> BookEntry:
         is_new=True,
         created_us=row["created_us"],
     )
+
+
+def _adopt(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """A row that was built again has the digest of a long key: its operation is that key's."""
+    long = {
+        (row["caller"], note_of(row["key"])): row for row in rows if len(row["key"]) > KEY_BYTES
+    }
+    if not long:
+        return
+    is_built = (REQUESTS.c.endpoint == "") & tuple_(REQUESTS.c.caller, REQUESTS.c.key).in_(long)
+    for found in connection.execute(select(REQUESTS).where(is_built)):
+        long[found.caller, found.key]["operation_id"] = found.operation_id
 
 
 def _settle(connection: Connection, settled: Sequence[dict[str, Any]]) -> None:
