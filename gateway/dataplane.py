@@ -39,7 +39,7 @@ from gateway.journal.layout import SegmentOptions
 from gateway.journal.scan import Witness
 from gateway.journal.segments import SegmentJournal
 from gateway.journals import open_valkey
-from gateway.keys import Secrets, load_secrets
+from gateway.keys import Secrets, check_private, load_secrets
 from gateway.ledger.mark import find_mark
 from gateway.limits.store import LimitStore
 from gateway.link.codes import Algorithm
@@ -481,16 +481,21 @@ def _link_settings(config: Config) -> LinkSettings:
         frame_max_bytes=link.frame_max_bytes,
         sessions_max=fit_sessions(link.sessions_max),
         mac=tuple(MAC_NAMES[name] for name in link.mac),
-        tls=_tls_context(config),
+        tls=build_tls(config),
     )
 
 
-def _tls_context(config: Config) -> ssl.SSLContext | None:
+def build_tls(config: Config) -> ssl.SSLContext | None:
+    """What validators are spoken to with, None = plain TCP.
+
+    Raises: ConfigError: others may read the key. OSError: it is none.
+    """
     link = config.link
     if link.tls_cert_file is None or link.tls_key_file is None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    check_private(link.tls_key_file)
     context.load_cert_chain(link.tls_cert_file, link.tls_key_file)
     if link.tls_client_ca_file is not None:
         context.load_verify_locations(link.tls_client_ca_file)

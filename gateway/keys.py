@@ -72,6 +72,8 @@ def check_secrets(config: Config, processes: Collection[str] = CONTROL_PROCESSES
     if not CONTROL_PROCESSES.isdisjoint(processes):
         files += _control_files(config)
     _read_all(files)
+    if (key_file := config.link.tls_key_file) is not None:
+        check_private(key_file)
 
 
 def _read_all(files: Iterable[tuple[str, Path]]) -> list[tuple[str, bytes]]:
@@ -118,8 +120,7 @@ def read_secret(path: Path) -> bytes:
             text = file.read(4096).strip()
     except OSError as error:
         raise ConfigError("CONFIG_SECRET", f"{path}: {error.strerror}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
+    _check_mode(path, mode)
     if not re.fullmatch(rb"[0-9a-fA-F]{64}", text):
         raise ConfigError("CONFIG_SECRET", f"{path}: must hold 64 hex digits (32 random bytes)")
     secret = bytes.fromhex(text.decode())
@@ -136,11 +137,24 @@ def read_password(path: Path) -> str:
             text = file.read(4096).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("CONFIG_SECRET", f"{path}: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
+    _check_mode(path, mode)
     if not text:
         raise ConfigError("CONFIG_SECRET", f"{path}: is empty")
     return text
+
+
+def check_private(path: Path) -> None:
+    """A file that something else reads: only its owner may. Raises: ConfigError."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ConfigError("CONFIG_SECRET", f"{path}: {error.strerror}") from error
+    _check_mode(path, mode)
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError("CONFIG_SECRET", f"{path}: others may read it; chmod 600")
 
 
 def is_guessable(secret: bytes) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gateway import config_file
 from gateway.config import Config, flatten, json_schema, load_config, setting_schema
+from gateway.dataplane import build_tls
 from gateway.errors import ConfigError, EnvironmentFault
 from gateway.keys import (
     card_token,
@@ -314,6 +315,25 @@ def test_a_data_plane_alone_needs_no_secret_of_the_control_plane(file: Path) -> 
     for process in ("http", "worker"):
         with pytest.raises(ConfigError):
             check_secrets(config, ("data", process))
+
+
+def test_a_tls_key_that_others_may_read_is_refused(file: Path) -> None:
+    flags = {"link.tls_cert_file": "chain.pem", "link.tls_key_file": "server.pem"}
+    config = load_config(file, env={}, flags=flags).config
+    key_file = config.link.tls_key_file
+    assert key_file is not None
+    checks = (check_secrets, build_tls)
+    for check in checks:
+        with pytest.raises(ConfigError, match="No such file"):
+            check(config)
+    key_file.write_text("a key")
+    for mode in (0o644, 0o640, 0o602):
+        key_file.chmod(mode)
+        for check in checks:
+            with pytest.raises(ConfigError, match="others may read it"):
+                check(config)
+    key_file.chmod(0o600)
+    check_secrets(config)
 
 
 def test_one_secret_is_not_used_for_two_things(file: Path) -> None:
