@@ -69,6 +69,7 @@ class Sessions:
         throttle: Throttle | None = None,
         logins: Throttle | None = None,
         strangers: Throttle | None = None,
+        taken: Throttle | None = None,
         is_held: IsHeld = held_by_nobody,
         clock: Callable[[], int] = now_us,
     ) -> None:
@@ -79,6 +80,7 @@ class Sessions:
         self._throttle = throttle or Throttle(burst=5, every_s=60)
         self._logins = logins or Throttle(burst=50, every_s=6)
         self._strangers = strangers or Throttle(burst=20, every_s=60)
+        self._taken = taken or Throttle(burst=10, every_s=60)
         self._is_held = is_held
         self._left_out = 0
         self._noting: set[asyncio.Task[None]] = set()
@@ -87,14 +89,19 @@ class Sessions:
     async def set_login(self, actor: Actor, person_id: str, login: str, password: str) -> None:
         """Give a person a login, or, as the house, another one; their sessions end.
 
+        That a login is taken says that somebody has it: a tenant gets to know so of ten, and then
+        of one a minute.
         Raises: AuthError AUTH_WEAK_PASSWORD …, AUTH_FORBIDDEN: a tenant, and they sign in already.
-            RegistryError REGISTRY_TAKEN: the login is.
+            RegistryError REGISTRY_TAKEN: the login is. RateLimited.
         """
         actor.require(Scope.PERSONS_WRITE)
         check_password(password, login)
+        if not actor.is_house:
+            self._taken.take(actor.tenant_id)
         stored = await self._passwords.hash(password)
         blind = self._blind(login)
         await asyncio.to_thread(self._put_login, actor, person_id, blind, stored)
+        self._taken.give_back(actor.tenant_id)
 
     async def change_password(self, actor: Actor, old: str, new: str) -> None:
         """A rider's own; all their sessions end. Raises: AuthError AUTH_PROOF: the old one."""
@@ -217,14 +224,14 @@ class Sessions:
             check_may_change(actor, row)
             if row.state != PersonState.ACTIVE:
                 raise RegistryError("REGISTRY_ERASED", f"{person_id} was erased")
+            if not actor.is_house:
+                self._check_first_login(connection, actor, person_id)
             taken = connection.scalar(
                 select(LOGINS.c.person_id).where(LOGINS.c.login_blind == blind)
             )
             if taken not in (None, person_id):
                 raise RegistryError("REGISTRY_TAKEN", "somebody has this login")
             mine = LOGINS.c.person_id == person_id
-            if not actor.is_house:
-                self._check_first_login(connection, actor, person_id)
             connection.execute(delete(LOGINS).where(mine))
             connection.execute(
                 insert(LOGINS).values(

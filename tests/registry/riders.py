@@ -59,6 +59,7 @@ class Town:
             self.passwords,
             throttle=Throttle(burst=5, every_s=60, monotonic=self.seconds),
             logins=Throttle(burst=50, every_s=6, monotonic=self.seconds),
+            taken=Throttle(burst=10, every_s=60, monotonic=self.seconds),
             clock=self.clock,
         )
         self.factors = Factors(

@@ -278,3 +278,27 @@ async def test_only_so_many_passwords_are_compared_at_once() -> None:
     assert sum(isinstance(end, RateLimited) for end in ends) == 10
     assert await passwords.is_right(stored, PASSWORD)
     passwords.close()
+
+
+async def test_a_tenant_learns_of_few_logins_that_they_are_taken(town: Town) -> None:
+    """Each is told, too, in the audit trail over HTTP; the house knows all of them anyway."""
+    first = await town.rider()
+    for name in ("school", "hospital"):
+        Tenants(town.database).add(ROOT, Tenant(name, TenantKind(name)))
+    school, hospital = (
+        Actor(ActorKind.TENANT, f"key:{name}", name, CEILINGS[TenantKind(name)])
+        for name in ("school", "hospital")
+    )
+    pupils = [town.persons.add(school, {"name": "x"}).person_id for _ in range(13)]
+    patient = town.persons.add(hospital, {"name": "x"}).person_id
+    for number, pupil in enumerate(pupils[:12]):
+        await town.sessions.set_login(school, pupil, f"{number}@school.cn", PASSWORD)
+    for _ in range(10):
+        with pytest.raises(RegistryError, match="REGISTRY_TAKEN"):
+            await town.sessions.set_login(school, pupils[12], LOGIN, PASSWORD)
+    for login in (LOGIN, "nobody@example.cn"):
+        with pytest.raises(RateLimited):
+            await town.sessions.set_login(school, pupils[12], login, PASSWORD)
+    with pytest.raises(RegistryError, match="REGISTRY_TAKEN"):
+        await town.sessions.set_login(hospital, patient, LOGIN, PASSWORD)
+    await town.sessions.set_login(ROOT, first, "new@example.cn", PASSWORD)
