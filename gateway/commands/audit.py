@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from gateway.commands.common import (
     ConfigOption,
     JsonOption,
     SetOption,
+    UsageError,
     build_actor,
     load_settings,
     print_fields,
@@ -34,6 +36,8 @@ def register(app: typer.Typer) -> None:
     group.command("verify")(verify)
     group.command("show")(show)
     group.command("checkpoint")(checkpoint)
+    group.command("prove")(prove)
+    group.command("check")(check)
     app.add_typer(group, name="audit", rich_help_panel="Look after")
 
 
@@ -173,3 +177,78 @@ def checkpoint(
         records.close()
     path = write_file(settings.checkpoints_dir, made)
     print_result(made.as_dict() | {"file": str(path)}, as_json=as_json)
+
+
+def prove(
+    position: Annotated[int, typer.Argument(min=0, help="Journal position of the record.")],
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print a proof that a record stands under a signed checkpoint: a file for `audit check`.
+
+    It holds the record, so give it only to who may read that.
+    Example: `faregate audit prove 8192 > proof.json`
+    """
+    from gateway.bootstrap import build_ledger, build_registry
+    from gateway.ledger.inclusion import prove as make
+
+    settings = load_settings(config, replaced).config
+    ledger, records = build_ledger(settings), build_registry(settings)
+    try:
+        with ledger.reading() as of_ledger, records.reading() as of_records:
+            print_json(make(of_ledger, of_records, position))
+    finally:
+        ledger.close()
+        records.close()
+
+
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What `audit prove` printed.")],
+    public_key: Annotated[
+        str, typer.Option("--public-key", metavar="HEX", help="Default: of the settings' key.")
+    ] = "",
+    config: ConfigOption = None,
+    replaced: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a proof of one record, without journal, ledger and registry. Exit 1 when it is none.
+
+    With `--public-key` no settings are read: an auditor needs that key and the file.
+    Example: `faregate audit check proof.json`
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from fastpath.types import Op, Reason
+    from gateway.errors import LedgerError
+    from gateway.ledger.auditing import read_signing_key
+    from gateway.ledger.inclusion import check as follow
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LedgerError("LEDGER_FILE", f"{file}: {error}") from error
+    if public_key:
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+        except ValueError as error:
+            raise UsageError(detail=f"--public-key: {error}") from error
+    else:
+        settings = load_settings(config, replaced).config
+        key = read_signing_key(settings.security.signing_key_file).public_key()
+    found = follow(text, key)
+    head = found.record.head
+    shown = {
+        "position": found.record.position,
+        "seq": head.seq,
+        "at": _clock(head.ts_us),
+        "op": Op(head.op).name.lower(),
+        "reason": Reason(head.reason).name.lower(),
+        "account_id": head.account_id,
+        "amount_minor": head.amount_minor,
+        "fare_minor": head.fare_minor,
+        "checkpoint": found.checkpoint,
+        "signed_at": _clock(found.at_us),
+        "public_key": key.public_bytes_raw().hex(),
+    }
+    print_result(shown, as_json=as_json)

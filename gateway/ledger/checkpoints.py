@@ -20,6 +20,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from gateway.db import Database, list_window
 from gateway.ledger.batch import find_watermark
+from gateway.ledger.merkle import build_root
 from gateway.ledger.posting import LINES_PER_RECORD
 from gateway.ledger.proof import Finding
 from gateway.ledger.record_tables import CHECKPOINTS
@@ -29,6 +30,7 @@ from gateway.windows import Window
 
 FORMAT = 1
 ACTION = "audit.checkpoint"
+RAW_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def make_checkpoint(
     with ledger.reading() as connection:
         mark = find_watermark(connection)
         totals = find_sums(connection, mark.next_seq - 1)
+        with records.reading() as before:
+            tree = find_tree(connection, find_newest(before), mark.next_seq - 1)
     journal = {
         "position": mark.position,
         "seq": mark.next_seq - 1,
@@ -82,6 +86,7 @@ def make_checkpoint(
             "journal": journal,
             "audit": {"seq": head.seq, "hash": head.hash.hex()},
             "ledger": totals,
+            "records": tree,
         }
         text = json.dumps(body, sort_keys=True, separators=(",", ":"))
         made = Checkpoint(number, now_us, text, key.sign(text.encode()))
@@ -108,6 +113,29 @@ def find_sums(connection: Connection, seq: int) -> dict[str, object]:
         "postings": {str(currency): int(count) for currency, count, _ in rows},
         "amount_minor": {str(currency): int(total) for currency, _, total in rows},
     }
+
+
+def find_tree(connection: Connection, newest: Checkpoint | None, seq: int) -> dict[str, object]:
+    """Root of the records behind the newest checkpoint, up to a record (gateway/ledger/merkle.py).
+    One that was signed meanwhile has a root over the same records.
+    """
+    signed = newest.facts()["journal"]["seq"] if newest is not None else 0
+    count = max(seq - signed, 0)
+    root = root_of(connection, signed + 1, count)
+    return {"first_seq": signed + 1, "count": count, "root": root.hex()}
+
+
+def root_of(connection: Connection, first_seq: int, count: int) -> bytes:
+    """Merkle root over the bytes of records as the ledger has them."""
+    return build_root(_iter_raw(connection, first_seq, first_seq + count))
+
+
+def _iter_raw(connection: Connection, first_seq: int, behind: int) -> Iterator[bytes]:
+    for begin in range(first_seq, behind, RAW_AT_ONCE):
+        query = select(RECORDS.c.raw).where(RECORDS.c.seq >= begin)
+        query = query.where(RECORDS.c.seq < min(begin + RAW_AT_ONCE, behind))
+        for raw in connection.scalars(query.order_by(RECORDS.c.seq)):
+            yield bytes(raw)
 
 
 def find_newest(connection: Connection) -> Checkpoint | None:
@@ -185,8 +213,8 @@ def check_checkpoints(
             one = copy
         elif copy is not None and copy != one:
             yield Finding("checkpoint", where, "the registry's and the file's differ")
-            one = copy if _is_signed(copy, key) else one
-        if not _is_signed(one, key):
+            one = copy if is_signed(copy, key) else one
+        if not is_signed(one, key):
             yield Finding("checkpoint", where, "its signature is wrong")
             previous = one.digest
             continue
@@ -197,7 +225,8 @@ def check_checkpoints(
         yield from _check_one(ledger, records, where, facts)
 
 
-def _is_signed(one: Checkpoint, key: Ed25519PublicKey) -> bool:
+def is_signed(one: Checkpoint, key: Ed25519PublicKey) -> bool:
+    """Whether its signature is of this key."""
     try:
         key.verify(one.signature, one.body.encode())
     except InvalidSignature:
@@ -212,6 +241,9 @@ def _check_one(
     if hash_at(ledger, journal["seq"]) != journal["chain_hash"]:
         said = f"{where}: another chain of groups leads to record {journal['seq']}"
         yield Finding("journal", f"up to record {journal['seq']}", said)
+    elif (tree := facts.get("records")) and not _is_root(ledger, tree):
+        said = f"{where}: the records since the one before are not those that were signed"
+        yield Finding("journal", f"up to record {journal['seq']}", said)
     query = select(AUDIT_EVENTS.c.hash).where(AUDIT_EVENTS.c.seq == audit["seq"])
     found = records.scalar(query)
     if found is None or bytes(found).hex() != audit["hash"]:
@@ -220,6 +252,11 @@ def _check_one(
     if find_sums(ledger, journal["seq"]) != facts["ledger"]:
         said = f"{where}: totals up to record {journal['seq']} are not those that were signed"
         yield Finding("ledger", f"up to record {journal['seq']}", said)
+
+
+def _is_root(ledger: Connection, tree: Mapping[str, Any]) -> bool:
+    signed: str = tree["root"]
+    return root_of(ledger, tree["first_seq"], tree["count"]).hex() == signed
 
 
 def hash_at(connection: Connection, seq: int) -> str:

@@ -147,6 +147,27 @@ def test_the_audit_is_sound_until_a_byte_of_the_journal_is_not(town, capsys) -> 
     assert {finding["what"] for finding in findings} == {"journal"}
 
 
+def test_one_record_is_proved_to_who_has_the_public_key_only(town, capsys, tmp_path: Path) -> None:
+    config, _ = town
+    fill(config)
+    run(config, "audit", "checkpoint", "--json")
+    capsys.readouterr()
+    record = records_of(config)[1]
+    run(config, "audit", "prove", str(record.position), "--json")
+    proof = tmp_path / "proof.json"
+    proof.write_text(capsys.readouterr().out)
+    run(config, "audit", "check", str(proof), "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["seq"], said["position"], said["checkpoint"]) == (record.seq, record.position, 1)
+    alone = ["audit", "check", str(proof), "--public-key"]
+    assert main([*alone, said["public_key"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == said
+    assert main([*alone, "00" * 32, "--json"]) == 1
+    assert main([*alone, "xyz"]) == 2
+    file = str(config.gateway.data_dir / "gateway.toml")
+    assert main(["audit", "prove", "7", "--config", file]) == 1
+
+
 def written(config: Config) -> list[bool]:
     """Of each settlement file: whether it was put into the usual folder."""
     registry = build_registry(config)
