@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
-from gateway.errors import AuthError, CommandError, RegistryError
+from gateway.errors import AuthError, CommandError, DatabaseError, LedgerError, RegistryError
 from gateway.registry.actors import Actor
 from gateway.registry.scopes import Scope
 from gateway.shapes import AccountId, InstantUs
@@ -200,9 +200,15 @@ class Media:
         return await self._list_kept(actor, account_id) if adopted else kept
 
     async def _adopt(self, account_id: int, known: set[bytes]) -> int:
-        """Keep what the ledger saw linked and the data plane says is still this account's."""
+        """Keep what the ledger saw linked and the data plane says is still this account's. Without
+        a ledger there is what was kept: a report of a loss waits for nothing.
+        """
         adopted = 0
-        for token in await asyncio.to_thread(self._linked.list_media, account_id):
+        try:
+            linked = await asyncio.to_thread(self._linked.list_media, account_id)
+        except (DatabaseError, LedgerError):
+            return adopted
+        for token in linked:
             if token in known:
                 continue
             shown = await self._commands.read("medium_show", token=token)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from fastpath.types import Reason, TapKind
 from gateway.control.client import ControlClient
+from gateway.errors import DatabaseError
 from gateway.link import frames
 from gateway.registry.actors import Actor
+from gateway.wallet.media import Media
 from tests.engine.test_live_changes import listener
 from tests.http.town import Town
 from tests.support.plane import Running
@@ -64,6 +68,26 @@ async def test_media_of_an_owner_are_named_by_id_and_never_show_their_token(town
     assert again.headers["Idempotent-Replayed"] == "true"
     states = {one["state"] for one in (await town.city.ok("GET", path))["data"]}
     assert states == {"replaced", "active"}
+
+
+async def test_media_are_listed_and_reported_lost_while_the_ledger_is_away(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = Actor.system("test")
+    person = await asyncio.to_thread(town.access.persons.add, system, {})
+    account = await town.city.account()
+    await asyncio.to_thread(town.access.links.link_account, system, person.person_id, account)
+    path = f"/v1/accounts/{account}/media"
+    await town.city.ok("POST", path, {"token": TOKEN})
+
+    class Away:
+        def list_media(self, account_id: int) -> list[bytes]:
+            raise DatabaseError("DATABASE_ERROR", "no connection")
+
+    monkeypatch.setattr(town.api.services.get(Media), "_linked", Away())
+    (medium,) = (await town.city.ok("GET", path))["data"]
+    lost = {"medium_id": medium["medium_id"], "state": "lost"}
+    await town.city.ok("POST", f"{path}/state", lost)
 
 
 async def test_a_block_of_the_house_is_lifted_by_the_house_alone(town: Town) -> None:
