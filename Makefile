@@ -16,7 +16,7 @@ PIP = $(BIN)/pip --quiet --disable-pip-version-check
 # In .venv rather than in an isolated build: a later build then sees the same Cython and does nothing again.
 BUILD_NEEDS = 'setuptools>=77' 'cython>=3.1,<4'
 
-EXTENSIONS = $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.h gateway/bench/*.pyx gateway/bench/*.pxd)
+EXTENSIONS = $(wildcard fastpath/*.pyx fastpath/*.pxd fastpath/*.h gateway/bench/*.pyx gateway/bench/*.pxd gateway/journal/*.pyx)
 
 $(VENV)/.runtime: $(BIN)/python pyproject.toml setup.py
 	$(PIP) install $(BUILD_NEEDS)
@@ -56,9 +56,9 @@ check: $(VENV)/.dev  ## lint, types, import rules, generated pages
 CRASH = $(BIN)/python -m benchmarks.crash --json
 
 check-slow: build  ## stubs against modules, Cython style, the long tests, a little of the crash harness, the sanitizers
-	$(BIN)/stubtest fastpath gateway.bench --ignore-missing-stub --mypy-config-file pyproject.toml \
+	$(BIN)/stubtest fastpath gateway.bench gateway.journal._flight --ignore-missing-stub --mypy-config-file pyproject.toml \
 		--allowlist tests/stubtest_allowlist.txt --ignore-unused-allowlist
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length 120 fastpath gateway/bench
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint --max-line-length 120 fastpath gateway/bench gateway/journal
 	$(BIN)/python -m pytest -m slow
 	$(CRASH) --rounds 10
 	$(CRASH) --rounds 4 --journal valkey
@@ -101,3 +101,4 @@ debug: $(VENV)/.dev  ## build with bounds checks and line tracing
 clean:  ## remove what was built
 	rm -rf build dist *.egg-info fastpath/_*.c fastpath/*.so fastpath/*.html
 	rm -rf gateway/bench/_*.c gateway/bench/*.so gateway/bench/*.html
+	rm -rf gateway/journal/_*.c gateway/journal/*.so gateway/journal/*.html

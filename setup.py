@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 FOLDERS = ["fastpath"]
 if sys.platform == "linux":
     FOLDERS.append("gateway/bench")  # the load generator needs epoll
+    FOLDERS.append("gateway/journal")  # writes in flight need its AIO
 DEBUG = os.environ.get("FAREGATE_DEBUG") == "1"
 SANITIZE = os.environ.get("FAREGATE_SANITIZE") == "1"
 ONLY = set(filter(None, os.environ.get("FAREGATE_ONLY", "").split(",")))

@@ -144,14 +144,18 @@ cdef class Engine(EngineState):
         if busy is not None:
             self.busy_before, self.busy_behind = busy
 
-    def note_write(self, int64_t duration_us, uint32_t records) -> None:
+    def note_write(self, int64_t duration_us, uint32_t records, bint overlapped=False) -> None:
         """How long the write of a group took: the taps of a turn wait for it too, and large groups take longer.
 
-        A single slow one counts for little. Small groups say nothing about the size.
+        A single slow one counts for little. Small groups say nothing about the size. overlapped: what was decided since
+        the group was sealed was decided while it was written, and nobody waited for that twice.
         """
         cdef int64_t each_ns
         if records < TURN_TAPS_FREE:
             return
+        if overlapped:
+            duration_us -= self.spent_us + (self.mono_us - self.turn_began_us if self.turn_began_us else 0)
+            duration_us = max(duration_us, 0)
         each_ns = duration_us * 1000 // records
         if self.write_ns == 0:
             self.write_ns = each_ns

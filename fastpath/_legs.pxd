@@ -11,6 +11,8 @@ cdef uint8_t network_of(const Case* case, const LayersC* layers) noexcept nogil
 # ordinary fare, or NULL.
 cdef bint find_ride_leg(Case* case, Lay* lay, const SameStopRule* same) noexcept nogil
 cdef bint find_flat_leg(Case* case, Lay* lay) noexcept nogil
+# Have the price between two stops come from memory, if the tariff has it in one table.
+cdef void fetch_pair(const TariffC* tariff, uint32_t origin_stop, uint32_t stop) noexcept nogil
 # Nominal price of the part of a joined journey before its last leg.
 cdef int64_t find_nominal_before(Case* case, Lay* lay) noexcept nogil
 # Price by the bands of a column: -1 = not priced.

@@ -13,6 +13,9 @@ from fastpath._layout cimport *
 from fastpath._tariff cimport NO_STOP, OdFare, TariffC, day_index, stop_index
 from fastpath._totals cimport FARE_MAX
 
+cdef extern from *:
+    void __builtin_prefetch(const void* at) noexcept nogil
+
 # --- who, where, when -----------------------------------------------------------------------------
 
 cdef uint8_t network_of(const Case* case, const LayersC* layers) noexcept nogil:
@@ -200,6 +203,13 @@ cdef void find_pair(const Case* case, uint32_t origin, uint32_t destination,
     leg.discountable_minor = pair.discountable_minor
     leg.distance_m = pair.distance_m
     leg.rules |= rules_of_part(pair.part)
+
+
+cdef void fetch_pair(const TariffC* tariff, uint32_t origin_stop, uint32_t stop) noexcept nogil:
+    cdef uint32_t origin = stop_index(tariff, origin_stop)
+    cdef uint32_t destination = stop_index(tariff, stop)
+    if origin != NO_STOP and destination != NO_STOP and tariff.fares != NULL:
+        __builtin_prefetch(&tariff.fares[<uint64_t> origin * tariff.stop_count + destination])
 
 
 cdef bint find_ride_leg(Case* case, Lay* lay, const SameStopRule* same) noexcept nogil:

@@ -80,7 +80,9 @@ class JournalConfig:
     reserve_segments: Annotated[int, Strict(), Field(ge=1, le=16)] = 2
     """Files filled with zeros ahead: a burst of taps that needs more slows down its commits."""
     commit_thread: Literal["auto", "always", "never"] = "auto"
-    """Whether commits happen in a helper thread; auto goes by commit_thread_above_ms."""
+    """Where commits happen: never = in the loop, always = in a helper thread; auto = small ones in
+    the loop, large ones and all on a slow disk (commit_thread_above_ms) in flight, or in the thread
+    where the file system has no writes in flight."""
     commit_thread_above_ms: Annotated[float, Strict(), Field(gt=0, le=10_000)] = 10.0
     """With `auto`: the moving 99th percentile of a commit above which the thread takes over."""
 

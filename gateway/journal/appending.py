@@ -15,7 +15,7 @@ import mmap
 from pathlib import Path
 
 from gateway.errors import InvariantError
-from gateway.journal.files import NO_ROOM, FileOps
+from gateway.journal.files import NO_ROOM, FileOps, Flight
 
 BLOCK = 4096
 """Alignment of direct writes that every disk takes; also what a page is."""
@@ -31,12 +31,18 @@ def block_end(offset: int) -> int:
 class SyncedAppends:
     """Synced writes into one file, each in one system call where the files offer it. Close it.
 
-    Args: fd: the same file, open for ordinary writes. bytes_max: of one write.
+    Args: fd: the same file, open for ordinary writes. bytes_max: of one write. flight: carries
+    writes that are begun and finished; None = there are none.
     """
 
-    def __init__(self, files: FileOps, path: Path, fd: int, bytes_max: int) -> None:
+    def __init__(
+        self, files: FileOps, path: Path, fd: int, bytes_max: int, flight: Flight | None = None
+    ) -> None:
         self._files = files
         self._fd = fd
+        self.flight = flight
+        self._written = (0, 0, 0)
+        """Of the write under way: its start in the file, its end in the buffer and in blocks."""
         self._write_synced = getattr(files, "pwrite_synced", None)
         self._direct = -1
         self._buffer: mmap.mmap | None = None
@@ -70,15 +76,61 @@ class SyncedAppends:
                 return self._write_blocks(data, offset)
             written: int = self._write_synced(self._fd, data, offset)
         except OSError as error:
-            self._block = -1
-            if error.errno not in NOT_HERE:
+            if self._is_failure(error):
                 raise
-            if error.errno not in NO_ROOM:
-                self._leave_direct()  # some file systems say so only now
             return False
         return written == len(data)
 
+    def begin(self, data: bytes | bytearray | memoryview, offset: int) -> bool:
+        """Begin what `write` does; False: nothing has begun, `write` it."""
+        if self.flight is None or self._direct < 0:
+            return False
+        start, end, padded = self._lay_out(data, offset)
+        try:
+            self.flight.begin(self._direct, self._view[:padded], start)
+        except OSError:
+            return False  # what is wrong with it an ordinary write will say
+        self._written = start, end, padded
+        return True
+
+    def finish(self, *, wait: bool = False) -> bool | None:
+        """What became of it, as of `write`; None: it is still under way. Raises OSError."""
+        if self.flight is None:
+            raise InvariantError(detail="the end of a write that never began")
+        try:
+            written = self.flight.end(wait=wait)
+        except OSError as error:
+            if self._is_failure(error):
+                raise
+            return False
+        if written is None:
+            return None
+        start, end, padded = self._written
+        if written != padded:
+            return False
+        self._keep_last(start, end)
+        return True
+
+    def _is_failure(self, error: OSError) -> bool:
+        """Whether the disk failed; else it may go in two steps."""
+        self._block = -1
+        if error.errno in NOT_HERE and error.errno not in NO_ROOM:
+            self._leave_direct()  # some file systems say so only now
+        return error.errno not in NOT_HERE
+
     def _write_blocks(self, data: bytes | bytearray | memoryview, offset: int) -> bool:
+        start, end, padded = self._lay_out(data, offset)
+        if self._write_synced is None:
+            raise InvariantError(detail="a direct write where the files offer none")
+        if self._write_synced(self._direct, self._view[:padded], start) != padded:
+            return False
+        self._keep_last(start, end)
+        return True
+
+    def _lay_out(self, data: bytes | bytearray | memoryview, offset: int) -> tuple[int, int, int]:
+        """Put whole blocks into the buffer: where they begin in the file, where the data and the
+        last block end in the buffer.
+        """
         start = offset - offset % BLOCK
         head, end = offset - start, offset - start + len(data)
         if start != self._block or head < self._kept:
@@ -89,15 +141,14 @@ class SyncedAppends:
         self._view[head:end] = data
         self._view[end:padded] = bytes(padded - end)
         self._block = -1
-        if self._write_synced is None:
-            raise InvariantError(detail="a direct write where the files offer none")
-        if self._write_synced(self._direct, self._view[:padded], start) != padded:
-            return False
+        return start, end, padded
+
+    def _keep_last(self, start: int, end: int) -> None:
+        """The beginning of the next write's first block."""
         last = end - end % BLOCK
         self._kept = end - last
         self._view[: self._kept] = bytes(self._view[last:end])
         self._block = start + last
-        return True
 
     def forget(self) -> None:
         """The file was written in another way."""

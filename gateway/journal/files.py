@@ -1,7 +1,7 @@
 """What the journal asks of a file system, and the real one.
 
 Everything the segments do to a disk goes through `FileOps`, so that the tests can put a disk
-behind it that drops unsynced writes, tears and fails. Must not import anything of the gateway.
+behind it that drops unsynced writes, tears and fails. Must not import anything else of the gateway.
 """
 
 from __future__ import annotations
@@ -16,11 +16,37 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
+try:
+    from gateway.journal._flight import Flight as RealFlight
+except ImportError:  # only Linux has it
+    RealFlight = None  # type: ignore[assignment, misc]
+
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """errno values that mean: nothing is broken, there is just no room."""
 NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 """No more open files: nothing was opened, so nothing was written either."""
 OTHERS = stat.S_IRWXO
+
+
+class Flight(Protocol):
+    """One synced write that goes on while its caller does something else."""
+
+    @property
+    def fd(self) -> int:
+        """Readable when the write has ended."""
+
+    @property
+    def is_under_way(self) -> bool: ...
+
+    def begin(self, fd: int, data: memoryview, offset: int) -> None:
+        """Raises OSError: nothing has begun."""
+
+    def end(self, *, wait: bool = False) -> int | None:
+        """Bytes written and durable; None = it is still under way. Raises OSError, as `pwrite` or
+        the sync behind it would.
+        """
+
+    def close(self) -> None: ...
 
 
 class FileOps(Protocol):
@@ -154,6 +180,12 @@ class RealFiles:
             An error does not say which of the two failed.
             """
             return os.pwritev(fd, [data], offset, os.RWF_DSYNC)
+
+    def open_flight(self) -> Flight:
+        """Raises OSError: not on this machine."""
+        if RealFlight is None:
+            raise OSError(errno.ENOSYS, "no writes in flight here")
+        return RealFlight()
 
     def fsync_dir(self, path: Path) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -5,7 +5,8 @@ A position is a byte address in the whole journal. Must not import any implement
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -31,6 +32,24 @@ class DiskState(StrEnum):
     """Taps go on in the reserve; commands of the control plane are refused."""
 
 
+class OverlappedAppends(Protocol):
+    """Appends that their caller begins, and learns the end of while it does something else.
+
+    One at a time, and no `Journal.append` meanwhile. Thread: the loop's.
+    """
+
+    def begin(self, position: int, group: bytes | bytearray | memoryview) -> bool:
+        """As Journal.append, but True: it is on its way, and group must stay as it is until its
+        end. False: it is durable already; it had to be waited for.
+        """
+
+    def finish(self) -> bool:
+        """Whether it has ended well; False: it is still under way. Raises: as Journal.append."""
+
+    def close(self) -> None:
+        """Tell nobody of ends any more."""
+
+
 class Journal(Protocol):
     """An append-only log of groups with one writer.
 
@@ -50,6 +69,13 @@ class Journal(Protocol):
         Raises: JournalFull: no room, nothing of the group is there, the caller may go on.
             JournalBroken: the process must stop, only recovery knows what is there.
             Fenced: position, sequence or chain say that this writer is not at the head.
+        """
+
+    def overlap(
+        self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]
+    ) -> OverlappedAppends | None:
+        """Appends that the loop need not wait for; on_end is called in it when one has ended, and
+        `finish` is due. None: this journal or its file system has none.
         """
 
     def read(

@@ -5,7 +5,8 @@ The file format and the rules of recovery are docs/journal.md; why not a databas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fastpath import records as codec
@@ -13,7 +14,8 @@ from gateway.errors import Corrupt, Fenced, JournalError
 from gateway.journal.files import FileOps, RealFiles
 from gateway.journal.keeper import file_sha256
 from gateway.journal.layout import SegmentOptions, place_group
-from gateway.journal.port import DiskState, Head
+from gateway.journal.overlapping import SegmentAppends
+from gateway.journal.port import DiskState, Head, OverlappedAppends
 from gateway.journal.reading import SegmentReader
 from gateway.journal.recovery import RecoveryReport
 from gateway.journal.roots import Root
@@ -28,8 +30,8 @@ _NOWHERE = Head(0, 1, codec.NO_HASH)
 class SegmentJournal:
     """A journal in a folder of segment files. Made by `open`.
 
-    Thread: `append` by one thread at a time, `read_record` by one (another one, if you like);
-    read, head and shrink by any.
+    Thread: `append` and those of `overlap` by one thread at a time, `read_record` by one (another
+    one, if you like); read, head and shrink by any.
     """
 
     def __init__(
@@ -98,6 +100,18 @@ class SegmentJournal:
         if self._writer is None:
             raise Fenced(detail="this journal was opened to be read")
         self._writer.append(position, group)
+
+    def overlap(
+        self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]
+    ) -> OverlappedAppends | None:
+        """See Journal.overlap."""
+        if self._writer is None:
+            raise Fenced(detail="this journal was opened to be read")
+        try:
+            flight = self._files.open_flight()  # type: ignore[attr-defined]
+        except (AttributeError, OSError):
+            return None  # not every machine has it, nor every disk of the tests
+        return SegmentAppends(self._writer, flight, loop, on_end)
 
     def read(
         self, from_position: int, *, previous_hash: bytes | None = None

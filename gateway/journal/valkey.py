@@ -6,13 +6,14 @@ ids of the stream are the fence is ADR-0003.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from fastpath import records as codec
 from gateway.errors import Corrupt, Fenced, InvariantError, JournalUnavailable
-from gateway.journal.port import DiskState, Head
+from gateway.journal.port import DiskState, Head, OverlappedAppends
 from gateway.journal.scan import Witness
 from gateway.journal.valkey_leader import Leader, LeaderSign, parse_leader, wait_until_free
 from gateway.journal.valkey_recent import LoopReads, RecentGroups
@@ -123,6 +124,12 @@ class ValkeyJournal:
         data = bytes(group)
         self._writing.run(self._writer.append(position, data, after))
         self._recent.add(position, data)
+
+    def overlap(
+        self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]
+    ) -> OverlappedAppends | None:
+        """A network may take as long as it likes: appends are for a thread of their own."""
+        return None
 
     def _admit(self, position: int, group: bytes | bytearray | memoryview) -> Head:
         """Check a group against the head, as it was checked by nobody else; the head after it."""

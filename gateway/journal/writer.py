@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
@@ -12,7 +13,7 @@ from fastpath import records as codec
 from gateway import clock
 from gateway.errors import Fenced, InvariantError, JournalBroken, JournalFull
 from gateway.journal.appending import SyncedAppends, block_end
-from gateway.journal.files import NO_FILES, NO_ROOM, FileOps
+from gateway.journal.files import NO_FILES, NO_ROOM, FileOps, Flight
 from gateway.journal.keeper import Closed, Keeper, seal_root, write_whole, zero_fill
 from gateway.journal.layout import SegmentOptions, place_group
 from gateway.journal.port import Head
@@ -24,6 +25,20 @@ from gateway.journal.segment import SegmentHead, align, segment_name
 log = logging.getLogger(__name__)
 
 LOCK_NAME = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A group on its way into the segment in use, at this offset of the file."""
+
+    group: bytes | bytearray | memoryview
+    position: int
+    offset: int
+    view: codec.GroupView
+
+    def hash(self) -> bytes:
+        """What the next group names as the one before it."""
+        return hashlib.sha256(self.group).digest()
 
 
 class SegmentWriter:
@@ -41,6 +56,10 @@ class SegmentWriter:
         self._totals = Totals()
         self._journal_id = b""
         self._broken = ""
+        self._flight: Flight | None = None
+        self._coming: Coming | None = None
+        """What is under way."""
+        self._coming_hash = codec.NO_HASH
         files.make_dir(directory)
         self._lock = self._take_lock()
         self.keeper = Keeper(
@@ -94,15 +113,58 @@ class SegmentWriter:
 
     def append(self, position: int, group: bytes | bytearray | memoryview) -> None:
         """See Journal.append."""
+        coming = self._prepare(position, group)
+        self._write(coming)
+        self._arrived(coming, coming.hash())
+
+    def fly(self, flight: Flight | None) -> None:
+        """Have appends carried by this from now on that are begun and finished."""
+        self._flight = flight
+        if self._appends is not None:
+            self._appends.flight = flight
+
+    def begin(self, position: int, group: bytes | bytearray | memoryview) -> bool:
+        """See OverlappedAppends.begin."""
+        coming = self._prepare(position, group)
+        if self._appends is None or not self._appends.begin(group, coming.offset):
+            self._write(coming)
+            self._arrived(coming, coming.hash())
+            return False
+        self._coming, self._coming_hash = coming, coming.hash()  # while it is written
+        return True
+
+    def finish(self, *, wait: bool = False) -> bool:
+        """See OverlappedAppends.finish. wait: for as long as it takes."""
+        coming = self._coming
+        if coming is None or self._appends is None:
+            return False
+        try:
+            done = self._appends.finish(wait=wait)
+        except OSError as error:
+            self._give_up("a synced write failed", error)
+        if done is None:
+            return False
+        self._coming = None
+        if not done:
+            self._write_in_steps(coming)
+        self._arrived(coming, self._coming_hash)
+        return True
+
+    def _prepare(self, position: int, group: bytes | bytearray | memoryview) -> Coming:
         if self._broken:
             raise JournalBroken(detail=f"nothing can be appended after: {self._broken}")
+        if self._coming is not None:
+            raise InvariantError(detail="an append while another one is under way")
         view = self._admit(position, group)
         base = position - position % self._options.segment_bytes
         if self._segment is None or base != self._segment.base:
             self._roll(base)
-        self._write(group, position - base)
-        end = align(position + view.length_bytes)
-        chain_hash = hashlib.sha256(group).digest()
+        self.keeper.claim(block_end(position - base + len(group)))
+        return Coming(group, position, position - base, view)
+
+    def _arrived(self, coming: Coming, chain_hash: bytes) -> None:
+        view = coming.view
+        end = align(coming.position + view.length_bytes)
         self.head = Head(end, view.first_seq + view.record_count, chain_hash)
         self._totals.add(view)
 
@@ -126,19 +188,23 @@ class SegmentWriter:
         if self._appends is not None:
             self._appends.close()
         self._fd = fd
-        self._appends = SyncedAppends(self._files, path, fd, self._options.group_bytes_max)
+        bytes_max = self._options.group_bytes_max
+        self._appends = SyncedAppends(self._files, path, fd, bytes_max, self._flight)
 
-    def _write(self, group: bytes | bytearray | memoryview, offset: int) -> None:
+    def _write(self, coming: Coming) -> None:
         if self._appends is None:
             raise InvariantError(detail="an append before the journal was started")
-        self.keeper.claim(block_end(offset + len(group)))
         try:
-            done = self._appends.write(group, offset)
+            done = self._appends.write(coming.group, coming.offset)
         except OSError as error:
             self._give_up("a synced write failed", error)
         if not done:
+            self._write_in_steps(coming)
+
+    def _write_in_steps(self, coming: Coming) -> None:
+        if self._appends is not None:
             self._appends.forget()
-            self._write_and_sync(group, offset)
+        self._write_and_sync(coming.group, coming.offset)
 
     def _write_and_sync(self, group: bytes | bytearray | memoryview, offset: int) -> None:
         try:
@@ -231,7 +297,10 @@ class SegmentWriter:
         raise JournalBroken(detail=f"{self._broken} ({self._directory})") from error
 
     def close(self) -> None:
+        """A write that is under way comes to its end; nobody is told."""
         self.keeper.close()
+        if self._flight is not None:
+            self._flight.close()
         self._broken = self._broken or "the journal was closed"
         if self._appends is not None:
             self._appends.close()

@@ -15,6 +15,7 @@ import pytest
 
 from fastpath.types import Reason, TapKind
 from gateway.clock import new_operation_id
+from gateway.config import Config
 from gateway.dataplane import DataPlane
 from gateway.errors import (
     Corrupt,
@@ -25,8 +26,25 @@ from gateway.errors import (
     Uncertain,
     WireError,
 )
+from gateway.journal.port import OverlappedAppends
 from gateway.link.codes import WireCode, wire_code
-from tests.support.plane import Gate, make_folder, records_of, running
+from tests.support.plane import Gate, Running, make_folder, records_of, running
+
+WAYS = ["never", "always", "overlapped"]
+"""In the loop, in the thread, in flight."""
+
+
+def folder_for(tmp_path: Path, where: str, **flags: str) -> Config:
+    """Settings of a gateway whose commits happen there; see `fly`."""
+    mode = "auto" if where == "overlapped" else where
+    return make_folder(tmp_path / "gateway", journal__commit_thread=mode, **flags)
+
+
+def fly(hands: Running, where: str) -> None:
+    """Have small groups in flight too, as on a slow disk."""
+    if where == "overlapped":
+        assert hands.plane.commit._overlapped is not None
+        hands.plane.commit.pace.in_thread = True
 
 
 class Broken(BaseException):
@@ -39,6 +57,7 @@ class FaultyJournal:
     def __init__(self, plane: DataPlane) -> None:
         self._real = plane.journal
         self.full = 0
+        self.raises: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.appends = 0
@@ -46,13 +65,50 @@ class FaultyJournal:
     def append(self, position: int, group: memoryview) -> None:
         self.gate.wait(20)
         self.appends += 1
+        if self.raises is not None:
+            raise self.raises
         if self.full:
             self.full -= 1
             raise JournalFull(detail="no room")
         self._real.append(position, group)
 
+    def overlap(self, loop: asyncio.AbstractEventLoop, on_end: Callable[[], None]) -> Any:
+        appends = self._real.overlap(loop, on_end)
+        return FaultyAppends(self, appends) if appends is not None else None
+
     def __getattr__(self, name: str):
         return getattr(self._real, name)
+
+
+class FaultyAppends:
+    """Appends in flight with the same faults: at their end, as a disk tells them."""
+
+    def __init__(self, journal: FaultyJournal, real: OverlappedAppends) -> None:
+        self._journal = journal
+        self._real = real
+        self.begin = real.begin
+        self.close = real.close
+
+    def finish(self) -> bool:
+        if not self._journal.gate.is_set():
+            return False
+        self._journal.appends += 1
+        if self._journal.raises is not None:
+            self._real.finish()
+            raise self._journal.raises
+        if self._journal.full:
+            self._journal.full -= 1
+            self._take_back()
+            raise JournalFull(detail="no room")
+        return self._real.finish()
+
+    def _take_back(self) -> None:
+        """As a short write is taken back: the group is not there."""
+        writer = self._journal._real._writer
+        writer._appends.finish(wait=True)
+        writer._take_back(writer._coming.offset, len(writer._coming.group))
+        writer._appends.forget()
+        writer._coming = None
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -73,10 +129,11 @@ def with_faults(plane: DataPlane) -> None:
     plane.journal = FaultyJournal(plane)  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize("where", ["never", "always"])
+@pytest.mark.parametrize("where", WAYS)
 async def test_a_full_journal_undoes_and_says_so(tmp_path: Path, where: str) -> None:
-    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    config = folder_for(tmp_path, where)
     async with running(config, before=with_faults) as hands:
+        fly(hands, where)
         account_id, token = await hands.rider()
         gate = await hands.gate()
         before = await hands.account(account_id)
@@ -105,9 +162,13 @@ async def test_a_command_undone_by_a_full_journal_can_be_sent_again(tmp_path: Pa
         assert (await hands.account(account_id))["balance_minor"] == 700
 
 
-async def test_no_answer_before_the_commit_and_a_duplicate_waits_for_it(tmp_path: Path) -> None:
-    config = make_folder(tmp_path / "gateway", journal__commit_thread="always")
+@pytest.mark.parametrize("where", ["always", "overlapped"])
+async def test_no_answer_before_the_commit_and_a_duplicate_waits_for_it(
+    tmp_path: Path, where: str
+) -> None:
+    config = folder_for(tmp_path, where)
     async with running(config, before=with_faults) as hands:
+        fly(hands, where)
         _, token = await hands.rider()
         gate, other = await hands.gate(1), await hands.gate(1)
         hands.plane.journal.gate.clear()
@@ -123,11 +184,11 @@ async def test_no_answer_before_the_commit_and_a_duplicate_waits_for_it(tmp_path
         assert await first == await twice
 
 
-async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path) -> None:
-    config = make_folder(
-        tmp_path / "gateway", journal__commit_thread="always", link__queue_taps_max="4"
-    )
+@pytest.mark.parametrize("where", ["always", "overlapped"])
+async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path, where: str) -> None:
+    config = folder_for(tmp_path, where, link__queue_taps_max="4")
     async with running(config, before=with_faults) as hands:
+        fly(hands, where)
         _, token = await hands.rider()
         gate = await hands.gate()
         hands.plane.journal.gate.clear()
@@ -149,57 +210,57 @@ async def test_beyond_the_queue_bound_taps_are_told_busy(tmp_path: Path) -> None
         assert again.position > 0
 
 
-async def test_a_broken_journal_ends_the_process_without_an_answer(tmp_path: Path) -> None:
-    config = make_folder(tmp_path / "gateway", journal__commit_thread="always")
+@pytest.mark.parametrize("where", ["always", "overlapped"])
+async def test_a_broken_journal_ends_the_process_without_an_answer(
+    tmp_path: Path, where: str
+) -> None:
+    config = folder_for(tmp_path, where)
     ended: list[BaseException] = []
     async with running(config, before=with_faults) as hands:
+        fly(hands, where)
         _, token = await hands.rider()
         gate = await hands.gate()
         hands.plane.commit._on_broken = ended.append
 
-        def broken(position: int, group: memoryview) -> None:
-            raise JournalBroken(detail="fdatasync") from OSError(errno.EIO, "fdatasync")
-
-        real, hands.plane.journal.append = hands.plane.journal.append, broken
+        hands.plane.journal.raises = JournalBroken(detail="fdatasync")
         tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
         await until(lambda: bool(ended))
         assert isinstance(ended[0], JournalBroken)
         assert not tap.done()
-        hands.plane.journal.append = real
+        hands.plane.journal.raises = None
         hands.plane.engine.abort()
         tap.cancel()
 
 
-@pytest.mark.parametrize("where", ["never", "always"])
+@pytest.mark.parametrize("where", WAYS)
 @pytest.mark.parametrize("error", [InvariantError(detail="not sound"), OSError(errno.EIO, "close")])
 async def test_whatever_fails_in_a_commit_ends_the_process(
     tmp_path: Path, where: str, error: Exception
 ) -> None:
-    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    config = folder_for(tmp_path, where)
     ended: list[BaseException] = []
     async with running(config, before=with_faults) as hands:
+        fly(hands, where)
         _, token = await hands.rider()
         gate = await hands.gate()
         hands.plane.commit._on_broken = ended.append
 
-        def fails(position: int, group: memoryview) -> None:
-            raise error
-
-        hands.plane.journal.append, real = fails, hands.plane.journal.append
+        hands.plane.journal.raises = error
         tap = asyncio.ensure_future(gate.tap(TapKind.CHECK_IN, token, 11))
         await until(lambda: bool(ended))
         assert ended == [error]
         assert not tap.done()
-        hands.plane.journal.append = real
+        hands.plane.journal.raises = None
         hands.plane.engine.abort()
         tap.cancel()
 
 
-@pytest.mark.parametrize("where", ["never", "always"])
+@pytest.mark.parametrize("where", WAYS)
 async def test_an_answer_that_cannot_be_given_ends_the_process(tmp_path: Path, where: str) -> None:
-    config = make_folder(tmp_path / "gateway", journal__commit_thread=where)
+    config = folder_for(tmp_path, where)
     ended: list[BaseException] = []
     async with running(config) as hands:
+        fly(hands, where)
         _, token = await hands.rider()
         gate = await hands.gate()
         commit = hands.plane.commit

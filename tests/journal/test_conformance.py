@@ -10,6 +10,7 @@ from gateway.journal.segments import SegmentJournal, SegmentOptions
 from tests.support.faultfs import SimDisk
 from tests.support.journal_conformance import JournalConformance, JournalWorld
 from tests.support.journals import SMALL
+from tests.support.overlapped import append_overlapped
 
 
 class RealWorld:
@@ -42,6 +43,17 @@ class TestSegments(JournalConformance):
         background = request.param == "in background"
         options = SegmentOptions(SMALL.segment_bytes, SMALL.group_bytes_max, background=background)
         return RealWorld(tmp_path / "journal", options)
+
+
+class OverlappedWorld(RealWorld):
+    def open(self) -> SegmentJournal:
+        return append_overlapped(super().open())
+
+
+class TestSegmentsInFlight(JournalConformance):
+    @pytest.fixture
+    def world(self, tmp_path: Path) -> JournalWorld:
+        return OverlappedWorld(tmp_path / "journal", SMALL)
 
 
 class TestSegmentsOnSimulatedDisk(JournalConformance):
