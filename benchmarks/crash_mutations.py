@@ -94,6 +94,12 @@ MUTATIONS = (
             ),
             Patch(
                 COMMIT,
+                "            under_way = appends.begin(self._position, group)\n",
+                "            self._on_output(self.engine.commit(0))\n"
+                "            under_way = appends.begin(self._position, group)\n",
+            ),
+            Patch(
+                COMMIT,
                 "        sessions = self.engine.commit(time.monotonic_ns() // 1000)\n",
                 "        sessions = self.engine.commit(0) if self.engine.is_writing else []\n",
             ),

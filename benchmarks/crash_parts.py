@@ -12,8 +12,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmarks.crash_flight import LAND, SimFlight
 from benchmarks.crash_recount import TapKey, Told
-from benchmarks.crash_virtual import VirtualTime, Wire
+from benchmarks.crash_virtual import VirtualLoop, VirtualTime, Wire
 from fastpath.types import TapFlag
 from gateway.errors import WireError
 from gateway.link import frames
@@ -26,6 +27,7 @@ CHANGES = frozenset(
     {
         *("pwrite", "pwrite_synced", "fdatasync", "allocate"),
         *("rename", "unlink", "fsync_dir", "make_dir"),
+        LAND,
     }
 )
 OPENED = TapFlag.OFFLINE | TapFlag.DEVICE_OPENED
@@ -42,17 +44,55 @@ class Gone(BaseException):
 class MortalFiles(FaultFiles):
     """A disk under a process that may end in the middle of any operation.
 
-    offers: 0 plain writes only, 1 synced writes as well, 2 also past the page cache.
+    offers: 0 plain writes only, 1 synced writes as well, 2 also past the page cache, 3 also such
+    that end later.
     """
 
     def __init__(self, disk: ForgetfulDisk, rng: random.Random, *, offers: int) -> None:
         super().__init__(disk, synced=offers >= 1, direct=offers >= 2)
         self.disk = disk
         self.rng = rng
+        self.offers_flights = offers >= 3
+        self.flight: SimFlight | None = None
+        self.loop: VirtualLoop | None = None
+        """Of the process that lives: it is told when a write has ended."""
         self.sync_failed = False
         """The error of a sync is told to whoever syncs next, until the process has ended."""
         self.countdown: int | None = None
         self.dead = False
+
+    def open_flight(self) -> SimFlight:
+        """Raises OSError: not on this machine."""
+        if not self.offers_flights:
+            raise OSError(errno.ENOSYS, "no writes in flight here")
+        self.flight = SimFlight(self, self._loop_of_process)
+        return self.flight
+
+    def _loop_of_process(self) -> VirtualLoop:
+        if self.loop is None:
+            raise Gone
+        return self.loop
+
+    @property
+    def is_flying(self) -> bool:
+        """Whether a write is under way and has not landed yet."""
+        aloft = self.flight.aloft if self.flight is not None else None
+        return aloft is not None and aloft.result is None
+
+    def land_at_us(self) -> int:
+        """When it lands. Precondition: is_flying."""
+        aloft = self.flight.aloft if self.flight is not None else None
+        return aloft.ends_us if aloft is not None else 0
+
+    def meet(self, operation: str) -> Fault | None:
+        """For the flight: whether this operation fails, or is the end."""
+        return self._meet(operation)
+
+    def end_process(self, *, power: bool) -> None:
+        """What was under way when it ended."""
+        if self.flight is not None:
+            self.flight.end_process(power=power)
+        self.flight = None
 
     def _meet(self, operation: str) -> Fault | None:
         if self.dead:

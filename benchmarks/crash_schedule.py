@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from benchmarks.crash_flight import LAND
 from benchmarks.crash_parts import Device, DeviceLink, Gone, as_upload, wires_of
 from benchmarks.crash_world import (
     CLIENT,
@@ -174,8 +175,8 @@ class Schedule:
         moves: list[Callable[[], None]] = []
         if world.loop.has_work:
             moves.append(world.loop.step)
-        elif world.thread.jobs:
-            moves.append(world.thread.step)
+        elif world.thread.jobs or world.files.is_flying:
+            moves.append(self.write)
         elif any(link.wire.up or link.wire.down for link in wires_of(world.devices)):
             moves += [self.flush_up, self.flush_down]
         elif any(command.task is None for command in world.commands):
@@ -247,8 +248,12 @@ class Schedule:
                 self.world.loop.step()
 
     def write(self) -> None:
-        if self.world.thread.jobs:
-            self.world.thread.step()
+        """What is on its way to the disk arrives."""
+        world = self.world
+        if world.thread.jobs:
+            world.thread.step()
+        elif world.files.is_flying:
+            world.time.advance(max(0, world.files.land_at_us() - world.time.mono_us) + 1)
 
     def pass_time(self) -> None:
         self.world.time.advance(self.rng.choice((100, 5_000, 300_000, 20_000_000, 900_000_000)))
@@ -275,12 +280,14 @@ class Schedule:
         short = self.rng.choice((None, 0, 100, 300))
         number = errno.ENOSPC if short is None else 0
         times = self.rng.randint(1, 3)
-        for operation in ("pwrite", "pwrite_synced"):  # who has no room has none for either
+        for operation in ("pwrite", "pwrite_synced", LAND):  # who has no room has none for either
             self.world.files.faults.append(Fault(operation, number, times=times, short=short))
 
     def io_error(self) -> None:
         self.world.tally.io_errors += 1
         append = "pwrite" if self.world.files.pwrite_synced is None else "pwrite_synced"
+        if self.world.files.offers_flights:
+            append = self.rng.choice((LAND, LAND, append))
         operation = self.rng.choice((append, append, "fdatasync"))
         self.world.files.faults.append(Fault(operation, errno.EIO, times=1))
 

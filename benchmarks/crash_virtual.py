@@ -63,6 +63,7 @@ class VirtualLoop:
         self._later: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
         self._tasks: list[asyncio.Task[Any]] = []
+        self._readers: dict[int, Callable[[], object]] = {}
         self._self = cast(asyncio.AbstractEventLoop, self)
 
     def discard(self) -> None:
@@ -74,6 +75,7 @@ class VirtualLoop:
         self._tasks.clear()
         self._ready.clear()
         self._later.clear()
+        self._readers.clear()
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -103,6 +105,23 @@ class VirtualLoop:
 
     def time(self) -> float:
         return self._time.monotonic()
+
+    @property
+    def now_us(self) -> int:
+        """The monotonic clock, in microseconds."""
+        return self._time.mono_us
+
+    def add_reader(self, fd: int, callback: Callable[[], object]) -> None:
+        """Have it called whenever the descriptor becomes readable."""
+        self._readers[fd] = callback
+
+    def remove_reader(self, fd: int) -> bool:
+        return self._readers.pop(fd, None) is not None
+
+    def tell_reader(self, fd: int) -> None:
+        """It is readable now."""
+        if fd in self._readers:
+            self.call_soon(self._readers[fd])
 
     def get_debug(self) -> bool:
         return False

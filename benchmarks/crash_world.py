@@ -148,6 +148,8 @@ class Tally:
     kills: int = 0
     power_cuts: int = 0
     in_flight_at_end: int = 0
+    on_its_way_at_end: int = 0
+    """Ends with a group between its beginning and the disk."""
     deaths_in_recovery: int = 0
     full: int = 0
     io_errors: int = 0
@@ -180,13 +182,13 @@ class World:
         self.rng = random.Random(seed)
         self.ground = ground
         self.config = self.rng.choice(ground.configs)
-        self.thread_mode = self.rng.choice(("never", "always"))
+        self.thread_mode = "always" if seed % 4 == 3 else self.rng.choice(("never", "always"))
         SimPlane.mistakes.clear()
         SimPlane.largest_group = self.rng.choice(LARGEST_GROUPS)
         self.tariff = self.rng.choice(sim_tariffs())
         self.time = VirtualTime(START_US + self.rng.randrange(60 * DAY_US))
         self.disk = ForgetfulDisk()
-        self.files = MortalFiles(self.disk, self.rng, offers=seed % 3)
+        self.files = MortalFiles(self.disk, self.rng, offers=seed % 4)
         self.tally = Tally(schedules=1, layered=int(self.tariff.spec.layers is not None))
         self.told = Told()
         self.sound: set[bytes] = set()
@@ -231,6 +233,7 @@ class World:
         self.plane = None
         self.snapshotter = None
         self.loop, self.thread = VirtualLoop(self.time), VirtualThread()
+        self.files.loop = self.loop
         try:
             alive = self.attempt(self._build)
         except JournalFull:
@@ -260,8 +263,10 @@ class World:
         """SIGKILL, or the power of the whole machine."""
         waiting = sum(bool(device.unanswered) for device in self.devices)
         self.tally.in_flight_at_end += bool(waiting)
+        self.tally.on_its_way_at_end += self.files.is_flying
         self.files.dead, self.files.sync_failed, self.files.faults = False, False, []
         self.files.countdown = None
+        self.files.end_process(power=power)
         if self.rng.random() < LAST_LOOK:
             self.snapshot()  # it outlives the gateway, and reads what the page cache still holds
         if power:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from benchmarks.crash_flight import Aloft, SimFlight
 from benchmarks.crash_schedule import Failure, run_schedule
 from benchmarks.crash_world import Ground, Tally
 from fastpath import reference, reference_period
@@ -17,8 +18,10 @@ from fastpath.reference_case import Case, Charge
 from gateway.engine.commit import CommitPace, GroupCommit
 from gateway.engine.snapshotter import Follower
 from gateway.journal.appending import SyncedAppends
-from gateway.journal.port import Journal
+from gateway.journal.port import Journal, OverlappedAppends
 from gateway.journal.writer import SegmentWriter
+from tests.support.faultfs import BLOCK as DISK_BLOCK
+from tests.support.faultfs import ForgetfulDisk
 
 BLOCKS = 5
 BLOCK = 24
@@ -59,6 +62,7 @@ def test_what_was_acknowledged_outlives_power_cuts(ground: Ground) -> None:
     tally = run(ground, range(70_000, 70_000 + POWER_CUTS), power_only=True)
     assert tally.power_cuts > POWER_CUTS
     assert tally.in_flight_at_end * 2 > tally.power_cuts
+    assert tally.on_its_way_at_end
 
 
 def test_what_counters_say_is_compared_with_the_reference(
@@ -146,6 +150,14 @@ def test_a_gateway_whose_synced_writes_are_not_is_caught(
     assert find_violation(ground) is not None
 
 
+def told_once(self: GroupCommit) -> None:
+    self._on_output(self.engine.commit(0) if self.engine.is_writing else [])
+    waiters, self._sealed_waiters = self._sealed_waiters, []
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
 def test_a_gateway_that_answers_before_the_commit_is_caught(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,13 +167,53 @@ def test_a_gateway_that_answers_before_the_commit_is_caught(
         self._on_output(self.engine.commit(0))
         return write(self, group)
 
-    def told_once(self: GroupCommit) -> None:
-        self._on_output(self.engine.commit(0) if self.engine.is_writing else [])
-        waiters, self._sealed_waiters = self._sealed_waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
     monkeypatch.setattr(GroupCommit, "_write", answer_then_write)
     monkeypatch.setattr(GroupCommit, "_told", told_once)
     assert find_violation(ground) is not None
+
+
+def test_a_gateway_that_answers_when_a_write_begins_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = GroupCommit._begin
+
+    def answer_then_begin(
+        self: GroupCommit, appends: OverlappedAppends, group: memoryview, records: int
+    ) -> None:
+        self._on_output(self.engine.commit(0))
+        begin(self, appends, group, records)
+
+    monkeypatch.setattr(GroupCommit, "_begin", answer_then_begin)
+    monkeypatch.setattr(GroupCommit, "_told", told_once)
+    assert find_violation(ground) is not None
+
+
+def test_a_write_in_flight_that_is_not_synced_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = SimFlight._written
+
+    def write_only(self: SimFlight, aloft: Aloft) -> int | OSError:
+        with monkeypatch.context() as patched:
+            patched.setattr(ForgetfulDisk, "pwrite_synced", ForgetfulDisk.pwrite)
+            return written(self, aloft)
+
+    monkeypatch.setattr(SimFlight, "_written", write_only)
+    assert find_failure(ground, "") is not None  # lost, or a start refused
+
+
+def test_a_group_that_changes_while_it_is_written_is_caught(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel reads the bytes when it likes: until the end nobody may touch them."""
+    begin = SyncedAppends.begin
+
+    def begin_and_spoil(self: SyncedAppends, data: memoryview, offset: int) -> bool:
+        begun = begin(self, data, offset)
+        if begun:
+            at = offset % DISK_BLOCK
+            self._view[at : at + len(data)] = bytes(len(data))
+        return begun
+
+    monkeypatch.setattr(SyncedAppends, "begin", begin_and_spoil)
+    assert find_failure(ground, "") is not None
