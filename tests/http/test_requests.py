@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -140,8 +141,8 @@ async def test_the_document_and_the_page_are_served_without_a_key(town: Town) ->
     page = await town.anybody("GET", "/docs")
     assert page.status == 200
     assert "<script" not in page.body
-    assert "http://" not in page.body
-    assert "https://" not in page.body
+    # Examples may name an address; the page may not load anything from one.
+    assert not re.search(r"(src|href|action|srcset)=.?https?:|url\(|@import", page.body)
     for path in document["paths"]:
         assert path in page.body
 
