@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from gateway.registry.vault import BlindIndex, KeyRing
 
 TOKEN_FIELD = "token"
 MINUTE_S = 60
+IDS_A_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,18 @@ class AccountOwners:
         """The person an account belongs to."""
         with self._database.reading() as connection:
             return find_owner(connection, account_id)
+
+    def owned(self, account_ids: Collection[int]) -> set[int]:
+        """Those of them that belong to a person."""
+        found: set[int] = set()
+        ids = sorted(account_ids)
+        if not ids:
+            return found
+        with self._database.reading() as connection:
+            for at in range(0, len(ids), IDS_A_QUERY):
+                some = ACCOUNTS.c.account_id.in_(ids[at : at + IDS_A_QUERY])
+                found.update(connection.scalars(select(ACCOUNTS.c.account_id).where(some)))
+        return found
 
 
 def find_owner(connection: Connection, account_id: int) -> str | None:

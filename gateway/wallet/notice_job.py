@@ -43,10 +43,10 @@ class HistoryPort(Protocol):
 
 
 class Owners(Protocol):
-    """Whose an account is. Blocking."""
+    """Whose accounts are. Blocking."""
 
-    def find_owner(self, account_id: int) -> str | None:
-        """The person; None = nobody."""
+    def owned(self, account_ids: Collection[int]) -> set[int]:
+        """Those of them that belong to a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,10 @@ class NoticeJob(Job):
         """One round; whether there may be more now. Blocking."""
         before, now_us = self._cursors.get_cursor(CURSOR), self._now_us()
         rows, seq = history.of_operations(FOLLOWED, before)
-        for row in rows:
-            kind = kind_of(row)
-            if kind and row.ts_us > now_us - OLD_US:
+        recent = [(row, kind_of(row)) for row in rows if row.ts_us > now_us - OLD_US]
+        owned = self._owners.owned({row.account_id for row, kind in recent if kind})
+        for row, kind in recent:
+            if kind and row.account_id in owned:
                 key = f"{kind}:{row.seq}:{row.ts_us}"
                 self._tell(key, row.account_id, kind, {"seq": row.seq}, row.position)
         if seq != before:  # also back: a journal that was restored ends earlier
@@ -107,14 +108,13 @@ class NoticeJob(Job):
         else:
             key = f"purse_ending:{one.account_id}:{one.purse_id}:{one.due_us}"
             body = {"purse_id": one.purse_id, "left_minor": left_minor, "expires_us": one.due_us}
-            self._tell(key, one.account_id, "purse_ending", body, 0)
+            if self._owners.owned({one.account_id}):
+                self._tell(key, one.account_id, "purse_ending", body, 0)
         self._purses.look_again(one, look_us)
 
     def _tell(
         self, key: str, account_id: int, kind: str, body: Mapping[str, Any], position: int
     ) -> None:
-        if self._owners.find_owner(account_id) is None:
-            return
         self._notices.add(NewNotice(key, account_id, kind, body, self._now_us(), position))
         self._told += 1
 
