@@ -1,4 +1,4 @@
-"""`faregate credit-line`: ride first, pay later. Lines, statements, instalment plans."""
+"""`faregate credit`: ride first, pay later. Lines, statements, instalment plans."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
         ("policies", policies),
     ):
         group.command(name)(command)
-    app.add_typer(group, name="credit-line", rich_help_panel="Operate")
+    app.add_typer(group, name="credit", rich_help_panel="Operate")
 
 
 def open_line(
@@ -65,7 +65,7 @@ def open_line(
 ) -> None:
     """Give an account a credit line by the rules of a policy. High ones need four eyes.
 
-    Example: `faregate credit-line open 1001 --score 650`
+    Example: `faregate credit open 1001 --score 650`
     """
     do = operate(config, replaced, operation_id, as_json)
     _print_line(do, lambda shell: shell.lending.open(do.actor, do.cause, account_id, policy, score))
@@ -81,7 +81,7 @@ def score_line(
 ) -> None:
     """Decide the limit anew after a new score or identity tier. High ones need four eyes.
 
-    Example: `faregate credit-line score 1001 720`
+    Example: `faregate credit score 1001 720`
     """
     do = operate(config, replaced, operation_id, as_json)
     _print_line(do, lambda shell: shell.lending.rescore(do.actor, do.cause, account_id, score))
@@ -97,7 +97,7 @@ def close(
 ) -> None:
     """End a credit line that owes nothing.
 
-    Example: `faregate credit-line close 1001`
+    Example: `faregate credit close 1001`
     """
     do = operate(config, replaced, operation_id, as_json, note=note)
     _print_line(do, lambda shell: shell.lending.close(do.actor, do.cause, account_id))
@@ -114,7 +114,7 @@ def plan(
 ) -> None:
     """Pay a drawn amount back in instalments.
 
-    Example: `faregate credit-line plan 1001 300.00 --instalments 3`
+    Example: `faregate credit plan 1001 300.00 --instalments 3`
     """
     from gateway.commands.money import parse_minor
 
@@ -141,7 +141,7 @@ def repay(
     """Pay of a plan before it is due, with money that is in the main purse.
 
     The last instalments fall away first.
-    Example: `faregate credit-line repay 1001 1 100.00`
+    Example: `faregate credit repay 1001 1 100.00`
     """
     from gateway.commands.money import parse_minor
 
@@ -166,7 +166,7 @@ def write_off(
     """Give up what a lost statement still asks for, when somebody else agrees (four eyes).
 
     It is a loss of the house, and in the journal.
-    Example: `faregate credit-line write-off 1001 2026-02`
+    Example: `faregate credit write-off 1001 2026-02`
     """
     from gateway.commands.money import with_amounts
 
@@ -190,7 +190,7 @@ def show(
 ) -> None:
     """A credit line with its statements and plans.
 
-    Example: `faregate credit-line show 1001`
+    Example: `faregate credit show 1001`
     """
     from gateway.clock import now_us
 
@@ -219,7 +219,7 @@ def policies(
 ) -> None:
     """Check and list the policies there are.
 
-    Example: `faregate credit-line policies`
+    Example: `faregate credit policies`
     """
     from gateway.credit.policy import load_policy
     from gateway.resources import list_credit_policies

@@ -52,6 +52,7 @@ COMMANDS = _commands(build_cli())
 WANTED = """
 serve, simulate, init, status, quote, backup, restore, tariff list, tariff show, tariff check,
 tariff compile, device add, device list, device rotate, device revoke, account open, account show,
+credit open, credit show,
 account credit, account debit, account freeze, account unfreeze, account close, medium link,
 medium block, medium show, operation show, journal verify, journal show, journal audit,
 config check, config show, bench link

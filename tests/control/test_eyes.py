@@ -57,9 +57,9 @@ def test_nothing_the_policy_names_is_done_by_one_alone(cli: Cli) -> None:
     assert (adjusted["op"], adjusted["balance"]) == ("adjust", "2.00")
     assert cli.fail(1, *words)["code"] == "version_conflict"
     cli.ok("account", "tier", account, "3")
-    opened = cli.agreed("credit-line", "open", account, "--score", "500")
+    opened = cli.agreed("credit", "open", account, "--score", "500")
     assert opened["limit"] == "50.00"
-    assert cli.agreed("credit-line", "score", account, "800")["limit"] == "2000.00"
+    assert cli.agreed("credit", "score", account, "800")["limit"] == "2000.00"
     cli.ok("account", "freeze", account, "--reason", "odd")
     assert cli.agreed("account", "unfreeze", account)["state"] == "lifted"
     assert cli.ok("account", "show", account)["status_names"] == []
