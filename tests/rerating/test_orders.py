@@ -27,6 +27,7 @@ from tests.rerating.arrivals import Arrivals, Made
 
 SOME = settings(
     max_examples=50,
+    derandomize=True,  # other examples still find the exception that docs/rerating.md names
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
