@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,3 +243,41 @@ def test_a_flight_carries_one_write_and_says_when(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="closed"):
         flight.begin(fd, memoryview(b"x"), 0)
     assert path.read_bytes()[:110] == bytes(8) + b"x" * 100 + bytes(2)
+
+
+def flushes(path: Path) -> int:
+    """How often the disk under a file was told to keep what it cached; -1 = nobody counts it."""
+    device = os.stat(path).st_dev
+    stat = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/stat")
+    numbers = stat.read_text().split() if stat.exists() else []
+    return int(numbers[15]) if len(numbers) > 15 else -1
+
+
+def test_the_kernel_is_asked_for_synced_writes(tmp_path: Path) -> None:
+    """As many flushes of the disk as by ordinary synced writes; a flight that is not synced has
+    none.
+    """
+    path, count = tmp_path / "file", 100
+    files = RealFiles()
+    path.write_bytes(bytes(4096 * count))
+    try:
+        fd = files.open_direct(path)
+    except OSError:
+        pytest.skip("this file system has no direct writes")
+    flight = files.open_flight()
+    block = mmap.mmap(-1, 4096)
+    with memoryview(block) as view:
+        before = flushes(path)
+        for at in range(count):
+            files.pwrite_synced(fd, view, 4096 * at)
+        between = flushes(path)
+        for at in range(count):
+            flight.begin(fd, view, 4096 * at)
+            assert flight.end(wait=True) == 4096
+        behind = flushes(path)
+    flight.close()
+    files.close(fd)
+    block.close()
+    if before < 0 or between - before < count:
+        pytest.skip("this disk has no cache to flush, or does not count it")
+    assert behind - between >= count
